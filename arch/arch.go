@@ -1,0 +1,141 @@
+// Package arch describes a CPU to the unwinder: which DWARF register is which,
+// how the kernel lays out a register set, what a signal frame looks like, and
+// what machine code tells when there is no call frame information.
+//
+// Each CPU is one folder below this one (arch/amd64, arch/i386) that exports
+// one *Arch; nothing outside those folders switches on an architecture's name.
+package arch
+
+// MaxRegs bounds the DWARF registers that a frame can carry. It covers the
+// integer registers, the stack pointer and the return address of every CPU
+// that bt unwinds; vector and floating-point registers have higher numbers
+// and are never needed to find a caller.
+const MaxRegs = 34
+
+// Reg is a DWARF register number, as the psABI of the CPU assigns it.
+type Reg uint8
+
+// Regs is a set of register values, passed by value so that unwinding a frame
+// allocates nothing. A register without a value is unknown.
+type Regs struct {
+	val   [MaxRegs]uint64
+	valid uint64 // bit i: val[i] is known
+}
+
+// Get returns the value of register r and whether it is known.
+func (s *Regs) Get(r Reg) (uint64, bool) {
+	if r >= MaxRegs || s.valid>>r&1 == 0 {
+		return 0, false
+	}
+	return s.val[r], true
+}
+
+// Set gives register r a value. A number beyond MaxRegs is ignored.
+func (s *Regs) Set(r Reg, v uint64) {
+	if r < MaxRegs {
+		s.val[r] = v
+		s.valid |= 1 << r
+	}
+}
+
+// Clear makes register r unknown.
+func (s *Regs) Clear(r Reg) {
+	if r < MaxRegs {
+		s.val[r] = 0
+		s.valid &^= 1 << r
+	}
+}
+
+// Arch is what the unwinder knows of one CPU.
+type Arch struct {
+	Name    string // as in uname -m: "x86_64", "i686"
+	Machine uint16 // ELF e_machine
+	PtrSize int    // bytes in an address: 4 or 8
+
+	NumRegs int      // DWARF registers 0 … NumRegs-1 are carried
+	Names   []string // their names, without a sigil: "rax", "rip"
+	PC      Reg      // the return-address column, which holds the pc
+	SP, FP  Reg
+
+	// CalleeSaved lists the registers that a function must preserve. A row
+	// that is silent on one of them means that the caller's value is still
+	// in it; silent on any other register means that its value is lost.
+	CalleeSaved []Reg
+
+	// RegsetSize is the size in bytes of the NT_PRSTATUS register set that
+	// PTRACE_GETREGSET and core files hold for a process of this CPU.
+	RegsetSize int
+	// DecodeRegset reads such a register set. It reports false when b is
+	// not RegsetSize bytes long.
+	DecodeRegset func(b []byte) (Regs, bool)
+
+	// Trampolines are the codes that a signal handler returns to.
+	Trampolines []Trampoline
+
+	// AfterCall reports whether code, the bytes that end where a return
+	// address points, can end with a call instruction. Give it as many of
+	// the MaxCall bytes before the return address as can be read.
+	AfterCall func(code []byte) bool
+	MaxCall   int
+
+	// Analyze finds the frame at pc by following the instructions of a
+	// function from its start: for code that has no call frame information.
+	// code holds the function's bytes from start onwards, at least up to
+	// pc; the more of it, the better branches can be followed. It reports
+	// false when the stack depth at pc cannot be told for certain.
+	Analyze func(code []byte, start, pc uint64) (Layout, bool)
+}
+
+// Layout is a frame as Analyze finds it: the canonical frame address (CFA) is
+// Base+Offset, the return address lies at CFA-PtrSize, and Saved tells where
+// the callee-saved registers that the function has changed so far lie,
+// relative to the CFA.
+type Layout struct {
+	Base   Reg
+	Offset int64
+	Saved  []SavedReg
+}
+
+// SavedReg says that the caller's value of Reg lies at CFA+Offset.
+type SavedReg struct {
+	Reg    Reg
+	Offset int64
+}
+
+// Trampoline is the code that the kernel or libc has a signal handler return
+// to, and the signal frame that lies on the stack at that moment. It serves
+// where the code has no call frame information with the 'S' augmentation.
+// All offsets in bytes are relative to the stack pointer at the pc in question.
+type Trampoline struct {
+	Name string
+	Code []byte // the instructions, from the trampoline's first byte
+
+	// At lists the places in Code at which a thread can be found, and what
+	// the trampoline itself has popped off the stack by then.
+	At []TrampolinePoint
+
+	// Regs tells where the interrupted registers lie, relative to the stack
+	// pointer at Code's first byte.
+	Regs []SavedReg
+
+	Signal SignalFrame
+}
+
+// TrampolinePoint is a pc inside a trampoline: Offset bytes from its start,
+// with Popped bytes already taken off the stack.
+type TrampolinePoint struct {
+	Offset int
+	Popped int64
+}
+
+// SignalFrame says where a signal frame tells which signal it was, relative to
+// the stack pointer at the trampoline's first instruction. A field that the
+// frame does not have is NoOffset.
+type SignalFrame struct {
+	Signo   int64 // int: the signal's number
+	Siginfo int64 // struct siginfo, whose first int is the number
+	Mask    int64 // 64-bit sigset of the interrupted code (uc_sigmask)
+}
+
+// NoOffset marks a field that a SignalFrame does not have.
+const NoOffset int64 = -1 << 63
