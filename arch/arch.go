@@ -68,6 +68,9 @@ type Arch struct {
 	// DecodeRegset reads such a register set. It reports false when b is
 	// not RegsetSize bytes long.
 	DecodeRegset func(b []byte) (Regs, bool)
+	// TLSBase reads the base address of thread-local storage from such a
+	// register set. It is nil where the register set does not hold it.
+	TLSBase func(b []byte) (uint64, bool)
 
 	// Trampolines are the codes that a signal handler returns to.
 	Trampolines []Trampoline
