@@ -1,0 +1,264 @@
+package cfi
+
+import "math/bits"
+
+// section is .eh_frame or .debug_frame.
+type section struct {
+	name    string
+	data    []byte
+	eh      bool // the .eh_frame flavour of the format
+	big     bool
+	ptrSize int
+	bases   bases
+}
+
+// entry is the head that CIEs and FDEs share.
+type entry struct {
+	off  int    // of the length field
+	id   int    // of the CIE ID or CIE pointer field
+	body int    // of what follows that field
+	end  int    // of the byte behind the entry
+	ref  uint64 // the CIE ID or CIE pointer field
+	cie  bool
+}
+
+// maxAugmentation bounds the augmentation string, so that reading a CIE takes
+// constant time.
+const maxAugmentation = 32
+
+// cie is what the FDEs that refer to a common information entry share.
+type cie struct {
+	off       int
+	enc       byte // of FDE addresses
+	lsda      byte // of the LSDA pointer, peOmit when there is none
+	ptrSize   int
+	segment   int // bytes of a segment selector
+	z         bool
+	signal    bool
+	codeAlign uint64
+	dataAlign int64
+	ra        uint64
+	insns     int // the initial instructions lie at [insns, end)
+	end       int
+}
+
+// fde is a frame description entry: the program for pcs in [start, end).
+type fde struct {
+	off        int
+	start, end uint64
+	insns      int // the instructions lie at [insns, insnsEnd)
+	insnsEnd   int
+}
+
+func (s *section) reader(off, end int) reader {
+	return reader{data: s.data[:end], off: off, big: s.big}
+}
+
+// entry reads the head of the entry at off. A nil error and an entry of
+// no body (end == body == id) is a terminator or padding.
+func (s *section) entry(off int) (entry, error) {
+	if off < 0 || off > len(s.data) {
+		return entry{}, s.errorf(off, "no entry there")
+	}
+	r := s.reader(off, len(s.data))
+	n := r.uint(4)
+	refSize := 4
+	if n == 0xffffffff { // 64-bit DWARF, section 7.4
+		n = r.uint(8)
+		// In .eh_frame the CIE ID keeps its four bytes (LSB Core,
+		// "The CIE ID field: a 4 byte unsigned value").
+		if !s.eh {
+			refSize = 8
+		}
+	}
+	if r.failed {
+		return entry{}, s.errorf(off, "entry's length is cut short")
+	}
+	e := entry{off: off, id: r.off, body: r.off, end: r.off}
+	if n == 0 {
+		return e, nil
+	}
+	if n > uint64(len(s.data)-r.off) {
+		return entry{}, s.errorf(off, "entry is longer than its section")
+	}
+	if n < uint64(refSize) {
+		return entry{}, s.errorf(off, "entry is too short")
+	}
+	e.end = r.off + int(n)
+	e.ref = r.uint(refSize)
+	e.body = r.off
+	switch {
+	case s.eh:
+		e.cie = e.ref == 0
+	case refSize == 4:
+		e.cie = e.ref == 0xffffffff
+	default:
+		e.cie = e.ref == 0xffffffffffffffff
+	}
+	return e, nil
+}
+
+// cieOf finds the CIE that the FDE head e refers to. It need not precede it.
+func (s *section) cieOf(e *entry, c *cie) error {
+	at := e.ref
+	if s.eh { // backwards from the field itself
+		at = uint64(e.id) - e.ref
+	}
+	if at >= uint64(len(s.data)) {
+		return s.errorf(e.id, "CIE pointer leads out of the section")
+	}
+	h, err := s.entry(int(at))
+	if err != nil {
+		return err
+	}
+	if !h.cie {
+		return s.errorf(e.id, "CIE pointer does not point to a CIE")
+	}
+	return s.cie(&h, c)
+}
+
+// cie parses the CIE with the head h.
+func (s *section) cie(h *entry, c *cie) error {
+	*c = cie{off: h.off, lsda: peOmit, ptrSize: s.ptrSize, end: h.end}
+	r := s.reader(h.body, h.end)
+
+	version := r.u8()
+	switch version {
+	case 1, 3, 4, 5:
+	default:
+		return s.errorf(h.body, "unknown CIE version")
+	}
+
+	aug := r.data[r.off:]
+	n := 0
+	for n < len(aug) && aug[n] != 0 {
+		if n++; n > maxAugmentation {
+			break
+		}
+	}
+	if n == len(aug) || n > maxAugmentation {
+		return s.errorf(r.off, "unterminated CIE augmentation")
+	}
+	augOff := r.off
+	aug = aug[:n]
+	r.off += n + 1
+
+	if len(aug) >= 2 && aug[0] == 'e' && aug[1] == 'h' { // gcc 2: a pointer to exception data
+		r.uint(s.ptrSize)
+		aug = aug[2:]
+	}
+	if version >= 4 {
+		c.ptrSize = int(r.u8())
+		c.segment = int(r.u8())
+		if c.ptrSize != 2 && c.ptrSize != 4 && c.ptrSize != 8 {
+			return s.errorf(r.off, "CIE address size is not 2, 4 or 8")
+		}
+		switch c.segment {
+		case 0, 1, 2, 4, 8:
+		default:
+			return s.errorf(r.off, "CIE segment selector size is not 0, 1, 2, 4 or 8")
+		}
+	}
+	c.codeAlign = r.uleb()
+	c.dataAlign = r.sleb()
+	if version == 1 {
+		c.ra = uint64(r.u8())
+	} else {
+		c.ra = r.uleb()
+	}
+
+	if len(aug) > 0 && aug[0] == 'z' {
+		c.z = true
+		aug = aug[1:]
+		data := r.block()
+		c.insns = r.off
+		r.off -= len(data)
+	}
+	if r.failed {
+		return s.errorf(r.off, "CIE is cut short")
+	}
+	for _, a := range aug {
+		switch a {
+		case 'R':
+			c.enc = r.u8()
+		case 'L':
+			c.lsda = r.u8()
+		case 'P':
+			r.skipPointer(r.u8(), c.ptrSize, &s.bases)
+		case 'S':
+			c.signal = true
+		case 'B', 'G': // AArch64: which key signs, tagged stack memory
+		default:
+			if !c.z {
+				return s.errorf(augOff, "unknown CIE augmentation")
+			}
+			// The length is known, so that what the letter means
+			// can be passed over, and so is all that follows it.
+			return nil
+		}
+		if r.failed || c.z && r.off > c.insns {
+			return s.errorf(augOff, "CIE augmentation data is cut short")
+		}
+	}
+	if !c.z {
+		c.insns = r.off
+	}
+	return nil
+}
+
+// fde parses the FDE with the head h. c must be its CIE.
+func (s *section) fde(h *entry, c *cie, f *fde) error {
+	r := s.reader(h.body, h.end)
+	if c.segment != 0 {
+		r.uint(c.segment)
+	}
+	mask := addrMask(c.ptrSize)
+	var start, size uint64
+	switch c.enc {
+	case pePcrel | peSdata4: // nearly all there is
+		start = (s.bases.section + uint64(r.off) + signExtend(r.uint(4), 4)) & mask
+		size = r.uint(4)
+	case peOmit:
+		return s.errorf(c.off, "CIE omits the address encoding of its FDEs")
+	default:
+		start = r.pointer(c.enc, c.ptrSize, &s.bases)
+		// The size has the format of the start but is relative to
+		// nothing and has no sign.
+		if n := fixedSize(c.enc, c.ptrSize); n != 0 {
+			size = r.uint(n)
+		} else {
+			size = r.value(c.enc, c.ptrSize)
+		}
+	}
+	if c.z {
+		r.block()
+	} else {
+		r.skipPointer(c.lsda, c.ptrSize, &s.bases)
+	}
+	if r.failed {
+		return s.errorf(h.off, "FDE is cut short")
+	}
+	end, carry := bits.Add64(start, size, 0)
+	if carry != 0 {
+		end = mask
+	} else if c.ptrSize < 8 && end > mask+1 {
+		end = mask + 1
+	}
+	*f = fde{off: h.off, start: start, end: end, insns: r.off, insnsEnd: h.end}
+	return nil
+}
+
+// fdeAt parses the FDE at off and its CIE.
+func (s *section) fdeAt(off int, f *fde, c *cie) error {
+	h, err := s.entry(off)
+	if err != nil {
+		return err
+	}
+	if h.cie || h.end == h.id {
+		return s.errorf(off, "no FDE there")
+	}
+	if err := s.cieOf(&h, c); err != nil {
+		return err
+	}
+	return s.fde(&h, c, f)
+}
