@@ -28,11 +28,7 @@ type span struct {
 // escapes for space, tab and backslash that older ones used.
 func New(entries []Mapping) *Map {
 	m := &Map{Entries: entries, line: -1}
-	if !slices.ContainsFunc(entries, func(e Mapping) bool { return newer(&e) }) {
-		for i := range entries {
-			entries[i].unescapeOld()
-		}
-	}
+	m.unescapeOld()
 	if n := len(entries); n > 0 && m.isLine(&entries[n-1]) {
 		m.line = n - 1
 	}
@@ -40,31 +36,62 @@ func New(entries []Mapping) *Map {
 	return m
 }
 
-// newer reports whether e is of a kernel that escapes nothing but the newline:
-// the names in brackets came at the same time as that, and an older kernel
-// leaves no space and no lone backslash in a path.
-func newer(e *Mapping) bool {
-	return e.Special() || !e.blank() && (e.Deleted || strings.ContainsAny(e.Path, " \t"))
+// unescapeOld undoes the escapes of a kernel older than 2.6.12, unless an entry
+// shows that it is newer: names in brackets came when all escapes but that of
+// the newline went, and an older kernel leaves no space in a path.
+func (m *Map) unescapeOld() {
+	escaped := false
+	for i := range m.Entries {
+		e := &m.Entries[i]
+		escaped = escaped || !e.blank() && strings.IndexByte(e.Path, '\\') >= 0
+	}
+	if !escaped {
+		return
+	}
+	for i := range m.Entries {
+		e := &m.Entries[i]
+		if e.Special() || !e.blank() && (e.Deleted || strings.ContainsAny(e.Path, " \t")) {
+			return
+		}
+	}
+	for i := range m.Entries {
+		m.Entries[i].unescapeOld()
+	}
 }
 
 // index builds spans. Entries of a kernel are disjoint; where hostile ones
 // overlap, the one that starts last (of those, the shortest) is found.
 func (m *Map) index() {
+	m.spans = make([]span, 0, len(m.Entries))
+	var end uint64
+	for i := range m.Entries {
+		e := &m.Entries[i]
+		if i == m.line {
+			continue
+		}
+		if e.Start < end {
+			m.indexOverlapping()
+			return
+		}
+		m.spans = append(m.spans, span{e.Start, e.End, int32(i)})
+		end = e.End
+	}
+}
+
+// indexOverlapping builds spans of entries in any order, by a sweep.
+func (m *Map) indexOverlapping() {
 	order := make([]int32, 0, len(m.Entries))
 	for i := range m.Entries {
 		if i != m.line {
 			order = append(order, int32(i))
 		}
 	}
-	inner := func(a, b int32) int {
+	slices.SortStableFunc(order, func(a, b int32) int {
 		x, y := &m.Entries[a], &m.Entries[b]
 		return cmp.Or(cmp.Compare(x.Start, y.Start), cmp.Compare(y.End, x.End))
-	}
-	if !slices.IsSortedFunc(order, inner) {
-		slices.SortStableFunc(order, inner)
-	}
+	})
 
-	m.spans = make([]span, 0, len(order))
+	m.spans = m.spans[:0]
 	var open []int32 // entries that have started, the innermost last
 	var at uint64    // spans are complete below this
 	// upTo completes the spans below limit.
@@ -84,9 +111,6 @@ func (m *Map) index() {
 	}
 	for _, i := range order {
 		upTo(m.Entries[i].Start)
-		if n := len(open); n > 0 && m.Entries[open[n-1]].End <= at {
-			open = open[:n-1] // keeps the stack flat when nothing overlaps
-		}
 		open = append(open, i)
 	}
 	upTo(^uint64(0))

@@ -256,6 +256,9 @@ func TestFindRandom(t *testing.T) {
 
 func TestAllocs(t *testing.T) {
 	line := []byte("7fc93ec92000-7fc93ec9c000 r--p 00027000 fe:00 325835                     /usr/lib/x86_64-linux-gnu/libc.so.6\n")
+	if n := testing.AllocsPerRun(20, func() { _, _ = Parse(line) }); n > 4 {
+		t.Errorf("one line: %v allocations; want the path, the entries, the index and the Map", n)
+	}
 	few, many := bytes.Repeat(line, 10), bytes.Repeat(line, 1000)
 	allocs := func(b []byte) float64 {
 		return testing.AllocsPerRun(20, func() {
@@ -264,8 +267,7 @@ func TestAllocs(t *testing.T) {
 			}
 		})
 	}
-	// Overlaps grow a stack of open entries, by doubling.
-	if a, b := allocs(few), allocs(many); b > a+10 {
+	if a, b := allocs(few), allocs(many); b > a+20 { // the sweep's slices double
 		t.Errorf("10 lines: %v allocations, 1000 lines: %v", a, b)
 	}
 	m := parse(t, string(line))
