@@ -1,0 +1,64 @@
+package elfsym
+
+import (
+	"errors"
+	"fmt"
+	"os"
+
+	"golang.org/x/sys/unix"
+)
+
+// Open maps the file f, which must be a regular one. The Image does not need f
+// any longer, so the caller may close it. name stands for the file in messages.
+func Open(f *os.File, name string) (*Image, error) {
+	st, err := f.Stat()
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", name, err)
+	}
+	if !st.Mode().IsRegular() {
+		return nil, fmt.Errorf("%s: not a regular file", name)
+	}
+	size := st.Size()
+	if size < 16 {
+		return nil, fmt.Errorf("%s: %w", name, errNotELF)
+	}
+	if int64(int(size)) != size {
+		return nil, fmt.Errorf("%s: too large for this machine (%d bytes)", name, size)
+	}
+	data, err := unix.Mmap(int(f.Fd()), 0, int(size), unix.PROT_READ, unix.MAP_PRIVATE)
+	if err != nil {
+		return nil, fmt.Errorf("%s: mmap: %w", name, err)
+	}
+	im, err := newImage(data, name, true)
+	if err != nil {
+		unix.Munmap(data)
+		return nil, err
+	}
+	return im, nil
+}
+
+// OpenPath opens and maps the regular file at path. It does not wait for the
+// other end where path is a pipe.
+func OpenPath(path string) (*Image, error) {
+	// O_NONBLOCK: opening a FIFO would block until somebody writes to it.
+	f, err := os.OpenFile(path, os.O_RDONLY|unix.O_NONBLOCK|unix.O_CLOEXEC, 0)
+	if err != nil {
+		var pe *os.PathError
+		if errors.As(err, &pe) {
+			return nil, fmt.Errorf("%s: %w", path, pe.Err)
+		}
+		return nil, err
+	}
+	defer f.Close()
+	return Open(f, path)
+}
+
+// Close unmaps the file. Every slice that the Image handed out becomes invalid;
+// strings and Symbols stay.
+func (im *Image) Close() error {
+	if !im.mapped {
+		return nil
+	}
+	im.mapped = false
+	return unix.Munmap(im.data)
+}

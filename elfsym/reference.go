@@ -1,0 +1,20 @@
+package elfsym
+
+// Find is Lookup that returns a reference and the symbol's value instead of
+// the symbol: for callers that remember names by reference.
+func (im *Image) Find(vaddr uint64) (ref Ref, value uint64, ok bool) {
+	if im.index.Load() != nil {
+		return im.LookupRef(vaddr)
+	}
+	refs := [1]uint32{none}
+	err := im.guard(func() error {
+		im.refs([]uint64{vaddr}, refs[:])
+		if refs[0] != none {
+			var s Symbol
+			s, ok = im.symbol(Ref(refs[0]))
+			value = s.Value
+		}
+		return nil
+	})
+	return Ref(refs[0]), value, ok && err == nil
+}

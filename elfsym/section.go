@@ -1,0 +1,117 @@
+package elfsym
+
+import (
+	"bytes"
+	"compress/zlib"
+	"debug/elf"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"io"
+	"strings"
+)
+
+// Section is a section's address, its size in memory, and its bytes: in place,
+// or a decompressed copy that the Image owns. Data is nil for SHT_NOBITS, and
+// shorter than Size where the file is truncated.
+type Section struct {
+	Addr, Size uint64
+	Data       []byte
+}
+
+// What decompression may yield. zlib's best ratio is 1032; zstd can do better on
+// nothing but zeros.
+const (
+	maxInflated  = 1 << 30
+	inflateRatio = 1100
+)
+
+// Section returns the first section of that name. A compressed one
+// (SHF_COMPRESSED, or .zdebug_X asked for as .debug_X) is decompressed once and
+// kept until the Image is dropped. It reports false when there is no such
+// section, or when its compressed bytes are broken or yield too much.
+func (im *Image) Section(name string) (sec Section, ok bool) {
+	im.guard(func() error {
+		if s := im.section(name); s != nil {
+			sec, ok = im.contents(s)
+		} else if rest, isDebug := strings.CutPrefix(name, ".debug_"); isDebug {
+			if s := im.section(".zdebug_" + rest); s != nil {
+				sec, ok = im.contents(s)
+			}
+		}
+		return nil
+	})
+	return sec, ok
+}
+
+func (im *Image) section(name string) *elf.Section {
+	for _, s := range im.secs {
+		if s.Name == name && s.Type != elf.SHT_NULL {
+			return s
+		}
+	}
+	return nil
+}
+
+func (im *Image) contents(s *elf.Section) (Section, bool) {
+	if s.Type == elf.SHT_NOBITS {
+		return Section{Addr: s.Addr, Size: s.Size}, true
+	}
+	raw := im.clip(s.Offset, s.FileSize)
+	zdebug := strings.HasPrefix(s.Name, ".zdebug_")
+	if s.Flags&elf.SHF_COMPRESSED == 0 && !zdebug {
+		return Section{Addr: s.Addr, Size: s.Size, Data: raw}, true
+	}
+	im.inflateMu.Lock()
+	defer im.inflateMu.Unlock()
+	sec, done := im.inflated[s.Name]
+	if !done {
+		var r io.Reader
+		var size uint64
+		var err error
+		if zdebug {
+			r, size, err = zdebugReader(raw)
+		} else {
+			// Size is the uncompressed one. Open reads zlib and zstd.
+			r, size = s.Open(), s.Size
+		}
+		var data []byte
+		if err == nil {
+			data, err = inflate(r, size, uint64(len(raw)))
+		}
+		if err == nil {
+			sec = Section{Addr: s.Addr, Size: uint64(len(data)), Data: data}
+		}
+		if im.inflated == nil {
+			im.inflated = map[string]Section{}
+		}
+		im.inflated[s.Name] = sec // a failure is kept too: Data is nil
+	}
+	return sec, sec.Data != nil
+}
+
+// zdebugReader reads the format that came before SHF_COMPRESSED: "ZLIB", the
+// size as 8 bytes in big-endian order, and a zlib stream.
+func zdebugReader(raw []byte) (io.Reader, uint64, error) {
+	if len(raw) < 12 || string(raw[:4]) != "ZLIB" {
+		return nil, 0, errors.New("no ZLIB header")
+	}
+	r, err := zlib.NewReader(bytes.NewReader(raw[12:]))
+	return r, binary.BigEndian.Uint64(raw[4:]), err
+}
+
+// inflate reads exactly size bytes that packed bytes are said to yield. The
+// buffer grows with what really comes, as the size may lie.
+func inflate(r io.Reader, size, packed uint64) ([]byte, error) {
+	if size == 0 || size > maxInflated || size > packed*inflateRatio {
+		return nil, fmt.Errorf("%d compressed bytes cannot yield %d", packed, size)
+	}
+	var b bytes.Buffer
+	b.Grow(int(min(size, packed*4)))
+	if n, err := io.Copy(&b, io.LimitReader(r, int64(size))); err != nil {
+		return nil, err
+	} else if uint64(n) != size {
+		return nil, io.ErrUnexpectedEOF
+	}
+	return b.Bytes(), nil
+}

@@ -1,0 +1,197 @@
+package elfsym
+
+import (
+	"bytes"
+	"debug/elf"
+	"encoding/binary"
+)
+
+// table is a symbol table in place.
+type table struct {
+	name  string // ".symtab", ".dynsym" or "dynamic"
+	syms  []byte // whole entries
+	strs  []byte
+	n     uint32
+	first Ref // the Ref of symbol 0
+
+	is64, big bool
+	exec      []bool // by section index: executable. nil: any section will do
+	thumb     bool   // bit 0 of a function's value is no part of its address
+	mapping   bool   // there are mapping symbols
+}
+
+// symbol is a decoded entry; value is without a Thumb bit.
+type symbol struct {
+	value, size uint64
+	name        uint32
+	shndx       uint16
+	info        byte
+}
+
+func (s *symbol) typ() elf.SymType { return elf.ST_TYPE(s.info) }
+
+const (
+	symSize64 = 24
+	symSize32 = 16
+	// maxSyms keeps the numbers of two tables' symbols below 2^31.
+	maxSyms = 1<<30 - 1
+)
+
+// at decodes entry i, which must be below t.n.
+func (t *table) at(i uint32) (s symbol) {
+	if t.is64 {
+		b := t.syms[uint64(i)*symSize64:][:symSize64]
+		if t.big {
+			s = symbol{name: binary.BigEndian.Uint32(b), info: b[4], shndx: binary.BigEndian.Uint16(b[6:]),
+				value: binary.BigEndian.Uint64(b[8:]), size: binary.BigEndian.Uint64(b[16:])}
+		} else {
+			s = symbol{name: binary.LittleEndian.Uint32(b), info: b[4], shndx: binary.LittleEndian.Uint16(b[6:]),
+				value: binary.LittleEndian.Uint64(b[8:]), size: binary.LittleEndian.Uint64(b[16:])}
+		}
+	} else {
+		b := t.syms[uint64(i)*symSize32:][:symSize32]
+		if t.big {
+			s = symbol{name: binary.BigEndian.Uint32(b), value: uint64(binary.BigEndian.Uint32(b[4:])),
+				size: uint64(binary.BigEndian.Uint32(b[8:])), info: b[12], shndx: binary.BigEndian.Uint16(b[14:])}
+		} else {
+			s = symbol{name: binary.LittleEndian.Uint32(b), value: uint64(binary.LittleEndian.Uint32(b[4:])),
+				size: uint64(binary.LittleEndian.Uint32(b[8:])), info: b[12], shndx: binary.LittleEndian.Uint16(b[14:])}
+		}
+	}
+	if t.thumb && isFunc(s.typ()) {
+		s.value &^= 1
+	}
+	return s
+}
+
+func isFunc(t elf.SymType) bool { return t == elf.STT_FUNC || t == elf.STT_GNU_IFUNC }
+
+// candidate applies the rules of the package comment, except that the value
+// must lie in an area, which the callers know more cheaply. It reads a name
+// only where the name can matter, as the names are spread over many pages.
+func (t *table) candidate(s *symbol) bool {
+	typ := s.typ()
+	switch typ {
+	case elf.STT_FUNC, elf.STT_GNU_IFUNC, elf.STT_OBJECT, elf.STT_NOTYPE:
+	default:
+		return false
+	}
+	switch shndx := elf.SectionIndex(s.shndx); {
+	case shndx == elf.SHN_UNDEF:
+		return false
+	case shndx == elf.SHN_XINDEX:
+		// More than 65,279 sections: the true index is elsewhere, but that the
+		// value lies in an area says nearly as much.
+	case shndx >= elf.SHN_LORESERVE:
+		return false
+	case t.exec != nil && (int(shndx) >= len(t.exec) || !t.exec[shndx]):
+		return false
+	}
+	if s.name == 0 || uint64(s.name) >= uint64(len(t.strs)) {
+		return false
+	}
+	return isFunc(typ) || elf.ST_BIND(s.info) != elf.STB_LOCAL || !t.label(t.strs[s.name:])
+}
+
+var (
+	localPrefix   = []byte(".L")
+	annobinPrefix = []byte(".annobin_")
+)
+
+// label reports whether a name is an assembler's or a plugin's, for no human.
+func (t *table) label(name []byte) bool {
+	switch {
+	case name[0] == 0:
+		return true
+	case name[0] == '.':
+		return bytes.HasPrefix(name, localPrefix) || bytes.HasPrefix(name, annobinPrefix)
+	case name[0] == '$' && t.mapping && len(name) >= 2:
+		switch name[1] {
+		case 'a', 'd', 't', 'x':
+			return len(name) == 2 || name[2] == 0 || name[2] == '.'
+		}
+	}
+	return false
+}
+
+const maxName = 1 << 20
+
+// nameAt returns the string at offset off of the string table, without its
+// version.
+func (t *table) nameAt(off uint32, limit int) []byte {
+	if uint64(off) >= uint64(len(t.strs)) {
+		return nil
+	}
+	b := t.strs[off:]
+	b = b[:min(len(b), limit)]
+	if i := bytes.IndexByte(b, 0); i >= 0 {
+		b = b[:i]
+	}
+	return trimVersion(b)
+}
+
+// trimVersion drops @VER or @@VER. It leaves what only looks like a version:
+// the argument sizes of stdcall (f@8), names that begin with @ (fastcall), and
+// Microsoft's mangling, which begins with a question mark.
+func trimVersion(b []byte) []byte {
+	i := bytes.IndexByte(b, '@')
+	if i <= 0 || b[0] == '?' {
+		return b
+	}
+	v := bytes.TrimPrefix(b[i+1:], []byte("@"))
+	if len(v) == 0 || v[0] >= '0' && v[0] <= '9' {
+		return b
+	}
+	return b[:i:i]
+}
+
+// stbGNUUnique is STB_GNU_UNIQUE, a global symbol of which a process has one.
+const stbGNUUnique elf.SymBind = 10
+
+// rank orders symbols with the same start: less is better.
+func (s *symbol) rank() int {
+	r := 0
+	switch s.typ() {
+	case elf.STT_FUNC, elf.STT_GNU_IFUNC:
+	case elf.STT_OBJECT:
+		r = 3
+	default:
+		r = 6
+	}
+	switch elf.ST_BIND(s.info) {
+	case elf.STB_GLOBAL, stbGNUUnique:
+	case elf.STB_WEAK:
+		r++
+	default:
+		r += 2
+	}
+	return r
+}
+
+// tieName is how many bytes of a name count when it decides between symbols: a
+// million aliases of one long name must not cost more than that.
+const tieName = 256
+
+// better reports whether symbol a (number i) comes before b (number j), which
+// has the same start.
+func (t *table) better(a *symbol, i uint32, b *symbol, j uint32) bool {
+	if ra, rb := a.rank(), b.rank(); ra != rb {
+		return ra < rb
+	}
+	na, nb := t.nameAt(a.name, tieName), t.nameAt(b.name, tieName)
+	if ua, ub := underscores(na), underscores(nb); ua != ub {
+		return ua < ub
+	}
+	if len(na) != len(nb) {
+		return len(na) < len(nb)
+	}
+	return i < j
+}
+
+func underscores(name []byte) int {
+	n := 0
+	for n < len(name) && name[n] == '_' {
+		n++
+	}
+	return n
+}
