@@ -216,7 +216,8 @@ func (s *section) fde(h *entry, c *cie, f *fde) error {
 	var start, size uint64
 	switch c.enc {
 	case pePcrel | peSdata4: // nearly all there is
-		start = (s.bases.section + uint64(r.off) + signExtend(r.uint(4), 4)) & mask
+		at := s.bases.section + uint64(r.off)
+		start = (at + signExtend(r.uint(4), 4)) & mask
 		size = r.uint(4)
 	case peOmit:
 		return s.errorf(c.off, "CIE omits the address encoding of its FDEs")

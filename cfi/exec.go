@@ -234,10 +234,12 @@ func (m *vm) run(s *section, c *cie, f *fde, from, to int, pc uint64, start, end
 					m.set(reg, Rule{Kind: Register, Reg: uint8(from)})
 				}
 			case opExpression:
-				m.set(r.uleb(), Rule{Kind: Expression, N: int64(r.off)})
+				reg := r.uleb()
+				m.set(reg, Rule{Kind: Expression, N: int64(r.off)})
 				r.block()
 			case opValExpression:
-				m.set(r.uleb(), Rule{Kind: ValExpression, N: int64(r.off)})
+				reg := r.uleb()
+				m.set(reg, Rule{Kind: ValExpression, N: int64(r.off)})
 				r.block()
 			case opUndefined:
 				m.set(r.uleb(), Rule{Kind: Undefined})
