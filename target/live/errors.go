@@ -1,0 +1,112 @@
+package live
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"strconv"
+	"strings"
+
+	"golang.org/x/sys/unix"
+)
+
+// What can be wrong with a process. The errors that this package returns wrap
+// one of these, and their text names the process and the remedy.
+var (
+	ErrNoProcess    = errors.New("no such process")
+	ErrExited       = errors.New("the process has ended meanwhile")
+	ErrZombie       = errors.New("the process is a zombie")
+	ErrKernelThread = errors.New("a kernel thread")
+	ErrSelf         = errors.New("bt itself")
+	ErrPermission   = errors.New("not permitted")
+	ErrTraced       = errors.New("already traced")
+	ErrNamespace    = errors.New("procfs of another PID namespace")
+)
+
+// Error is what is wrong with the process PID.
+type Error struct {
+	PID  int
+	Kind error // one of the Err… values
+	Err  error // the system's own error, where there was one
+	msg  string
+}
+
+// Error returns a text that names the process and, where there is one, the
+// remedy.
+func (e *Error) Error() string { return e.msg }
+
+// Unwrap returns the kind of the error and the system's own.
+func (e *Error) Unwrap() []error {
+	if e.Err == nil {
+		return []error{e.Kind}
+	}
+	return []error{e.Kind, e.Err}
+}
+
+func fail(pid int, kind, err error, format string, args ...any) *Error {
+	return &Error{PID: pid, Kind: kind, Err: err, msg: fmt.Sprintf(format, args...)}
+}
+
+func (p *Process) exited(err error) *Error {
+	return fail(p.PID, ErrExited, err, "process %d exited while it was being looked at", p.PID)
+}
+
+// gone reports whether err says that a process or thread does not exist. A
+// file below /proc/PID that is opened or read too late gives one or the other.
+func gone(err error) bool {
+	return errors.Is(err, unix.ESRCH) || errors.Is(err, unix.ENOENT)
+}
+
+func denied(err error) bool {
+	return errors.Is(err, unix.EPERM) || errors.Is(err, unix.EACCES)
+}
+
+// refused explains why the kernel did not let us at the process or at its
+// thread tid: kernel/ptrace.c gives EPERM for all of it. what is what was
+// attempted: "ptrace of 1234".
+func (p *Process) refused(what string, tid int, err error) *Error {
+	st := p.status("task/" + strconv.Itoa(tid) + "/status")
+	if tracer, _ := strconv.Atoi(first(st["TracerPid"])); tracer != 0 {
+		comm := strings.TrimSpace(p.read(p.procfs + "/" + strconv.Itoa(tracer) + "/comm"))
+		if comm == "" {
+			comm = "another process"
+		}
+		return fail(p.PID, ErrTraced, err, "process %d is already traced by %s (pid %d): detach that first", p.PID, comm, tracer)
+	}
+	return fail(p.PID, ErrPermission, err, "%s not permitted: %s", what, p.remedy(st))
+}
+
+func (p *Process) remedy(st map[string]string) string {
+	self := parseStatus([]byte(p.read("/proc/self/status")))
+	caps, _ := strconv.ParseUint(self["CapEff"], 16, 64)
+	if caps>>unix.CAP_SYS_PTRACE&1 != 0 {
+		return "it is in another user namespace, or a seccomp filter or security module forbids it; run bt outside the container"
+	}
+	uids := strings.Fields(st["Uid"]) // real, effective, saved, filesystem
+	for _, u := range uids {
+		if u != strconv.Itoa(os.Getuid()) {
+			return "run as the same user (uid " + u + "), or as root"
+		}
+	}
+	switch strings.TrimSpace(p.read(p.procfs + "/sys/kernel/yama/ptrace_scope")) {
+	case "1":
+		return "run as root, or sysctl kernel.yama.ptrace_scope=0"
+	case "2":
+		return "run as root: kernel.yama.ptrace_scope=2 lets nobody else"
+	case "3":
+		return "kernel.yama.ptrace_scope=3 forbids it to everybody until the next boot"
+	}
+	// The files of a process that is not dumpable belong to root.
+	var fs unix.Stat_t
+	if err := unix.Fstatat(p.dir, "stat", &fs, 0); err == nil && len(uids) > 0 && strconv.Itoa(int(fs.Uid)) != uids[1] {
+		return "run as root: it is not dumpable (set-user-ID, file capabilities or prctl PR_SET_DUMPABLE)"
+	}
+	return "run as root; in a container, with the capability SYS_PTRACE (docker run --cap-add SYS_PTRACE)"
+}
+
+func first(s string) string {
+	if f := strings.Fields(s); len(f) > 0 {
+		return f[0]
+	}
+	return ""
+}

@@ -1,0 +1,164 @@
+package live
+
+import (
+	"runtime"
+	"time"
+	"unsafe"
+
+	"golang.org/x/sys/unix"
+)
+
+// The requests of <linux/ptrace.h> that bt makes. All are raw system calls:
+// none of them can block, and the target stands still meanwhile.
+const (
+	ptraceDetach        = 17
+	ptraceGetThreadArea = 25
+	ptraceGetRegset     = 0x4204
+	ptraceSeize         = 0x4206
+	ptraceInterrupt     = 0x4207
+	ptraceGetSigmask    = 0x420a
+
+	ntPrstatus = 1
+)
+
+func ptrace(req uintptr, tid int, addr uintptr, data unsafe.Pointer) unix.Errno {
+	_, _, errno := unix.RawSyscall6(unix.SYS_PTRACE, req, uintptr(tid), addr, uintptr(data), 0, 0)
+	return errno
+}
+
+func seize(tid int) unix.Errno     { return ptrace(ptraceSeize, tid, 0, nil) }
+func interrupt(tid int) unix.Errno { return ptrace(ptraceInterrupt, tid, 0, nil) }
+
+// detach lets the thread go on, with the signal sig if that is not 0.
+func detach(tid, sig int) unix.Errno {
+	_, _, errno := unix.RawSyscall6(unix.SYS_PTRACE, ptraceDetach, uintptr(tid), 0, uintptr(sig), 0, 0)
+	return errno
+}
+
+// regset reads the general registers into b and returns their size: the
+// kernel gives 32-bit code its own set.
+func regset(tid int, b []byte) (int, unix.Errno) {
+	iov := unix.Iovec{Base: &b[0]}
+	iov.SetLen(len(b))
+	errno := ptrace(ptraceGetRegset, tid, ntPrstatus, unsafe.Pointer(&iov))
+	return int(iov.Len), errno
+}
+
+func sigmask(tid int) (uint64, unix.Errno) {
+	var mask uint64
+	errno := ptrace(ptraceGetSigmask, tid, 8, unsafe.Pointer(&mask))
+	return mask, errno
+}
+
+// threadArea returns the base of a segment of the GDT's thread-local entries.
+func threadArea(tid, entry int) (uint64, bool) {
+	var desc struct{ entry, base, limit, flags uint32 } // struct user_desc
+	errno := ptrace(ptraceGetThreadArea, tid, uintptr(entry), unsafe.Pointer(&desc))
+	return uint64(desc.base), errno == 0
+}
+
+// siginfo is the part of siginfo_t that waitid fills in, on 64-bit CPUs.
+type siginfo struct {
+	signo, errno, code, _ int32
+	pid, uid, status      int32
+	_                     [100]byte
+}
+
+const (
+	cldExited = 1
+	cldKilled = 2
+	cldDumped = 3
+
+	ptraceEventStop = 128
+)
+
+// waitState is what has become of a thread that was told to stop.
+type waitState uint8
+
+const (
+	running waitState = iota
+	stopped
+	ended // only its remains wait to be collected
+	lost  // no such tracee: it was released, or renamed by execve
+)
+
+// poll asks, without waiting, what has become of a thread. sig is the signal
+// that it was about to receive: it must be detached with it.
+//
+// WNOWAIT leaves that signal with the thread in the kernel as well
+// (wait_task_stopped in kernel/exit.c would take it): should bt be killed
+// now, the thread receives it all the same.
+func poll(tid int) (st waitState, sig int) {
+	var si siginfo
+	for {
+		_, _, errno := unix.RawSyscall6(unix.SYS_WAITID, unix.P_PID, uintptr(tid), uintptr(unsafe.Pointer(&si)),
+			unix.WSTOPPED|unix.WEXITED|unix.WALL|unix.WNOWAIT|unix.WNOHANG, 0, 0)
+		if errno == unix.EINTR {
+			continue
+		}
+		if errno != 0 {
+			return lost, 0
+		}
+		break
+	}
+	switch {
+	case si.pid == 0:
+		return running, 0
+	case si.code == cldExited || si.code == cldKilled || si.code == cldDumped:
+		return ended, 0
+	case si.status>>8 == ptraceEventStop:
+		// Our interruption, or a group-stop, in which detaching leaves it.
+		return stopped, 0
+	}
+	return stopped, int(si.status & 0x7f)
+}
+
+// reap collects the remains of a thread.
+func reap(tid int) {
+	unix.RawSyscall6(unix.SYS_WAITID, unix.P_PID, uintptr(tid), 0, unix.WEXITED|unix.WALL|unix.WNOHANG, 0, 0)
+}
+
+// pause sleeps for less than the Go scheduler would need to get a goroutine
+// that is bound to its thread back to it.
+func pause(d time.Duration) {
+	ts := unix.NsecToTimespec(int64(d))
+	unix.Nanosleep(&ts, nil)
+}
+
+func yield() { unix.RawSyscall(unix.SYS_SCHED_YIELD, 0, 0, 0) }
+
+// onDyingThread runs f on an OS thread that ends when f returns, and returns
+// that thread's TID. Ptrace binds tracees to the thread that seized them: when
+// it ends, the kernel lets go of every one that is left.
+func onDyingThread(f func()) (tid int) {
+	done := make(chan struct{})
+	go func() {
+		// A goroutine that ends without unlocking takes its thread along.
+		runtime.LockOSThread()
+		if unix.Gettid() != unix.Getpid() {
+			defer close(done)
+			tid = unix.Gettid()
+			f()
+			return
+		}
+		// But not the process's first thread, which Go only parks. While
+		// this goroutine holds that one, the next cannot be on it.
+		tid = onDyingThread(f)
+		runtime.UnlockOSThread()
+		close(done)
+	}()
+	<-done
+	return tid
+}
+
+// waitThreadEnd waits until bt's own thread tid has ended and with it, as
+// exit_notify in kernel/exit.c comes first, its hold on every tracee.
+func waitThreadEnd(tid int) {
+	pid := unix.Getpid()
+	for i := range 2000 {
+		if unix.Tgkill(pid, tid, 0) == unix.ESRCH {
+			return
+		}
+		time.Sleep(time.Duration(min(20*(i+1), 1000)) * time.Microsecond)
+	}
+}

@@ -1,0 +1,216 @@
+package live
+
+import (
+	"strconv"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// How long the process is held for the sake of a thread that does not stop.
+// One that sleeps where no signal reaches it (state D) is not waited for once
+// everything else has stopped; a vfork parent certainly not, it waits for its
+// child. Anything else needs no more than a CPU to run on.
+const (
+	graceVfork = 1 * time.Millisecond
+	graceD     = 5 * time.Millisecond
+	graceOther = 250 * time.Millisecond
+
+	maxRounds = 100 // of threads that create threads
+)
+
+// stopAll stops every thread. A thread can appear as long as one runs, so it
+// looks again until there is none that it does not know.
+func (t *tracer) stopAll() {
+	for from, round := 0, 0; round < maxRounds; round++ {
+		for i := from; i < len(t.threads); i++ {
+			t.seize(&t.threads[i])
+		}
+		if round == 0 {
+			t.start = time.Now()
+		}
+		for i := from; i < len(t.threads); i++ {
+			if th := &t.threads[i]; th.st == seized && interrupt(th.tid) != 0 {
+				t.over(th, false)
+			}
+		}
+		t.wait(from)
+		from = len(t.threads)
+		if t.unchanged() || !t.findNew() {
+			return
+		}
+	}
+}
+
+func (t *tracer) seize(th *tracee) {
+	switch errno := seize(th.tid); errno {
+	case 0:
+		th.st = seized
+	case unix.ESRCH:
+		t.over(th, false)
+	default:
+		// EPERM is also what a thread that has ended gives, and one that
+		// is being traced (ptrace_attach in kernel/ptrace.c).
+		switch st, err := t.stat(th.tid); {
+		case err != nil:
+			t.over(th, false)
+		case st.dead():
+			th.st = over // and listed until its leader or tracer collects it
+		default:
+			th.st, th.refused = denying, errno
+		}
+	}
+}
+
+func (t *tracer) stat(tid int) (stat, error) {
+	return statOf(t.task.fd, strconv.Itoa(tid)+"/stat")
+}
+
+// over notes that a thread has ended; collect says that its remains are ours.
+func (t *tracer) over(th *tracee, collect bool) {
+	th.st = over
+	if th.tid != t.p.PID {
+		if collect {
+			reap(th.tid)
+		}
+		delete(t.known, th.tid)
+		return
+	}
+	// A leader's remains are its parent's to collect, and stay listed. But
+	// after execve by another thread the number is that one's.
+	if st, err := t.stat(th.tid); err == nil && !st.dead() {
+		delete(t.known, th.tid)
+	}
+}
+
+// wait waits for the threads from index from on to stop.
+func (t *tracer) wait(from int) {
+	begin := time.Now()
+	for spins := 0; ; spins++ {
+		pending, progress := 0, false
+		for i := from; i < len(t.threads); i++ {
+			th := &t.threads[i]
+			if th.st != seized {
+				continue
+			}
+			switch st, sig := poll(th.tid); st {
+			case running:
+				pending++
+			case stopped:
+				th.st, th.sig, progress = halted, sig, true
+			case ended:
+				t.over(th, true)
+				progress = true
+			case lost:
+				t.over(th, false)
+				progress = true
+			}
+		}
+		if pending == 0 {
+			return
+		}
+		if progress {
+			begin = time.Now()
+			if spins < 1000 {
+				yield() // they need the CPU that this thread is on
+				continue
+			}
+		}
+		waited := time.Since(begin)
+		switch {
+		case waited < 200*time.Microsecond:
+			yield()
+		case waited < graceVfork:
+			pause(50 * time.Microsecond)
+		default:
+			if t.giveUp(from, waited) {
+				return
+			}
+			pause(500 * time.Microsecond)
+		}
+	}
+}
+
+// giveUp decides whether to go on without the threads that have not stopped
+// for as long as waited, and marks them if so.
+func (t *tracer) giveUp(from int, waited time.Duration) bool {
+	if waited < graceOther {
+		for i := from; i < len(t.threads); i++ {
+			th := &t.threads[i]
+			if th.st != seized {
+				continue
+			}
+			st, err := t.stat(th.tid)
+			if err != nil || st.state != 'D' {
+				return false
+			}
+			if waited < graceD && !t.inVfork(th) {
+				return false
+			}
+		}
+	}
+	for i := from; i < len(t.threads); i++ {
+		if th := &t.threads[i]; th.st == seized {
+			th.st = stuck
+		}
+	}
+	return true
+}
+
+// unchanged reports whether there is no thread that is not known. The links of
+// a task directory are two more than its threads (proc_task_getattr in
+// fs/proc/base.c), which is cheaper than to list them. It proves nothing while
+// a thread runs that can end.
+func (t *tracer) unchanged() bool {
+	n := 0
+	for i := range t.threads {
+		switch th := &t.threads[i]; th.st {
+		case halted:
+			n++
+		case over:
+			if th.tid == t.p.PID && t.known[th.tid] == i {
+				n++
+			}
+		default:
+			return false
+		}
+	}
+	var st unix.Stat_t
+	return unix.Fstat(t.task.fd, &st) == nil && int(st.Nlink)-2 == n
+}
+
+// findNew takes in the threads that have appeared. It also lets go of what is
+// not a thread of the process: one that got the number of a thread that ended
+// between being listed and being seized.
+func (t *tracer) findNew() bool {
+	tids, err := t.task.list()
+	if err != nil {
+		return false
+	}
+	t.listing++
+	n := len(t.threads)
+	for _, tid := range tids {
+		i, ok := t.known[tid]
+		if !ok {
+			i = len(t.threads)
+			t.add(tid)
+		}
+		t.threads[i].seen = t.listing
+	}
+	for i := range t.threads[:n] {
+		th := &t.threads[i]
+		if th.st != halted && th.st != stuck || th.seen == t.listing {
+			continue
+		}
+		// A listing can skip a thread when another one ends meanwhile.
+		if _, err := t.stat(th.tid); err == nil {
+			continue
+		}
+		if th.st == stuck || detach(th.tid, th.sig) != 0 {
+			t.attached = true
+		}
+		th.st = over
+		delete(t.known, th.tid)
+	}
+	return len(t.threads) > n
+}
