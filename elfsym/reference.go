@@ -18,3 +18,11 @@ func (im *Image) Find(vaddr uint64) (ref Ref, value uint64, ok bool) {
 	})
 	return Ref(refs[0]), value, ok && err == nil
 }
+
+// TableOf names the symbol table that ref is from, as Symbol.Table does.
+func (im *Image) TableOf(ref Ref) string {
+	if t, _ := im.table(ref); t != nil {
+		return t.name
+	}
+	return ""
+}

@@ -5,6 +5,7 @@ package target
 
 import (
 	"github.com/gatedso/bt/arch"
+	"github.com/gatedso/bt/unwind"
 )
 
 // Thread is one thread as it was at the moment of the snapshot.
@@ -29,4 +30,10 @@ type Thread struct {
 	// TopOfStack is the address up to which the snapshot holds the thread's
 	// stack, upwards from the stack pointer; informative.
 	TopOfStack uint64
+}
+
+// Unwound is a thread with its stack.
+type Unwound struct {
+	Thread
+	Stack unwind.Stack
 }

@@ -1,0 +1,139 @@
+package main
+
+import (
+	"encoding/hex"
+	"fmt"
+	"os"
+	"path"
+	"path/filepath"
+
+	"github.com/gatedso/bt/capture"
+	"github.com/gatedso/bt/elfsym"
+	"github.com/gatedso/bt/maps"
+	"github.com/gatedso/bt/module"
+	"github.com/gatedso/bt/render"
+	"github.com/gatedso/bt/stream"
+	"github.com/gatedso/bt/symbolize"
+	"github.com/gatedso/bt/target/live"
+)
+
+// addresses names addresses: the given ones, or those on standard input.
+func (a *app) addresses(out *os.File, pids []int, addrs []uint64, fromStdin bool) error {
+	o := stream.Options{ReturnAddresses: a.returns}
+	cache := new(module.Cache)
+	switch {
+	case len(pids) > 0:
+		p, err := live.Open(pids[0], a.procfs)
+		if err != nil {
+			return err
+		}
+		defer p.Close()
+		text, err := p.Maps()
+		if err != nil {
+			return err
+		}
+		m, err := maps.Parse(text)
+		if err != nil {
+			return fmt.Errorf("process %d: %w", p.PID, err)
+		}
+		o.Space = a.newSpace(out, module.NewSpace(m, capture.Source(p, a.sysroot), cache))
+	case a.mapsFile != "":
+		m, err := module.ReadMaps(a.mapsFile)
+		if err != nil {
+			return err
+		}
+		o.Space = a.newSpace(out, savedSpace(m, a.sysroot, nil, cache))
+	case a.exe != "":
+		im, err := elfsym.OpenPath(a.exe)
+		if err != nil {
+			return err
+		}
+		mode, _ := a.demangleMode()
+		img := module.NewImage(im)
+		o.Space = &imageSpace{path: a.exe, im: img, sym: symbolize.NewForImage(mode), opts: a.imageOptions(out, img)}
+	default:
+		o.NewSpace = func(text []byte, ids []stream.BuildID) (stream.Space, error) {
+			m, err := maps.Parse(text)
+			if err != nil {
+				return nil, err
+			}
+			byPath := make(map[string][]byte, len(ids))
+			for _, id := range ids {
+				if b, err := hex.DecodeString(id.ID); err == nil {
+					byPath[id.Path] = b
+				}
+			}
+			return a.newSpace(out, savedSpace(m, a.sysroot, byPath, cache)), nil
+		}
+	}
+	if !fromStdin {
+		var dst []byte
+		for _, addr := range addrs {
+			dst = o.Space.Answer(dst, addr, !a.returns)
+		}
+		_, err := out.Write(dst)
+		return err
+	}
+	res, err := stream.Run(a.stdin, out, o)
+	if res.NoSpace {
+		a.incomplete("addresses without a target: give --pid, --maps or --exe, or maps lines before the addresses")
+	}
+	if res.Malformed > 0 {
+		a.incomplete("line %d is no address: %q (%d such lines passed through)", res.FirstMalformed.Number, res.FirstMalformed.Text, res.Malformed)
+	}
+	return err
+}
+
+// newSpace names the addresses of a space for stream.
+func (a *app) newSpace(out *os.File, space *module.Space) stream.Space {
+	mode, _ := a.demangleMode()
+	sym, err := symbolize.New(space, symbolize.Options{Gate: a.gateSources().Decide(space.Maps), Demangle: mode})
+	if err != nil && !a.raw {
+		a.incomplete("%v", err)
+	}
+	opts := a.renderOptions(out)
+	opts.PtrSize = space.PtrSize()
+	return &mappedSpace{space: space, sym: sym, opts: opts}
+}
+
+func (a *app) imageOptions(out *os.File, im *module.Image) render.Options {
+	opts := a.renderOptions(out)
+	opts.PtrSize = im.PtrSize()
+	return opts
+}
+
+// mappedSpace answers addresses of an address space.
+type mappedSpace struct {
+	space *module.Space
+	sym   *symbolize.Symbolizer
+	opts  render.Options
+}
+
+func (s *mappedSpace) Answer(dst []byte, addr uint64, exact bool) []byte {
+	if s.opts.Raw {
+		return s.opts.AppendFrame(dst, addr, nil)
+	}
+	n := s.sym.Name(addr, exact)
+	return s.opts.AppendFrame(dst, addr, &n)
+}
+
+func (s *mappedSpace) Locate(name string, off uint64) (uint64, bool) {
+	return s.space.Resolve(name, off)
+}
+
+// imageSpace answers link-time addresses of one ELF file.
+type imageSpace struct {
+	path string
+	im   *module.Image
+	sym  *symbolize.Symbolizer
+	opts render.Options
+}
+
+func (s *imageSpace) Answer(dst []byte, addr uint64, exact bool) []byte {
+	n := s.sym.Image(s.im, addr, exact)
+	return s.opts.AppendFrame(dst, addr, &n)
+}
+
+func (s *imageSpace) Locate(name string, off uint64) (uint64, bool) {
+	return off, name == s.path || path.Base(name) == filepath.Base(s.path)
+}

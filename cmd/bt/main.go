@@ -1,0 +1,102 @@
+// Bt unwinds the stacks of processes and names the addresses: symbol+offset,
+// through signal handlers and through the gate DSO, the code that the kernel
+// itself maps into every process.
+package main
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"runtime/debug"
+
+	"github.com/spf13/cobra"
+
+	"github.com/gatedso/bt/symbolize"
+)
+
+// The exit statuses.
+const (
+	exitOK         = 0
+	exitNothing    = 1 // nothing could be printed
+	exitUsage      = 2 // wrong usage
+	exitIncomplete = 3 // printed, but something is missing
+)
+
+// usageError is a mistake in how bt was called.
+type usageError struct{ error }
+
+func usagef(format string, args ...any) error {
+	return usageError{fmt.Errorf(format, args...)}
+}
+
+// app is one run of bt.
+type app struct {
+	flags
+	stdin  io.Reader
+	stdout io.Writer
+	stderr io.Writer
+	status int
+}
+
+func main() {
+	a := &app{stdin: os.Stdin, stdout: os.Stdout, stderr: os.Stderr}
+	os.Exit(a.run(os.Args[1:]))
+}
+
+// run runs bt with its arguments and returns the exit status.
+func (a *app) run(args []string) (status int) {
+	// A fault on a mapped file becomes a panic, and no panic becomes a trace.
+	debug.SetPanicOnFault(true)
+	defer func() {
+		if r := recover(); r != nil {
+			a.errorf("internal error: %v (please report this)", r)
+			status = exitNothing
+		}
+	}()
+	cmd := a.command()
+	cmd.SetArgs(args)
+	cmd.SetIn(a.stdin)
+	cmd.SetOut(a.stdout)
+	cmd.SetErr(a.stderr)
+	err := cmd.Execute()
+	var usage usageError
+	switch {
+	case err == nil:
+	case errors.As(err, &usage):
+		a.errorf("%v (see bt --help)", err)
+		return exitUsage
+	default:
+		a.errorf("%v", err)
+		return exitNothing
+	}
+	return a.status
+}
+
+// errorf writes one line to standard error. What the target has a hand in is
+// escaped.
+func (a *app) errorf(format string, args ...any) {
+	msg := symbolize.EscapeControls(fmt.Sprintf(format, args...))
+	fmt.Fprintf(a.stderr, "bt: %s\n", msg)
+}
+
+// verbosef is errorf for --verbose.
+func (a *app) verbosef(format string, args ...any) {
+	if a.verbose {
+		a.errorf(format, args...)
+	}
+}
+
+// incomplete says what is missing from the output.
+func (a *app) incomplete(format string, args ...any) {
+	a.errorf(format, args...)
+	a.status = exitIncomplete
+}
+
+// noArgs refuses arguments with a usage error.
+func noArgs(cmd *cobra.Command, args []string) error {
+	if len(args) > 0 {
+		return usagef("%s takes no argument %q", cmd.CommandPath(), args[0])
+	}
+	return nil
+}

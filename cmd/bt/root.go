@@ -1,0 +1,264 @@
+package main
+
+import (
+	"os"
+	"runtime/debug"
+	"strconv"
+	"strings"
+
+	"github.com/spf13/cobra"
+	"golang.org/x/sys/unix"
+
+	"github.com/gatedso/bt/gate"
+	"github.com/gatedso/bt/render"
+	"github.com/gatedso/bt/symbolize"
+)
+
+// flags are the command line's flags as given.
+type flags struct {
+	pids, tids []string
+	mapsFile   string
+	exe        string
+	maxFrames  int
+	gateDSO    string
+	gateSet    bool
+	module     bool
+	buildID    bool
+	sysroot    string
+	procfs     string
+	raw        bool
+	withMaps   bool
+	returns    bool
+	demangle   string
+	format     string
+	output     string
+	color      string
+	verbose    bool
+}
+
+const long = `bt prints the stacks of processes and names addresses: symbol+offset, through
+signal handlers and through the gate DSO, the code that the kernel itself maps
+into every process.
+
+  bt --pid 1234               print every thread's stack of a running process
+  bt --pid 1234 7f12…         name addresses in that process, without stopping it
+  … | bt --pid 1234 -         the same, addresses from standard input
+  … | bt --maps saved.maps    name addresses by a saved copy of /proc/PID/maps
+  … | bt --exe PROG           name link-time addresses of one ELF file
+  bt < report                 name a report: maps lines, then addresses
+
+Exit status: 0 all printed, 1 nothing could be printed, 2 wrong usage,
+3 printed, but something is missing.`
+
+func (a *app) command() *cobra.Command {
+	cmd := &cobra.Command{
+		Use:           "bt [flags] [ADDR... | -]",
+		Short:         "Print the stacks of processes, and name addresses",
+		Long:          long,
+		Args:          cobra.ArbitraryArgs,
+		SilenceUsage:  true,
+		SilenceErrors: true,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			a.gateSet = cmd.Flags().Changed("gate-dso")
+			if err := a.check(); err != nil {
+				return err
+			}
+			return a.dispatch(cmd, args)
+		},
+	}
+	cmd.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError{err} })
+	f := cmd.Flags()
+	f.SortFlags = false
+	f.StringSliceVarP(&a.pids, "pid", "p", nil, "the target: a running process; a comma list, or given more than once")
+	f.StringVar(&a.mapsFile, "maps", "", "the target: a saved copy of /proc/PID/maps")
+	f.StringVarP(&a.exe, "exe", "e", "", "the target: one ELF file, whose link-time addresses are named")
+	f.StringSliceVarP(&a.tids, "tid", "t", nil, "only these threads")
+	f.IntVarP(&a.maxFrames, "max-frames", "n", 256, "frames per thread; 0 = no limit")
+	f.StringVar(&a.gateDSO, "gate-dso", "", "what names the gate DSO: a path, 'live' (the image in the process), or '' (nothing: raw addresses)")
+	f.BoolVarP(&a.module, "module", "m", false, "print the module of each address")
+	f.BoolVarP(&a.buildID, "build-id", "b", false, "print the build ID of each address's module")
+	f.StringVar(&a.sysroot, "sysroot", "", "prefix for the files that the maps name")
+	f.StringVar(&a.procfs, "procfs", "/proc", "where procfs is mounted")
+	f.BoolVarP(&a.raw, "raw", "r", false, "addresses only, no symbols")
+	f.BoolVar(&a.withMaps, "with-maps", false, "with --pid: print the maps and build IDs first, so that bt can name the output elsewhere")
+	f.BoolVar(&a.returns, "return-addresses", false, "addresses with no \"# thread\" line above them are return addresses")
+	f.StringVar(&a.demangle, "demangle", "full", "C++ and Rust names: full, short (without parameters), or none")
+	f.StringVarP(&a.format, "format", "f", "text", "output format: text")
+	f.StringVarP(&a.output, "output", "o", "", "write to this file instead of standard output")
+	f.StringVar(&a.color, "color", "auto", "auto, always or never")
+	f.BoolVarP(&a.verbose, "verbose", "v", false, "say on standard error where names and frames come from, and why some have none")
+	cmd.AddCommand(versionCommand())
+	return cmd
+}
+
+// check refuses flag values that mean nothing.
+func (a *app) check() error {
+	targets := 0
+	for _, given := range []bool{len(a.pids) > 0, a.mapsFile != "", a.exe != ""} {
+		if given {
+			targets++
+		}
+	}
+	switch {
+	case targets > 1:
+		return usagef("--pid, --maps and --exe exclude each other")
+	case a.maxFrames < 0:
+		return usagef("--max-frames %d: must not be negative", a.maxFrames)
+	case a.format != "text":
+		return usagef("--format %q: must be text", a.format)
+	case a.color != "auto" && a.color != "always" && a.color != "never":
+		return usagef("--color %q: must be auto, always or never", a.color)
+	case a.withMaps && len(a.pids) == 0:
+		return usagef("--with-maps needs --pid")
+	case len(a.tids) > 0 && len(a.pids) == 0:
+		return usagef("--tid needs --pid")
+	}
+	_, err := a.demangleMode()
+	return err
+}
+
+func (a *app) demangleMode() (symbolize.Demangle, error) {
+	switch a.demangle {
+	case "full":
+		return symbolize.Full, nil
+	case "short":
+		return symbolize.Short, nil
+	case "none":
+		return symbolize.None, nil
+	}
+	return 0, usagef("--demangle %q: must be full, short or none", a.demangle)
+}
+
+// dispatch finds out what is wanted: the target says which address space, the
+// presence of addresses what to do with it.
+func (a *app) dispatch(cmd *cobra.Command, args []string) error {
+	dash := len(args) == 1 && args[0] == "-"
+	var addrs []uint64
+	if !dash {
+		for _, arg := range args {
+			addr, err := parseAddr(arg)
+			if err != nil {
+				return err
+			}
+			addrs = append(addrs, addr)
+		}
+	}
+	pids, err := parseIDs("--pid", a.pids)
+	if err != nil {
+		return err
+	}
+	tids, err := parseIDs("--tid", a.tids)
+	if err != nil {
+		return err
+	}
+	none := len(pids) == 0 && a.mapsFile == "" && a.exe == ""
+	switch {
+	case none && len(addrs) > 0:
+		return usagef("addresses need a target: --pid, --maps or --exe")
+	case none && !dash && isTerminal(a.stdin):
+		return cmd.Help()
+	case len(pids) > 1 && len(args) > 0:
+		return usagef("addresses belong to one process: give --pid once")
+	case len(pids) > 0 && len(args) > 0 && (a.withMaps || len(tids) > 0):
+		return usagef("--with-maps and --tid are for stacks, not for given addresses")
+	}
+
+	out, done, err := a.openOutput()
+	if err != nil {
+		return err
+	}
+	switch {
+	case len(pids) > 0 && len(args) == 0:
+		err = a.stacks(out, pids, tids)
+	default:
+		err = a.addresses(out, pids, addrs, len(addrs) == 0)
+	}
+	if cerr := done(); err == nil {
+		err = cerr
+	}
+	return err
+}
+
+// openOutput opens --output. done closes it.
+func (a *app) openOutput() (out *os.File, done func() error, err error) {
+	if a.output == "" {
+		out, _ = a.stdout.(*os.File)
+		return out, func() error { return nil }, nil
+	}
+	out, err = os.Create(a.output)
+	if err != nil {
+		return nil, nil, err
+	}
+	return out, out.Close, nil
+}
+
+// parseIDs parses process or thread numbers.
+func parseIDs(flag string, list []string) ([]int, error) {
+	var ids []int
+	for _, s := range list {
+		id, err := strconv.ParseUint(strings.TrimSpace(s), 10, 31)
+		if err != nil || id == 0 {
+			return nil, usagef("%s %q: not a process or thread number", flag, s)
+		}
+		ids = append(ids, int(id))
+	}
+	return ids, nil
+}
+
+func parseAddr(s string) (uint64, error) {
+	digits := strings.TrimPrefix(strings.TrimPrefix(s, "0x"), "0X")
+	addr, err := strconv.ParseUint(digits, 16, 64)
+	if err != nil {
+		return 0, usagef("%q is not a hexadecimal address", s)
+	}
+	return addr, nil
+}
+
+// gateSources collects what can set the gate DSO.
+func (a *app) gateSources() gate.Sources {
+	s := gate.Sources{Procfs: a.procfs, Sysroot: a.sysroot}
+	if a.gateSet {
+		s.Flag = &a.gateDSO
+	}
+	if v, ok := os.LookupEnv(gate.Env); ok {
+		s.Env = &v
+	}
+	return s
+}
+
+// renderOptions are the output options for out.
+func (a *app) renderOptions(out *os.File) render.Options {
+	o := render.Options{Raw: a.raw, Module: a.module, BuildID: a.buildID}
+	switch a.color {
+	case "always":
+		o.Color = true
+	case "auto":
+		o.Color = os.Getenv("NO_COLOR") == "" && os.Getenv("TERM") != "dumb" && isTerminal(out)
+	}
+	return o
+}
+
+func isTerminal(f any) bool {
+	file, ok := f.(*os.File)
+	if !ok || file == nil {
+		return false
+	}
+	_, err := unix.IoctlGetTermios(int(file.Fd()), unix.TCGETS)
+	return err == nil
+}
+
+func versionCommand() *cobra.Command {
+	return &cobra.Command{
+		Use:   "version",
+		Short: "Print bt's version",
+		Args:  noArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			version := "unknown"
+			if info, ok := debug.ReadBuildInfo(); ok && info.Main.Version != "" {
+				version = info.Main.Version
+			}
+			cmd.Println("bt " + version)
+			return nil
+		},
+	}
+}

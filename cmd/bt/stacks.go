@@ -1,0 +1,113 @@
+package main
+
+import (
+	"bufio"
+	"errors"
+	"os"
+
+	"github.com/gatedso/bt/capture"
+	"github.com/gatedso/bt/maps"
+	"github.com/gatedso/bt/module"
+	"github.com/gatedso/bt/render"
+	"github.com/gatedso/bt/symbolize"
+	"github.com/gatedso/bt/target/live"
+)
+
+// stacks prints the stacks of processes.
+func (a *app) stacks(out *os.File, pids, tids []int) error {
+	w := bufio.NewWriterSize(out, 64<<10)
+	cache := new(module.Cache)
+	printed := 0
+	var failed error
+	for _, pid := range pids {
+		err := a.process(w, out, pid, tids, cache)
+		if ferr := w.Flush(); ferr != nil {
+			return ferr
+		}
+		if err != nil {
+			if failed != nil {
+				a.errorf("%v", failed)
+			}
+			failed = err
+			continue
+		}
+		printed++
+	}
+	if failed == nil || printed == 0 {
+		return failed
+	}
+	a.incomplete("%v", failed)
+	return nil
+}
+
+// process prints the stacks of one process.
+func (a *app) process(w *bufio.Writer, out *os.File, pid int, tids []int, cache *module.Cache) error {
+	p, err := live.Open(pid, a.procfs)
+	if err != nil {
+		return err
+	}
+	defer p.Close()
+	if p.PID != pid {
+		a.errorf("%d is a thread of process %d: printing the process", pid, p.PID)
+	}
+	stacks, err := capture.Process(p, capture.Options{
+		TIDs:      tids,
+		MaxFrames: a.maxFrames,
+		Cache:     cache,
+		Source:    capture.Source(p, a.sysroot),
+	})
+	if err != nil {
+		return err
+	}
+	defer stacks.Close()
+	if len(stacks.Threads) == 0 {
+		return errors.New("none of the threads asked for is in the process")
+	}
+	for _, tid := range stacks.Gone {
+		if len(tids) > 0 {
+			a.incomplete("thread %d is not in process %d", tid, p.PID)
+		}
+	}
+	if p.LeaderGone() {
+		a.incomplete("process %d: its main thread has ended, the others are printed", p.PID)
+	}
+
+	mode, _ := a.demangleMode()
+	sym, gateErr := symbolize.New(stacks.Space, symbolize.Options{
+		Gate:     a.gateSources().Decide(stacks.Space.Maps),
+		Demangle: mode,
+	})
+	if gateErr != nil && !a.raw {
+		a.incomplete("%v", gateErr)
+	}
+	r := render.Stacks{
+		W:       w,
+		Options: a.renderOptions(out),
+		Symbols: sym,
+		Space:   stacks.Space,
+	}
+	if a.verbose {
+		r.Note = a.errorf
+	}
+	if a.withMaps {
+		r.Maps()
+	}
+	r.Process(p.PID, processName(p))
+	if !r.Threads(stacks.Threads) {
+		a.status = exitIncomplete
+	}
+	return nil
+}
+
+// processName is what the process was called by, or its command name.
+func processName(p *live.Process) string {
+	if args := p.Cmdline(); len(args) > 0 && args[0] != "" {
+		return args[0]
+	}
+	return "[" + p.Comm() + "]"
+}
+
+// savedSpace is the address space of saved maps.
+func savedSpace(m *maps.Map, sysroot string, ids map[string][]byte, cache *module.Cache) *module.Space {
+	return module.NewSpace(m, &module.Files{Maps: m, Sysroot: sysroot, IDs: ids}, cache)
+}

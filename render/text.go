@@ -1,0 +1,95 @@
+// Package render prints what bt found. The text form is a contract: a frame's
+// first two fields are its address and <symbol+0xoffset>, and every line that
+// is no frame starts with '#'.
+package render
+
+import (
+	"encoding/hex"
+	"path"
+	"strconv"
+
+	"github.com/gatedso/bt/symbolize"
+)
+
+// Options says what a frame's line shows.
+type Options struct {
+	PtrSize int // bytes of an address: 4 prints 8 digits, all else 16
+	Raw     bool
+	Module  bool
+	BuildID bool
+	Color   bool
+}
+
+// The colours of a terminal, chosen to be legible on light and dark grounds.
+const (
+	dim    = "\x1b[2m"
+	green  = "\x1b[32m"
+	yellow = "\x1b[33m"
+	reset  = "\x1b[0m"
+)
+
+// AppendAddr appends addr as bt prints addresses.
+func (o *Options) AppendAddr(dst []byte, addr uint64) []byte {
+	const digits = "0123456789abcdef"
+	n := 16
+	if o.PtrSize == 4 && addr < 1<<32 {
+		n = 8
+	}
+	for i := n - 1; i >= 0; i-- {
+		dst = append(dst, digits[addr>>(4*i)&15])
+	}
+	return dst
+}
+
+// AppendFrame appends one frame's line.
+func (o *Options) AppendFrame(dst []byte, addr uint64, n *symbolize.Name) []byte {
+	dst = o.AppendAddr(dst, addr)
+	if o.Raw || n == nil {
+		return append(dst, '\n')
+	}
+	switch {
+	case n.Symbol != "":
+		dst = append(dst, " <"...)
+		if o.Color {
+			dst = append(dst, green...)
+		}
+		dst = append(dst, n.Symbol...)
+		if o.Color {
+			dst = append(dst, reset...)
+		}
+		dst = append(dst, "+0x"...)
+		dst = strconv.AppendUint(dst, n.Offset, 16)
+		dst = append(dst, '>')
+		if o.Module && n.Module != nil {
+			dst = append(dst, ' ')
+			dst = append(dst, symbolize.Escape(n.Module.Path)...)
+		}
+	case o.Module && n.Module != nil:
+		dst = append(dst, " ("...)
+		dst = append(dst, symbolize.Escape(path.Base(n.Module.Path))...)
+		dst = append(dst, "+0x"...)
+		dst = strconv.AppendUint(dst, n.ModOff, 16)
+		dst = append(dst, ')')
+	}
+	if o.BuildID && n.Module != nil {
+		if id := n.Module.MappedBuildID(); id != nil {
+			dst = append(dst, " ["...)
+			dst = hex.AppendEncode(dst, id)
+			dst = append(dst, ']')
+		}
+	}
+	return append(dst, '\n')
+}
+
+// AppendComment appends a line that is no frame.
+func (o *Options) AppendComment(dst []byte, text string) []byte {
+	if o.Color {
+		dst = append(dst, dim...)
+	}
+	dst = append(dst, "# "...)
+	dst = append(dst, text...)
+	if o.Color {
+		dst = append(dst, reset...)
+	}
+	return append(dst, '\n')
+}

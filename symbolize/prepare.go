@@ -1,0 +1,76 @@
+package symbolize
+
+import (
+	"runtime/debug"
+	"slices"
+
+	"github.com/gatedso/bt/elfsym"
+	"github.com/gatedso/bt/maps"
+	"github.com/gatedso/bt/module"
+)
+
+// Query is an address to be named.
+type Query struct {
+	Addr  uint64
+	Exact bool
+}
+
+// maxBatch is the number of addresses in one image above which its symbol
+// index is worth building; fewer are found in one pass over the symbol table.
+const maxBatch = 256
+
+// Prepare looks up many addresses together, so that Name answers at once: each
+// symbol table is read in a single pass. It must not run beside Name.
+func (s *Symbolizer) Prepare(queries []Query) {
+	defer debug.SetPanicOnFault(debug.SetPanicOnFault(true))
+	defer func() { recover() }() // a file that was truncated: Name reports the miss
+
+	type batch struct {
+		mod   *module.Module
+		links []uint64
+		bias  map[uint64]uint64 // by link-time address
+	}
+	if s.known == nil {
+		s.known = make(map[uint64]Name, len(queries))
+	}
+	batches := make(map[*module.Image]*batch)
+	seen := make(map[uint64]bool, len(queries))
+	for _, q := range queries {
+		addr := lookupAddress(q.Addr, q.Exact)
+		if seen[addr] {
+			continue
+		}
+		seen[addr] = true
+		p := s.space.Locate(addr)
+		if p.Image == nil || p.Module.Gate != maps.NoGate {
+			s.known[addr] = s.name(addr)
+			continue
+		}
+		b := batches[p.Image]
+		if b == nil {
+			b = &batch{mod: p.Module, bias: make(map[uint64]uint64)}
+			batches[p.Image] = b
+		}
+		link := p.Link(addr)
+		b.links = append(b.links, link)
+		b.bias[link] = addr
+	}
+	for im, b := range batches {
+		if len(b.links) > maxBatch {
+			continue
+		}
+		slices.Sort(b.links)
+		b.links = slices.Compact(b.links)
+		matches := make([]elfsym.Match, len(b.links))
+		im.LookupAll(b.links, matches)
+		for i, link := range b.links {
+			n := Name{Module: b.mod, ModOff: link}
+			if m := matches[i]; m.OK {
+				n.Symbol, n.Offset, n.Source = s.demangle.name(m.Symbol.Name), link-m.Symbol.Value, m.Symbol.Table
+			} else {
+				s.afterSymbols(&n, im, link)
+			}
+			s.known[b.bias[link]] = n
+		}
+	}
+}

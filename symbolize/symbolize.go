@@ -1,0 +1,246 @@
+// Package symbolize names addresses: from an address in a process to the
+// symbol that covers it, or the reason why it has no name.
+package symbolize
+
+import (
+	gomaps "maps"
+	"runtime/debug"
+	"sync"
+	"sync/atomic"
+
+	"github.com/gatedso/bt/gate"
+	"github.com/gatedso/bt/maps"
+	"github.com/gatedso/bt/module"
+)
+
+// Miss tells why an address has no name.
+type Miss uint8
+
+const (
+	Named     Miss = iota // it has one
+	Unmapped              // nothing is mapped there
+	Anonymous             // mapped, but from no file
+	NoImage               // the file cannot be had, or is another one now
+	NoSymbol              // no symbol of the file covers it
+	GateUnset             // in the gate DSO, and nothing names that
+)
+
+var missTexts = [...]string{
+	"named",
+	"nothing is mapped there",
+	"anonymous memory",
+	"its file cannot be read",
+	"no symbol covers it",
+	"the gate DSO is not set, or cannot be read",
+}
+
+func (m Miss) String() string {
+	if int(m) < len(missTexts) {
+		return missTexts[m]
+	}
+	return "?"
+}
+
+// Name is what is known of an address.
+type Name struct {
+	Symbol string // demangled; "" when there is none, and Miss says why
+	Offset uint64 // of the address from the symbol's start, in bytes
+	Miss   Miss
+	Source string // the table that the name is from: ".symtab", "gopclntab"
+
+	Module *module.Module // nil in anonymous memory
+	ModOff uint64         // link-time address in the module; file offset without an image
+}
+
+// Options says how to name.
+type Options struct {
+	Gate     gate.Setting
+	Demangle Demangle
+}
+
+// Symbolizer names the addresses of one address space. It is safe for
+// concurrent use.
+type Symbolizer struct {
+	space *module.Space
+	gate  *gateNames
+
+	demangle Demangle
+
+	mu    sync.Mutex
+	names atomic.Pointer[map[*module.Image]*names] // replaced, never changed: reading takes no lock
+
+	known map[uint64]Name // what Prepare found, by lookup address
+}
+
+// New returns a symbolizer for space. The error is about the gate DSO alone;
+// the symbolizer works all the same, and leaves the gate's frames raw.
+func New(space *module.Space, o Options) (*Symbolizer, error) {
+	s := &Symbolizer{space: space, demangle: o.Demangle}
+	var err error
+	s.gate, err = newGateNames(space, o.Gate)
+	return s, err
+}
+
+// lookupAddress is the address by which addr's symbol is found.
+func lookupAddress(addr uint64, exact bool) uint64 {
+	if exact || addr == 0 {
+		return addr
+	}
+	return addr - 1
+}
+
+// Name names addr. A return address (exact is false) is looked up one byte
+// earlier, at the call; the offset is to addr itself all the same.
+func (s *Symbolizer) Name(addr uint64, exact bool) (n Name) {
+	lookup := lookupAddress(addr, exact)
+	if n, ok := s.known[lookup]; ok {
+		n.Offset += addr - lookup
+		n.ModOff += addr - lookup
+		return n
+	}
+	// A mapped file that someone truncates turns reads into faults.
+	defer debug.SetPanicOnFault(debug.SetPanicOnFault(true))
+	defer func() {
+		if recover() != nil {
+			n = Name{Miss: NoImage}
+		}
+	}()
+	n = s.name(lookup)
+	n.Offset += addr - lookup
+	n.ModOff += addr - lookup
+	return n
+}
+
+func (s *Symbolizer) name(addr uint64) Name {
+	p := s.space.Locate(addr)
+	if p.Mapping == nil {
+		return Name{Miss: Unmapped}
+	}
+	if p.Module == nil {
+		return Name{Miss: Anonymous}
+	}
+	if p.Module.Gate != maps.NoGate {
+		return s.gate.name(s, addr, p)
+	}
+	if p.Image == nil {
+		return Name{Miss: NoImage, Module: p.Module, ModOff: addr - p.Mapping.Start + p.Mapping.Offset}
+	}
+	return s.inImage(p.Image, p.Module, p.Link(addr))
+}
+
+// inImage names a link-time address.
+func (s *Symbolizer) inImage(im *module.Image, mod *module.Module, link uint64) Name {
+	n := Name{Module: mod, ModOff: link}
+	if ref, start, ok := im.Find(link); ok {
+		n.Symbol, n.Offset, n.Source = s.namesOf(im).get(ref), link-start, im.TableOf(ref)
+		return n
+	}
+	s.afterSymbols(&n, im, link)
+	return n
+}
+
+// afterSymbols asks the sources that serve where no symbol table does.
+func (s *Symbolizer) afterSymbols(n *Name, im *module.Image, link uint64) {
+	if name, start, ok := im.GoFunc(link); ok {
+		n.Symbol, n.Offset, n.Source = clean(name), link-start, "gopclntab"
+		return
+	}
+	n.Miss = NoSymbol
+}
+
+// Image names a link-time address of an image by itself, as addr2line does.
+func (s *Symbolizer) Image(im *module.Image, link uint64, exact bool) (n Name) {
+	defer debug.SetPanicOnFault(debug.SetPanicOnFault(true))
+	defer func() {
+		if recover() != nil {
+			n = Name{Miss: NoImage}
+		}
+	}()
+	lookup := lookupAddress(link, exact)
+	n = s.inImage(im, nil, lookup)
+	n.Offset += link - lookup
+	n.ModOff += link - lookup
+	return n
+}
+
+// NewForImage returns a symbolizer for Image alone.
+func NewForImage(d Demangle) *Symbolizer {
+	return &Symbolizer{demangle: d}
+}
+
+func (s *Symbolizer) namesOf(im *module.Image) *names {
+	if m := s.names.Load(); m != nil {
+		if n := (*m)[im]; n != nil {
+			return n
+		}
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	all := make(map[*module.Image]*names)
+	if m := s.names.Load(); m != nil {
+		if n := (*m)[im]; n != nil {
+			return n
+		}
+		gomaps.Copy(all, *m)
+	}
+	n := newNames(im.Image, s.demangle)
+	all[im] = n
+	s.names.Store(&all)
+	return n
+}
+
+// gateNames names addresses in the gate DSO by the setting.
+type gateNames struct {
+	setting gate.Setting
+	file    *module.Image // named by the setting, nil for live and unset
+	ok      bool
+}
+
+func newGateNames(space *module.Space, setting gate.Setting) (*gateNames, error) {
+	g := &gateNames{setting: setting, ok: !setting.Unset()}
+	if setting.Unset() || setting.IsLive() {
+		return g, nil
+	}
+	for _, m := range space.Modules() {
+		if m.Gate != maps.VDSO && m.Gate != maps.Line {
+			continue
+		}
+		im, err := setting.Open(m.MappedBuildID())
+		if err != nil {
+			g.ok = false
+			return g, err
+		}
+		g.file = module.NewImage(im)
+		if m.Gate == maps.Line {
+			// Its memory may not be readable: the file stands for it.
+			m.SetImage(g.file, "gate DSO")
+		}
+	}
+	return g, nil
+}
+
+func (g *gateNames) name(s *Symbolizer, addr uint64, p module.Place) Name {
+	n := Name{Module: p.Module, ModOff: addr - p.Mapping.Start}
+	if !g.ok {
+		n.Miss = GateUnset
+		return n
+	}
+	if p.Module.Gate == maps.Vsyscall {
+		if name, start, ok := gate.Vsyscall(addr); ok {
+			n.Symbol, n.Offset, n.Source = name, addr-start, "vsyscall ABI"
+		} else {
+			n.Miss = NoSymbol
+		}
+		return n
+	}
+	im := g.file
+	if im == nil {
+		im = p.Image
+	}
+	if im == nil {
+		n.Miss = GateUnset
+		return n
+	}
+	bias := im.GateBias(p.Mapping.Start, p.Mapping.End)
+	return s.inImage(im, p.Module, addr-bias)
+}

@@ -1,0 +1,148 @@
+package unwind
+
+import (
+	"bytes"
+
+	"github.com/gatedso/bt/arch"
+	"github.com/gatedso/bt/cfi"
+)
+
+// method is how a frame's caller is found.
+type method uint8
+
+const (
+	byNothing    method = iota // nothing is known but the frame pointer
+	byLeaf                     // pc is not code: the return address is on top of the stack
+	byRow                      // a row of call frame information
+	byLayout                   // what Analyze found
+	byTrampoline               // a signal frame known by its code
+)
+
+// plan is all that a pc alone, without registers and memory, tells about how
+// to unwind from it.
+type plan struct {
+	key    uint64
+	method method
+	how    How // for the caller that the plan leads to
+	signal bool
+	row    *cfi.Row
+	layout arch.Layout
+
+	tramp *arch.Trampoline // recognised code, for byTrampoline and the signal's number
+	point arch.TrampolinePoint
+
+	// afterCall: the bytes before pc can be a call instruction. A caller
+	// found by less than call frame information must have it.
+	afterCall bool
+}
+
+// planKey tells an exact pc from a return address: code does not lie in the
+// upper half of what 63 bits can address, except for the kernel's vsyscall
+// page, for which the flipped bit does as well.
+func planKey(pc uint64, exact bool) uint64 {
+	if exact {
+		return pc ^ 1<<63
+	}
+	return pc
+}
+
+func (w *Walker) plan(pc uint64, exact bool) *plan {
+	key := planKey(pc, exact)
+	slot := &w.hot[(key^key>>9)%uint64(len(w.hot))]
+	if p := *slot; p != nil && p.key == key {
+		return p
+	}
+	p := w.plans[key]
+	if p == nil {
+		p = w.makePlan(pc, exact)
+		p.key = key
+		w.plans[key] = p
+	}
+	*slot = p
+	return p
+}
+
+func (w *Walker) makePlan(pc uint64, exact bool) *plan {
+	lookup := pc
+	if !exact {
+		lookup = (pc - 1) & w.mask
+	}
+	p := &plan{afterCall: !exact && w.afterCall(pc)}
+	if pc == 0 || !w.code.Executable(lookup) {
+		p.method, p.how = byLeaf, HowLeaf
+		return p
+	}
+	row, how := w.code.Row(lookup)
+	if !exact && (row == nil || !row.Signal) {
+		// A handler returns to the first byte of a trampoline, which no
+		// call precedes: look there too when that is another function.
+		at, atHow := w.code.Row(pc)
+		switch {
+		case at != nil && at.Signal:
+			row, how = at, atHow
+		case at == nil || row == nil || at.Func != row.Func:
+			if w.matchTrampoline(p, pc) {
+				return p
+			}
+		}
+	}
+	if row != nil {
+		p.method, p.how, p.row, p.signal = byRow, how, row, row.Signal
+		if row.Signal {
+			p.how = HowSignal
+			if tr := new(plan); w.matchTrampoline(tr, pc) {
+				p.tramp, p.point = tr.tramp, tr.point
+			}
+		}
+		return p
+	}
+	if w.matchTrampoline(p, pc) {
+		return p
+	}
+	if start, ok := w.code.FuncStart(lookup); ok && pc-start <= maxText {
+		if cap(w.text) < maxText {
+			w.text = make([]byte, maxText)
+		}
+		text := w.text[:maxText]
+		text = text[:w.code.Text(start, text)]
+		if layout, ok := w.arch.Analyze(text, start, pc); ok {
+			p.method, p.how, p.layout = byLayout, HowAnalysis, layout
+			return p
+		}
+	}
+	p.method, p.how = byNothing, HowFramePointer
+	return p
+}
+
+// matchTrampoline makes p a signal plan when the code around pc is that of a
+// signal trampoline.
+func (w *Walker) matchTrampoline(p *plan, pc uint64) bool {
+	var buf [32]byte
+	for i := range w.arch.Trampolines {
+		t := &w.arch.Trampolines[i]
+		if len(t.Code) > len(buf) {
+			continue
+		}
+		for _, at := range t.At {
+			code := buf[:len(t.Code)]
+			if n := w.code.Text(pc-uint64(at.Offset), code); n == len(code) && bytes.Equal(code, t.Code) {
+				p.method, p.how, p.signal = byTrampoline, HowSignal, true
+				p.tramp, p.point = t, at
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// afterCall reports whether a call instruction can end at the return address.
+func (w *Walker) afterCall(ret uint64) bool {
+	var buf [16]byte
+	for n := min(w.arch.MaxCall, len(buf)); n > 1; n-- {
+		code := buf[:n]
+		if got := w.code.Text(ret-uint64(n), code); got == n {
+			return w.arch.AfterCall(code)
+		}
+	}
+	return false
+}
