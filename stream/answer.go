@@ -71,7 +71,7 @@ func (a *answerer) line(c *chunk, space Space, k *kind, pos, end int) {
 	switch l.form {
 	case formHex:
 		for t := l.text; a.err == nil; {
-			t = bytes.TrimLeft(t, " \t")
+			t = trimLeft(t)
 			v, w := hexField(t)
 			if w == 0 {
 				break
@@ -139,15 +139,17 @@ func excerpt(raw []byte) string {
 }
 
 func isComment(b []byte) bool {
-	b = bytes.TrimLeft(b, " \t")
+	b = trimLeft(b)
 	return len(b) > 0 && b[0] == '#'
 }
 
 // appendRaw appends an address alone.
 func appendRaw(dst []byte, v uint64) []byte {
 	const digits = "0123456789abcdef"
-	for shift := 60; shift >= 0; shift -= 4 {
-		dst = append(dst, digits[v>>shift&15])
+	var b [17]byte
+	for i := range 16 {
+		b[i] = digits[v>>(60-4*i)&15]
 	}
-	return append(dst, '\n')
+	b[16] = '\n'
+	return append(dst, b[:]...)
 }

@@ -63,15 +63,15 @@ func newTestSpace(text []byte, ids []BuildID) (Space, error) {
 	return testSpace{tag}, nil
 }
 
-var smallLimits = limits{chunk: 64, flush: 100, maxLine: 200}
+var smallLimits = limits{chunk: 64, flush: 100, maxLine: 200, maxHead: 1 << 20}
 
-var defaultLimits = limits{chunk: defaultChunk, flush: defaultFlush, maxLine: defaultMaxLine}
+var defaultLimits = limits{chunk: defaultChunk, flush: defaultFlush, maxLine: defaultMaxLine, maxHead: 1 << 20}
 
 // Patterns of the reference implementation.
 var (
 	reHexLine = regexp.MustCompile(`^(?:(?:0[xX])?[0-9a-fA-F]{1,16}[ \t]*(?:[ \t]|$))+$`)
-	reFrame   = regexp.MustCompile(`(?s)^(?:0[xX])?([0-9a-fA-F]{1,16})[ \t]+(?:<.*>|\(.*\))`)
-	reInlined = regexp.MustCompile(`(?s)^(?:0[xX])?[0-9a-fA-F]{1,16}[ \t].*(?: \(inlined\)$|> \(inlined\))`)
+	reFrame   = regexp.MustCompile(`(?s)^(?:0[xX])?([0-9a-fA-F]{1,16})[ \t]+(?:<.*>|\(.*\)|\[.*\])`)
+	reInlined = regexp.MustCompile(`(?s)^(?:0[xX])?[0-9a-fA-F]{1,16}(?:[ \t].*)?(?: \(inlined\)$|> \(inlined\))`)
 	reGlibc   = regexp.MustCompile(`(?s)^(?:.*\(.*\)[ \t]*)?\[(?:0[xX]([0-9a-fA-F]{1,16})|\(nil\))\]$`)
 	reModule  = regexp.MustCompile(`(?s)^(.+)\+0[xX]([0-9a-fA-F]{1,16})$`)
 	reBuildID = regexp.MustCompile(`(?s)^# build-id ([0-9a-fA-F]+) (.+)$`)

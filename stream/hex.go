@@ -38,7 +38,7 @@ func hexField(b []byte) (v uint64, width int) {
 	}
 	v, n := hexPrefix(b[width:])
 	width += n
-	if n == 0 || n > 16 || width < len(b) && b[width] != ' ' && b[width] != '\t' {
+	if n == 0 || n > 16 || width < len(b) && !isBlank(b[width]) {
 		return 0, 0
 	}
 	return v, width

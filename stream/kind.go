@@ -1,7 +1,5 @@
 package stream
 
-import "bytes"
-
 // kind tells which of the addresses to come are exact, which return
 // addresses, from the comments that bt prints.
 type kind struct {
@@ -11,19 +9,12 @@ type kind struct {
 
 // steer follows a line that starts with '#', given without leading blanks.
 func (k *kind) steer(comment []byte) {
-	word, ok := bytes.CutPrefix(comment, []byte("# "))
-	if !ok {
-		return
-	}
-	if i := bytes.IndexAny(word[:min(len(word), 10)], " \t\r\n"); i >= 0 {
-		word = word[:i]
-	}
-	switch string(word) {
-	case "process":
+	switch {
+	case hasWord(comment, "# process"):
 		*k = kind{}
-	case "thread":
+	case hasWord(comment, "# thread"):
 		*k = kind{thread: true, exact: 1}
-	case "signal": // the trampoline and the interrupted frame
+	case hasWord(comment, "# signal"): // the trampoline and the interrupted frame
 		k.exact = 2
 	}
 }
@@ -41,4 +32,11 @@ func (k *kind) next(returns bool) bool {
 // skip passes over n addresses.
 func (k *kind) skip(n int) {
 	k.exact = max(0, k.exact-n)
+}
+
+// hasWord reports whether b begins with prefix, as whole words.
+func hasWord(b []byte, prefix string) bool {
+	n := len(prefix)
+	return len(b) >= n && string(b[:n]) == prefix &&
+		(len(b) == n || isBlank(b[n]) || b[n] == '\r' || b[n] == '\n')
 }

@@ -36,9 +36,9 @@ type line struct {
 func parseLine(b []byte) line {
 	b = bytes.TrimSuffix(b, []byte("\n"))
 	b = bytes.TrimSuffix(b, []byte("\r"))
-	b = bytes.TrimLeft(b, " \t")
+	b = trimLeft(b)
 	l := line{text: b}
-	t := bytes.TrimRight(b, " \t")
+	t := trimRight(b)
 	switch {
 	case len(t) == 0:
 		l.form = formBlank
@@ -64,26 +64,28 @@ func (l *line) parseHex(t []byte) bool {
 		}
 		n++
 		l.addr = v
-		t = bytes.TrimLeft(t[w:], " \t")
+		t = trimLeft(t[w:])
 	}
 	l.form, l.addrs = formHex, n
 	return true
 }
 
 // parseFrame recognises what bt prints: an address, then <symbol+0xoffset>, or
-// (module+0xoffset) where there is no symbol, then perhaps more.
+// where there is no symbol (module+0xoffset) or [build ID], then perhaps more.
 func (l *line) parseFrame(t []byte) bool {
 	v, w := hexField(t)
 	if w == 0 {
 		return false
 	}
-	t = bytes.TrimLeft(t[w:], " \t")
+	t = t[w:] // starts with a blank, or parseHex would have had it
 	var closing byte
-	switch {
-	case t[0] == '<': // parseHex has seen to it that something follows
+	switch rest := trimLeft(t); rest[0] {
+	case '<':
 		closing = '>'
-	case t[0] == '(':
+	case '(':
 		closing = ')'
+	case '[':
+		closing = ']'
 	default:
 		return false
 	}
@@ -106,7 +108,7 @@ func (l *line) parseGlibc(t []byte) bool {
 	if open < 0 || t[len(t)-1] != ']' {
 		return false
 	}
-	file := bytes.TrimRight(t[:open], " \t")
+	file := trimRight(t[:open])
 	if len(file) > 0 && (file[len(file)-1] != ')' || bytes.IndexByte(file, '(') < 0) {
 		return false
 	}
@@ -182,3 +184,21 @@ func isMapsLine(b []byte) bool {
 	_, err := maps.ParseLine(b)
 	return err == nil
 }
+
+// trimLeft cuts off leading blanks.
+func trimLeft(b []byte) []byte {
+	for len(b) > 0 && isBlank(b[0]) {
+		b = b[1:]
+	}
+	return b
+}
+
+// trimRight cuts off trailing blanks.
+func trimRight(b []byte) []byte {
+	for len(b) > 0 && isBlank(b[len(b)-1]) {
+		b = b[:len(b)-1]
+	}
+	return b
+}
+
+func isBlank(c byte) bool { return c == ' ' || c == '\t' }

@@ -78,7 +78,7 @@ func (p *pipeline) read(r io.Reader, o *Options, lim limits) {
 	defer close(p.order)
 	defer close(p.work)
 	in := newSource(unlockedReader{r, p}, lim)
-	sc := scanner{opts: o}
+	sc := scanner{opts: o, maxHead: lim.maxHead}
 	for {
 		var j *job
 		select {
@@ -138,8 +138,21 @@ func (p *pipeline) stopped() bool {
 // answer is a worker: it answers chunks until there are no more.
 func (p *pipeline) answer(o *Options, lim limits) {
 	a := answerer{returns: o.ReturnAddresses, flushAt: lim.flush}
+	var j *job
+	a.flush = func(out []byte) ([]byte, error) {
+		select {
+		case j.parts <- part{out: out}:
+		case <-p.stop:
+			return nil, io.ErrClosedPipe
+		}
+		select {
+		case out = <-j.spare:
+			return out, nil
+		case <-p.stop:
+			return nil, io.ErrClosedPipe
+		}
+	}
 	for {
-		var j *job
 		select {
 		case j = <-p.work:
 		case <-p.stop:
@@ -148,19 +161,8 @@ func (p *pipeline) answer(o *Options, lim limits) {
 		if j == nil { // closed: no more input
 			return
 		}
-		a.out = (<-j.spare)[:0]
-		a.flush = func(out []byte) ([]byte, error) {
-			select {
-			case j.parts <- part{out: out}:
-			case <-p.stop:
-				return nil, io.ErrClosedPipe
-			}
-			select {
-			case out = <-j.spare:
-				return out[:0], nil
-			case <-p.stop:
-				return nil, io.ErrClosedPipe
-			}
+		if a.out = <-j.spare; a.out == nil {
+			a.out = make([]byte, 0, lim.flush+lim.flush/8)
 		}
 		if a.answer(&j.chunk) != nil {
 			return
@@ -183,7 +185,7 @@ func (p *pipeline) write(w io.Writer, sum *summary) error {
 			if err := write(w, pt.out); err != nil {
 				return err
 			}
-			j.spare <- pt.out
+			j.spare <- pt.out[:0]
 			if pt.last {
 				break
 			}

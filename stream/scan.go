@@ -1,6 +1,11 @@
 package stream
 
-import "bytes"
+import (
+	"bytes"
+	"fmt"
+
+	"github.com/gatedso/bt/maps"
+)
 
 // segment is a range of a chunk's lines that need no knowledge of the lines
 // before it but what it carries. Lines between segments are a report's head:
@@ -16,8 +21,9 @@ type segment struct {
 // chosen and the kind of the next addresses does not change, only lines with
 // a '#' or a '-' matter.
 type scanner struct {
-	opts *Options
-	kind kind
+	opts    *Options
+	maxHead int
+	kind    kind
 
 	addressed bool // addresses have come since the last maps line
 	space     Space
@@ -32,7 +38,7 @@ func (s *scanner) scan(c *chunk) error {
 	c.segs = c.segs[:0]
 	if c.long != notLong {
 		if c.long == longFirst {
-			s.kind.steer(bytes.TrimLeft(c.data, " \t"))
+			s.kind.steer(trimLeft(c.data))
 		}
 		return nil
 	}
@@ -90,8 +96,8 @@ func (s *scanner) take(l *line) error {
 		return nil
 	}
 	s.head += len(l.text) + 64
-	if s.head > maxHead {
-		return errHeadTooBig()
+	if s.head > s.maxHead {
+		return fmt.Errorf("the maps lines of one report are longer than %d bytes", s.maxHead)
 	}
 	if l.form == formMaps {
 		s.maps = append(append(s.maps, l.text...), '\n')
@@ -120,8 +126,8 @@ func (s *scanner) needSpace() error {
 	return err
 }
 
-// finder finds lines that may be comments or maps lines: those with a '#' or
-// a '-' in them.
+// finder finds the lines that may be comments or maps lines, among those with
+// a '#' or a '-' in them.
 type finder struct {
 	data       []byte
 	hash, dash int // the first of each at or after the position last asked for
@@ -130,13 +136,21 @@ type finder struct {
 // next returns the start of the first such line at or after pos, itself the
 // start of a line, or the length of the data.
 func (f *finder) next(pos int) int {
-	f.hash = f.index(f.hash, pos, '#')
-	f.dash = f.index(f.dash, pos, '-')
-	at := min(f.hash, f.dash)
-	if at == len(f.data) {
-		return at
+	for pos < len(f.data) {
+		f.hash = f.index(f.hash, pos, '#')
+		f.dash = f.index(f.dash, pos, '-')
+		at := min(f.hash, f.dash)
+		if at == len(f.data) {
+			return at
+		}
+		pos += bytes.LastIndexByte(f.data[pos:at], '\n') + 1
+		end := lineEnd(f.data, pos)
+		if text := trimLeft(f.data[pos:end]); text[0] == '#' || maps.IsLine(text) {
+			return pos
+		}
+		pos = end
 	}
-	return pos + bytes.LastIndexByte(f.data[pos:at], '\n') + 1
+	return pos
 }
 
 func (f *finder) index(known, pos int, c byte) int {

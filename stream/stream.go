@@ -10,7 +10,6 @@
 package stream
 
 import (
-	"fmt"
 	"io"
 	"runtime"
 )
@@ -74,9 +73,9 @@ const (
 	defaultFlush   = 128 << 10
 	defaultMaxLine = 1 << 20 // longer lines pass through unparsed
 
-	// maxHead bounds the maps and build-id lines of one report, which have
-	// to be kept. A process with a million mappings needs about 150 MB.
-	maxHead = 256 << 20
+	// Maps and build-id lines of one report have to be kept. A process with
+	// a million mappings needs about 150 MB.
+	defaultMaxHead = 256 << 20
 
 	excerptLen = 80
 )
@@ -86,6 +85,7 @@ type limits struct {
 	chunk   int // bytes read at once
 	flush   int // bytes of output after which a worker hands it on
 	maxLine int // bytes of a line that is parsed, without its newline
+	maxHead int // bytes of maps and build-id lines of one report
 }
 
 // Run reads lines from r until its end and writes the answers to w, in order.
@@ -96,7 +96,9 @@ type limits struct {
 // neither w nor a Space is used any more, but after an early return a Read
 // that is under way may still last; its bytes are lost.
 func Run(r io.Reader, w io.Writer, o Options) (Result, error) {
-	return run(r, w, o, limits{chunk: defaultChunk, flush: defaultFlush, maxLine: defaultMaxLine})
+	return run(r, w, o, limits{
+		chunk: defaultChunk, flush: defaultFlush, maxLine: defaultMaxLine, maxHead: defaultMaxHead,
+	})
 }
 
 func run(r io.Reader, w io.Writer, o Options, lim limits) (Result, error) {
@@ -114,7 +116,7 @@ func run(r io.Reader, w io.Writer, o Options, lim limits) (Result, error) {
 func runSerial(r io.Reader, w io.Writer, o Options, lim limits) (Result, error) {
 	var sum summary
 	in := newSource(r, lim)
-	sc := scanner{opts: &o}
+	sc := scanner{opts: &o, maxHead: lim.maxHead}
 	var c chunk
 	a := answerer{returns: o.ReturnAddresses, flushAt: lim.flush}
 	a.flush = func(out []byte) ([]byte, error) {
@@ -168,8 +170,4 @@ func (s *summary) add(t *tally) {
 	s.Malformed += t.malformed
 	s.NoSpace = s.NoSpace || t.noSpace
 	s.lines += t.lines
-}
-
-func errHeadTooBig() error {
-	return fmt.Errorf("the maps lines of one report are longer than %d MiB", maxHead>>20)
 }

@@ -45,6 +45,7 @@ func TestLines(t *testing.T) {
 		{"C++", "401136 <std::map<int, char>::operator->(int) const+0x1>\n", "e:401136", 0},
 		{"frame without symbol", "401136 (libfoo.so+0x1234)\n", "e:401136", 0},
 		{"frame without symbol, columns", "401136 (lib foo.so+0x1234) abcdef\n", "e:401136", 0},
+		{"frame with a build ID only", "401136 [0123456789abcdef0123456789abcdef01234567]\n", "e:401136", 0},
 		{"frame unclosed", "401136 <main+0x16\n401136 (x\n", "|401136 <main+0x16\n401136 (x\n", 2},
 		{"frame, other text", "401136 main+16\n", "|401136 main+16\n", 1},
 		{"inlined", "401136 <f> a.c:3 (inlined)\n401136 <main+0x16> a.c:9\n", "e:401136", 0},
@@ -200,7 +201,7 @@ func TestChunkBorders(t *testing.T) {
 				for i := range sizes {
 					sizes[i] = 1 + rnd.IntN(1+rnd.IntN(200))
 				}
-				lim := limits{chunk: 1 + rnd.IntN(300), flush: 1 + rnd.IntN(300), maxLine: 1 + rnd.IntN(300)}
+				lim := limits{chunk: 1 + rnd.IntN(300), flush: 1 + rnd.IntN(300), maxLine: 1 + rnd.IntN(300), maxHead: 1 << 20}
 				check(t, in, sizes, o, lim)
 			}
 		}
@@ -264,7 +265,7 @@ func FuzzRun(f *testing.F) {
 		} else {
 			o.NewSpace = newTestSpace
 		}
-		lim := limits{chunk: 1 + int(a%512), flush: 1 + int(b%512), maxLine: 1 + int(a^b)%1024}
+		lim := limits{chunk: 1 + int(a%512), flush: 1 + int(b%512), maxLine: 1 + int(a^b)%1024, maxHead: 1 << 24}
 		check(t, in, []int{1 + int(a>>3), 1 + int(b>>3)}, o, lim)
 	})
 }
