@@ -24,6 +24,8 @@ type areas struct {
 	list  []area
 	main  area   // the largest one: most addresses lie there
 	total uint32 // end of the coordinates
+	// All areas lie in [lo, lo+span).
+	lo, span uint64
 }
 
 // execSection reports whether s can hold code that runs.
@@ -70,6 +72,10 @@ func (im *Image) findAreas() areas {
 		if size > out.main.size {
 			out.main = a
 		}
+	}
+	if out.list != nil {
+		out.lo = out.list[0].lo
+		out.span = end - out.lo
 	}
 	return out
 }

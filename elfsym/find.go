@@ -2,6 +2,7 @@ package elfsym
 
 import (
 	"debug/elf"
+	"encoding/binary"
 	"math"
 )
 
@@ -9,7 +10,7 @@ import (
 func (im *Image) findTables() []*table {
 	var out []*table
 	add := func(name string, syms, strs []byte) {
-		t := &table{name: name, strs: strs, is64: im.Class == elf.ELFCLASS64, big: im.Order.String() == "BigEndian"}
+		t := &table{name: name, strs: strs, is64: im.Class == elf.ELFCLASS64, order: im.Order}
 		size := symSize32
 		if t.is64 {
 			size = symSize64
@@ -23,6 +24,7 @@ func (im *Image) findTables() []*table {
 		im.numSyms += t.n
 		t.exec = im.execSections()
 		t.thumb = im.Machine == elf.EM_ARM
+		t.common = t.is64 && !t.thumb && im.Order.String() == binary.LittleEndian.String()
 		t.mapping = t.thumb || im.Machine == elf.EM_AARCH64 || im.Machine == elf.EM_RISCV
 		out = append(out, t)
 	}

@@ -1,6 +1,7 @@
 package elfsym
 
 import (
+	"cmp"
 	"math/bits"
 	"slices"
 )
@@ -165,124 +166,147 @@ func (sw *sweep) until(pos uint32) {
 	}
 }
 
-// rival is one of the symbols that start at the same place.
-type rival struct {
-	sym symbol
-	num uint32
+// candidate is a symbol on its way into the index: what deciding takes, but for
+// the name, so that the table is read in its own order and only once.
+type candidate struct {
+	start uint32 // coordinate
+	size  uint32 // up to the end of the area; 0: sizeless
+	num   uint32
+	rank  uint32
 }
 
 // flatten makes the stretches of one table.
 func (t *table) flatten(as *areas) *index {
-	keys := t.keys(as)
-	sw := sweep{ix: &index{stretches: []stretch{{0, none}}}}
-	var sized, sizeless []rival
-	for i := 0; i < len(keys); {
-		start := uint32(keys[i] >> 32)
-		at := as.at(start)
-		addr := at.addr(start)
-		sized, sizeless = sized[:0], sizeless[:0]
-		for ; i < len(keys) && uint32(keys[i]>>32) == start; i++ {
-			num := uint32(keys[i])
-			s := t.at(num)
-			s.value = addr // the file may have changed since keys read it
-			if s.size > 0 {
-				sized = append(sized, rival{s, num})
-			} else {
-				sizeless = append(sizeless, rival{s, num})
-			}
+	cands := t.candidates(as)
+	ix := &index{stretches: make([]stretch, 1, len(cands)+len(cands)/4+16)}
+	ix.stretches[0] = stretch{0, none}
+	sw := sweep{ix: ix}
+	areaEnd, nextArea := uint32(0), 0
+	for len(cands) > 0 {
+		start := cands[0].start
+		n := 1
+		for n < len(cands) && cands[n].start == start {
+			n++
+		}
+		group := cands[:n]
+		cands = cands[n:]
+		for start >= areaEnd {
+			areaEnd = as.list[nextArea].end()
+			nextArea++
 		}
 		sw.until(start)
 		// Any symbol ends the reach of a sizeless one.
 		if n := len(sw.stack); n > 0 && sw.stack[n-1].sizeless {
 			sw.stack = sw.stack[:n-1]
 		}
+		best := t.best(group)
 		switch {
-		case len(sized) > 0:
-			sw.push(t, sized, start, at)
+		case best.size > 0:
+			sw.push(t, group, best)
 		case len(sw.stack) == 0:
-			best := sizeless[0]
-			for _, r := range sizeless[1:] {
-				if t.better(&r.sym, r.num, &best.sym, best.num) {
-					best = r
-				}
-			}
-			sw.stack = append(sw.stack, open{uint32(t.first) + best.num, start, at.end(), true})
+			sw.stack = append(sw.stack, open{uint32(t.first) + best.num, start, areaEnd, true})
 		default:
 			continue // inside a sized symbol: names nothing
 		}
 		top := &sw.stack[len(sw.stack)-1]
-		sw.ix.own(start, top.ref, top.start)
+		ix.own(start, top.ref, top.start)
 	}
 	sw.until(as.total)
-	return sw.ix
+	return ix
 }
 
-// push puts the sized symbols that start at start on the stack, the best on top.
-// One that ends no later than a better one never shows.
-func (sw *sweep) push(t *table, sized []rival, start uint32, at *area) {
-	if len(sized) > 1 {
-		slices.SortFunc(sized, func(a, b rival) int {
+// best picks the one that names the common start of a group.
+func (t *table) best(group []candidate) candidate {
+	best := group[0]
+	for _, c := range group[1:] {
+		if t.before(c, best) {
+			best = c
+		}
+	}
+	return best
+}
+
+// before orders candidates with the same start, which differ in their numbers.
+func (t *table) before(a, b candidate) bool {
+	if (a.size > 0) != (b.size > 0) {
+		return a.size > 0
+	}
+	if a.rank != b.rank {
+		return a.rank < b.rank
+	}
+	return t.betterName(a.num, b.num)
+}
+
+// push puts the sized symbols of a group on the stack, the best on top. One that
+// ends no later than a better one never shows.
+func (sw *sweep) push(t *table, group []candidate, best candidate) {
+	bottom, longest := len(sw.stack), best.size
+	put := func(c candidate) {
+		sw.stack = append(sw.stack, open{uint32(t.first) + c.num, c.start, c.start + c.size, false})
+	}
+	put(best)
+	group = slices.DeleteFunc(group, func(c candidate) bool { return c.size <= longest })
+	if len(group) > 0 {
+		slices.SortFunc(group, func(a, b candidate) int {
 			switch {
 			case a.num == b.num:
 				return 0
-			case t.better(&a.sym, a.num, &b.sym, b.num):
+			case t.before(a, b):
 				return -1
 			}
 			return 1
 		})
-	}
-	bottom, longest := len(sw.stack), uint32(0)
-	room := at.end() - start
-	for _, r := range sized {
-		end := start + room
-		if r.sym.size < uint64(room) {
-			end = start + uint32(r.sym.size)
-		}
-		if end > longest {
-			longest = end
-			sw.stack = append(sw.stack, open{uint32(t.first) + r.num, start, end, false})
+		for _, c := range group {
+			if c.size > longest {
+				longest = c.size
+				put(c)
+			}
 		}
 	}
 	slices.Reverse(sw.stack[bottom:])
 }
 
-// keys lists the candidates as coordinate<<32 | symbol number, sorted.
-func (t *table) keys(as *areas) []uint64 {
-	keys := make([]uint64, 0, t.n/2)
-	for i := uint32(0); i < t.n; i++ {
+// candidates lists the symbols that may name addresses, by start.
+func (t *table) candidates(as *areas) []candidate {
+	cands := make([]candidate, 0, t.n) // smaller than the table itself
+	for i := range t.n {
 		s := t.at(i)
-		if at, ok := as.find(s.value); ok && t.candidate(&s) {
-			keys = append(keys, uint64(at.base+uint32(s.value-at.lo))<<32|uint64(i))
+		if s.value-as.lo >= as.span || !t.candidate(&s) {
+			continue
+		}
+		if at, ok := as.find(s.value); ok {
+			off := s.value - at.lo
+			cands = append(cands, candidate{at.base + uint32(off), uint32(min(s.size, at.size-off)), i, uint32(s.rank())})
 		}
 	}
-	return sortKeys(keys, bits.Len32(as.total))
+	return sortByStart(cands, bits.Len32(as.total))
 }
 
-// sortKeys sorts keys by their upper half, of which only the low width bits are
-// ever set. The sort is stable. It may return another slice.
-func sortKeys(keys []uint64, width int) []uint64 {
-	if len(keys) < 512 {
-		slices.Sort(keys)
-		return keys
+// sortByStart sorts by the starts, of which only the low width bits are ever
+// set. It is stable, and may return another slice.
+func sortByStart(cands []candidate, width int) []candidate {
+	if len(cands) < 256 {
+		slices.SortStableFunc(cands, func(a, b candidate) int { return cmp.Compare(a.start, b.start) })
+		return cands
 	}
 	const digit = 11
-	other := make([]uint64, len(keys))
-	for shift := 32; shift < 32+width; shift += digit {
-		var at [1 << digit]int
-		for _, k := range keys {
-			at[k>>shift&(1<<digit-1)]++
+	other := make([]candidate, len(cands))
+	for shift := 0; shift < width; shift += digit {
+		var at [1 << digit]uint32
+		for i := range cands {
+			at[cands[i].start>>shift&(1<<digit-1)]++
 		}
-		sum := 0
+		sum := uint32(0)
 		for d, n := range at {
 			at[d] = sum
 			sum += n
 		}
-		for _, k := range keys {
-			d := k >> shift & (1<<digit - 1)
-			other[at[d]] = k
+		for i := range cands {
+			d := cands[i].start >> shift & (1<<digit - 1)
+			other[at[d]] = cands[i]
 			at[d]++
 		}
-		keys, other = other, keys
+		cands, other = other, cands
 	}
-	return keys
+	return cands
 }

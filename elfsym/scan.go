@@ -51,7 +51,7 @@ func (sc *scan) run() bool {
 	}
 	sc.budget = int(sc.t.n)*4 + 1<<16
 	sc.buckets()
-	if sc.t.is64 && !sc.t.big && !sc.t.thumb {
+	if sc.t.common {
 		sc.pass64()
 	} else {
 		sc.pass()

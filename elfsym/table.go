@@ -14,10 +14,12 @@ type table struct {
 	n     uint32
 	first Ref // the Ref of symbol 0
 
-	is64, big bool
-	exec      []bool // by section index: executable. nil: any section will do
-	thumb     bool   // bit 0 of a function's value is no part of its address
-	mapping   bool   // there are mapping symbols
+	order   binary.ByteOrder
+	is64    bool
+	common  bool   // 64-bit, little-endian, no Thumb: decoded without detours
+	exec    []bool // by section index: executable. nil: any section will do
+	thumb   bool   // bit 0 of a function's value is no part of its address
+	mapping bool   // there are mapping symbols
 }
 
 // symbol is a decoded entry; value is without a Thumb bit.
@@ -38,25 +40,23 @@ const (
 )
 
 // at decodes entry i, which must be below t.n.
-func (t *table) at(i uint32) (s symbol) {
+func (t *table) at(i uint32) symbol {
+	if t.common {
+		b := t.syms[uint64(i)*symSize64:][:symSize64]
+		le := binary.LittleEndian
+		return symbol{le.Uint64(b[8:]), le.Uint64(b[16:]), le.Uint32(b), le.Uint16(b[6:]), b[4]}
+	}
+	return t.atAny(i)
+}
+
+// atAny is at for all layouts.
+func (t *table) atAny(i uint32) (s symbol) {
 	if t.is64 {
 		b := t.syms[uint64(i)*symSize64:][:symSize64]
-		if t.big {
-			s = symbol{name: binary.BigEndian.Uint32(b), info: b[4], shndx: binary.BigEndian.Uint16(b[6:]),
-				value: binary.BigEndian.Uint64(b[8:]), size: binary.BigEndian.Uint64(b[16:])}
-		} else {
-			s = symbol{name: binary.LittleEndian.Uint32(b), info: b[4], shndx: binary.LittleEndian.Uint16(b[6:]),
-				value: binary.LittleEndian.Uint64(b[8:]), size: binary.LittleEndian.Uint64(b[16:])}
-		}
+		s = symbol{t.order.Uint64(b[8:]), t.order.Uint64(b[16:]), t.order.Uint32(b), t.order.Uint16(b[6:]), b[4]}
 	} else {
 		b := t.syms[uint64(i)*symSize32:][:symSize32]
-		if t.big {
-			s = symbol{name: binary.BigEndian.Uint32(b), value: uint64(binary.BigEndian.Uint32(b[4:])),
-				size: uint64(binary.BigEndian.Uint32(b[8:])), info: b[12], shndx: binary.BigEndian.Uint16(b[14:])}
-		} else {
-			s = symbol{name: binary.LittleEndian.Uint32(b), value: uint64(binary.LittleEndian.Uint32(b[4:])),
-				size: uint64(binary.LittleEndian.Uint32(b[8:])), info: b[12], shndx: binary.LittleEndian.Uint16(b[14:])}
-		}
+		s = symbol{uint64(t.order.Uint32(b[4:])), uint64(t.order.Uint32(b[8:])), t.order.Uint32(b), t.order.Uint16(b[14:]), b[12]}
 	}
 	if t.thumb && isFunc(s.typ()) {
 		s.value &^= 1
@@ -178,6 +178,12 @@ func (t *table) better(a *symbol, i uint32, b *symbol, j uint32) bool {
 	if ra, rb := a.rank(), b.rank(); ra != rb {
 		return ra < rb
 	}
+	return t.betterName(i, j)
+}
+
+// betterName decides between symbols i and j that differ in nothing else.
+func (t *table) betterName(i, j uint32) bool {
+	a, b := t.at(i), t.at(j)
 	na, nb := t.nameAt(a.name, tieName), t.nameAt(b.name, tieName)
 	if ua, ub := underscores(na), underscores(nb); ua != ub {
 		return ua < ub
