@@ -45,7 +45,7 @@ var I386 = Mode{
 	CalleeSaved: 1<<bx | 1<<bp | 1<<si | 1<<di,
 }
 
-// MaxCall is the length in bytes of the longest call instruction that
-// AfterCall knows: a segment or notrack prefix, bnd, REX, the opcode, ModRM,
-// SIB and a 32-bit displacement.
-const MaxCall = 10
+// MaxCall is how many bytes before a return address AfterCall looks at: the
+// longest indirect call, its opcode, ModRM, SIB and a 32-bit displacement, with
+// the address-size prefix, the only one that changes a call's length.
+const MaxCall = 8

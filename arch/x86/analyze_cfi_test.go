@@ -1,0 +1,228 @@
+package x86
+
+import (
+	"debug/elf"
+	"encoding/binary"
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"testing"
+
+	"github.com/gatedso/bt/arch"
+	"github.com/gatedso/bt/cfi"
+	"github.com/gatedso/bt/internal/testenv"
+)
+
+// image is an ELF file with its code and its call frame information.
+type image struct {
+	mode  *Mode
+	table *cfi.Table
+	texts []cfi.Section
+}
+
+func openImage(t testing.TB, path string) *image {
+	t.Helper()
+	f, err := elf.Open(path)
+	if os.IsNotExist(err) {
+		t.Skip("not on this machine")
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	im := &image{mode: &AMD64}
+	if f.Class == elf.ELFCLASS32 {
+		im.mode = &I386
+	}
+	c := cfi.Config{PtrSize: im.mode.PtrSize, Order: binary.LittleEndian}
+	for _, s := range f.Sections {
+		if s.Type == elf.SHT_NOBITS {
+			continue
+		}
+		exec := s.Flags&elf.SHF_EXECINSTR != 0
+		if !exec && s.Name != ".eh_frame" && s.Name != ".eh_frame_hdr" {
+			continue
+		}
+		data, err := s.Data()
+		if err != nil {
+			t.Fatal(err)
+		}
+		sec := cfi.Section{Addr: s.Addr, Data: data}
+		switch {
+		case exec:
+			im.texts = append(im.texts, sec)
+		case s.Name == ".eh_frame":
+			c.EhFrame = sec
+		default:
+			c.EhFrameHdr = sec
+		}
+	}
+	im.table = cfi.New(c)
+	return im
+}
+
+// code returns the bytes of [start, end).
+func (im *image) code(start, end uint64) []byte {
+	for _, s := range im.texts {
+		if start >= s.Addr && end <= s.Addr+uint64(len(s.Data)) && start < end {
+			return s.Data[start-s.Addr : end-s.Addr]
+		}
+	}
+	return nil
+}
+
+// machine returns the machine number of a DWARF register.
+func (m *Mode) machine(r arch.Reg) int {
+	n := 8
+	if m.PtrSize == 8 {
+		n = 16
+	}
+	return slices.Index(m.DWARF[:n], r)
+}
+
+// tally counts how Analyze fares against call frame information.
+type tally struct {
+	funcs, points                int
+	right, unknown, wrong, other int
+	saved, lost, badSaved        int
+}
+
+func (y *tally) String() string {
+	return fmt.Sprintf("%d functions, %d points: %d right, %d unknown (%.2f%%), %d wrong, %d not comparable; registers: %d right, %d lost, %d wrong",
+		y.funcs, y.points, y.right, y.unknown, 100*float64(y.unknown)/float64(max(y.points, 1)), y.wrong, y.other, y.saved, y.lost, y.badSaved)
+}
+
+// compare checks Analyze on the function of one FDE at up to max places and
+// calls report for each difference.
+func (im *image) compare(y *tally, f cfi.FDE, rng *rand.Rand, max int, report func(pc uint64, what string)) {
+	m := im.mode
+	code := im.code(f.Start, f.End)
+	var row cfi.Row
+	if len(code) == 0 || im.table.Row(f.Start, &row) != nil {
+		return
+	}
+	// Only whole functions: not their cold parts, and not PLTs, where
+	// several entries share an FDE.
+	if row.CFA.Kind != cfi.Register || arch.Reg(row.CFA.Reg) != m.DWARF[sp] || row.CFA.N != int64(m.PtrSize) || row.Signal ||
+		row.Regs[row.RA].Kind != cfi.Offset {
+		return
+	}
+	y.funcs++
+	var at []int
+	for off := 0; off < len(code); {
+		var in inst
+		if !m.decode(code[off:], &in) {
+			break
+		}
+		if !in.isPadding() {
+			at = append(at, off)
+		}
+		off += in.size
+	}
+	if len(at) > max {
+		rng.Shuffle(len(at), func(i, j int) { at[i], at[j] = at[j], at[i] })
+		at = at[:max]
+	}
+	for _, off := range at {
+		pc := f.Start + uint64(off)
+		if im.table.Row(pc, &row) != nil {
+			continue
+		}
+		y.points++
+		if row.CFA.Kind != cfi.Register {
+			y.other++
+			continue
+		}
+		var st *state
+		a := newAnalysis(m, code)
+		st = a.find(off)
+		var l arch.Layout
+		ok := false
+		if st != nil {
+			l, ok = st.layout(m)
+		}
+		if !ok {
+			y.unknown++
+			report(pc, "unknown")
+			continue
+		}
+		v := st.regs[m.machine(arch.Reg(row.CFA.Reg))]
+		if !v.fromCFA() {
+			y.other++
+			report(pc, fmt.Sprintf("not comparable: %+v, CFI %+v", l, row.CFA))
+			continue
+		}
+		if int64(-v.off) != row.CFA.N {
+			y.wrong++
+			report(pc, fmt.Sprintf("wrong: %+v %+v, CFI %+v", l, v, row.CFA))
+			continue
+		}
+		y.right++
+		for r := range 16 {
+			if m.CalleeSaved>>r&1 == 0 {
+				continue
+			}
+			reg := m.DWARF[r]
+			i := slices.IndexFunc(l.Saved, func(s arch.SavedReg) bool { return s.Reg == reg })
+			rule := row.Regs[reg]
+			same := rule.Kind == cfi.Unspecified || rule.Kind == cfi.SameValue
+			switch {
+			case i >= 0 && l.Saved[i].Offset == arch.NoOffset:
+				y.lost++
+				report(pc, fmt.Sprintf("lost: register %d, CFI %+v", reg, rule))
+			case rule.Kind == cfi.Offset && (i < 0 || l.Saved[i].Offset != rule.N):
+				y.badSaved++
+				report(pc, fmt.Sprintf("saved: register %d: %+v, CFI %+v", reg, l.Saved, rule))
+			case same && i >= 0:
+				y.saved++ // pushed before CFI says so, or never said
+			default:
+				y.saved++
+			}
+		}
+	}
+}
+
+func compareFile(t *testing.T, path string, perFunc, every int) *tally {
+	im := openImage(t, path)
+	var y tally
+	rng := rand.New(rand.NewPCG(1, 2))
+	shown := map[string]int{}
+	i := 0
+	im.table.FDEs(func(f cfi.FDE) bool {
+		if i++; i%every != 0 {
+			return true
+		}
+		im.compare(&y, f, rng, perFunc, func(pc uint64, what string) {
+			k := what[:4]
+			if shown[k]++; shown[k] <= 12 && os.Getenv("BT_SHOW") != "" {
+				t.Logf("%x in %x: %s", pc, f.Start, what)
+			}
+		})
+		return true
+	})
+	t.Log(&y)
+	return &y
+}
+
+func TestAnalyzeLikeCFI(t *testing.T) {
+	for _, path := range []string{
+		"/lib/x86_64-linux-gnu/libc.so.6",
+		"/lib64/ld-linux-x86-64.so.2",
+		"/lib/x86_64-linux-gnu/libcrypto.so.3",
+		"/usr/lib/x86_64-linux-gnu/libstdc++.so.6",
+		"/lib32/libc.so.6",
+		"/lib32/ld-linux.so.2",
+		"/lib32/libm.so.6",
+	} {
+		t.Run(path[1:], func(t *testing.T) {
+			compareFile(t, path, 6, 3)
+		})
+	}
+}
+
+var _ = exec.Command
+var _ = filepath.Join
+var _ = testenv.Need

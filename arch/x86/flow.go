@@ -1,0 +1,74 @@
+package x86
+
+// flow says where execution goes after an instruction.
+type flow uint8
+
+const (
+	flowNext     flow = iota
+	flowJump          // to imm
+	flowBranch        // to imm or on
+	flowCall          // on, when the callee returns
+	flowReturn        // to the caller
+	flowIndirect      // to somewhere
+	flowStop          // nowhere: a trap
+)
+
+// flow classifies in.
+func (in *inst) flow() flow {
+	op := in.op
+	if in.vex {
+		return flowNext
+	}
+	switch in.m {
+	case mapOne:
+		if op >= 0x70 && op < 0x80 {
+			return flowBranch
+		}
+		switch op {
+		case 0xe0, 0xe1, 0xe2, 0xe3: // loop, jcxz
+			return flowBranch
+		case 0xe8, 0x9a:
+			return flowCall
+		case 0xe9, 0xeb:
+			return flowJump
+		case 0xc2, 0xc3, 0xca, 0xcb, 0xcf:
+			return flowReturn
+		case 0xcc, 0xf1, 0xf4: // int3, icebp, hlt
+			return flowStop
+		case 0xea:
+			return flowIndirect
+		case 0xc7: // xbegin
+			if in.reg&7 == 7 && in.mod == 3 {
+				return flowBranch
+			}
+		case 0xff:
+			switch in.reg & 7 {
+			case 2, 3:
+				return flowCall
+			case 4, 5:
+				return flowIndirect
+			}
+		}
+	case map0F:
+		if op >= 0x80 && op < 0x90 {
+			return flowBranch
+		}
+		switch op {
+		case 0x0b, 0xb9, 0xff, 0x07, 0x35: // ud2, ud1, ud0, sysret, sysexit
+			return flowStop
+		}
+	}
+	return flowNext
+}
+
+// isPadding reports whether in does nothing and is there for alignment.
+func (in *inst) isPadding() bool {
+	switch in.m {
+	case mapOne:
+		return in.op == 0x90 && in.rm == ax && !in.vex
+	case map0F:
+		// 0f 1f is nop, 0f 1e with f3 endbr.
+		return !in.vex && (in.op == 0x1f || in.op == 0x1e && in.rep == 0xf3 && in.reg&7 == 7)
+	}
+	return false
+}

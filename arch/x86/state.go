@@ -1,0 +1,211 @@
+package x86
+
+import "github.com/gatedso/bt/arch"
+
+// kind says what is known of a value.
+type kind uint8
+
+const (
+	unknown kind = iota
+	entry        // the value that register n had at the function's entry
+	address      // base n + off
+	ret          // the return address
+)
+
+// A value is what a register or a stack slot holds.
+type value struct {
+	kind kind
+	n    uint8
+	off  int32
+}
+
+// Bases of addresses. Base 0 is the canonical frame address (CFA). Others stand
+// for stack pointers whose distance from the CFA is not known: after alignment
+// or alloca.
+const (
+	cfa      = 0
+	maxBases = 255
+)
+
+// slot is a place on the stack, at base n + off, whose content is known.
+type slot struct {
+	n   uint8
+	off int32
+	v   value
+}
+
+// maxSlots bounds the slots that are tracked: a function saves at most the
+// callee-saved registers, its return address and a few stack pointers.
+const maxSlots = 24
+
+// state is what is known before an instruction.
+type state struct {
+	regs   [16]value
+	nslots int
+	slots  [maxSlots]slot
+
+	// afterCall is set when only padding lies between this place and the
+	// call before it: if the call does not return, this place is not reached.
+	afterCall bool
+	// compared is the register that the stack pointer has just been
+	// compared with, or noReg.
+	compared uint8
+}
+
+// entryState is the state before a function's first instruction.
+func (m *Mode) entryState(st *state) {
+	*st = state{compared: noReg}
+	for r := range st.regs {
+		if m.CalleeSaved>>r&1 != 0 {
+			st.regs[r] = value{kind: entry, n: uint8(r)}
+		}
+	}
+	st.regs[sp] = value{kind: address, n: cfa, off: int32(-m.PtrSize)}
+	st.store(st.regs[sp], value{kind: ret}, m.PtrSize)
+}
+
+// load returns what lies at address a.
+func (st *state) load(a value) value {
+	if a.kind == address {
+		for _, s := range st.slots[:st.nslots] {
+			if s.n == a.n && s.off == a.off {
+				return s.v
+			}
+		}
+	}
+	return value{}
+}
+
+// store notes that size bytes at address a now hold v.
+func (st *state) store(a, v value, size int) {
+	if a.kind != address {
+		return
+	}
+	// Drop what is overwritten. Slots are as large as the values that they
+	// hold, which is at least 4 bytes; the exact size matters only for
+	// stores that are smaller than their target, and none of those hits a
+	// slot that is still needed.
+	j := 0
+	for _, s := range st.slots[:st.nslots] {
+		if s.n == a.n && s.off >= a.off && s.off < a.off+int32(size) {
+			continue
+		}
+		st.slots[j] = s
+		j++
+	}
+	st.nslots = j
+	// Of addresses only those that lead back to the CFA are of use.
+	if v.kind == unknown || v.kind == address && v.n != cfa || st.nslots == maxSlots {
+		return
+	}
+	st.slots[st.nslots] = slot{a.n, a.off, v}
+	st.nslots++
+}
+
+// setSP moves the stack pointer to a, which is an address, and forgets what
+// lies below it.
+func (st *state) setSP(a value) {
+	st.regs[sp] = a
+	j := 0
+	for _, s := range st.slots[:st.nslots] {
+		if s.n == a.n && s.off < a.off {
+			continue
+		}
+		st.slots[j] = s
+		j++
+	}
+	st.nslots = j
+}
+
+// forget drops everything that refers to base n.
+func (st *state) forget(n uint8) {
+	for r, v := range st.regs {
+		if v.kind == address && v.n == n {
+			st.regs[r] = value{}
+		}
+	}
+	j := 0
+	for _, s := range st.slots[:st.nslots] {
+		if s.n == n {
+			continue
+		}
+		st.slots[j] = s
+		j++
+	}
+	st.nslots = j
+}
+
+// merge reduces st to what holds in other too, and reports whether that
+// changed st.
+func (st *state) merge(other *state) (changed bool) {
+	for r, v := range st.regs {
+		if v.kind != unknown && v != other.regs[r] {
+			st.regs[r] = value{}
+			changed = true
+		}
+	}
+	j := 0
+	for i, s := range st.slots[:st.nslots] {
+		if i < other.nslots && other.slots[i] == s ||
+			other.load(value{kind: address, n: s.n, off: s.off}) == s.v {
+			st.slots[j] = s
+			j++
+		} else {
+			changed = true
+		}
+	}
+	st.nslots = j
+	if st.compared != other.compared && st.compared != noReg {
+		st.compared = noReg
+		changed = true
+	}
+	return changed
+}
+
+// fromCFA reports whether v is at a known distance from the CFA.
+func (v value) fromCFA() bool { return v.kind == address && v.n == cfa }
+
+// balanced reports whether st can be the state before a return or a tail call:
+// everything is as it was at the function's entry.
+func (st *state) balanced(m *Mode) bool {
+	return st.regs[sp] == value{kind: address, n: cfa, off: int32(-m.PtrSize)} &&
+		st.load(st.regs[sp]).kind == ret
+}
+
+// layout tells how to unwind from st.
+func (st *state) layout(m *Mode) (arch.Layout, bool) {
+	base := sp
+	if !st.regs[sp].fromCFA() {
+		base = bp
+		for r := 0; r < len(st.regs) && !st.regs[base].fromCFA(); r++ {
+			base = r
+		}
+		if !st.regs[base].fromCFA() {
+			return arch.Layout{}, false
+		}
+	}
+	// The return address may have been popped or overwritten.
+	if st.load(value{kind: address, n: cfa, off: int32(-m.PtrSize)}).kind != ret {
+		return arch.Layout{}, false
+	}
+	l := arch.Layout{Base: m.DWARF[base], Offset: -int64(st.regs[base].off)}
+	for r, v := range st.regs {
+		if m.CalleeSaved>>r&1 == 0 {
+			continue
+		}
+		// A slot goes before the register itself: a call to a PC thunk
+		// changes a register without notice.
+		own := value{kind: entry, n: uint8(r)}
+		where := arch.NoOffset
+		for _, s := range st.slots[:st.nslots] {
+			if s.n == cfa && s.v == own {
+				where = int64(s.off)
+			}
+		}
+		if where == arch.NoOffset && v == own {
+			continue
+		}
+		l.Saved = append(l.Saved, arch.SavedReg{Reg: m.DWARF[r], Offset: where})
+	}
+	return l, true
+}
