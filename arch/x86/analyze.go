@@ -50,11 +50,17 @@ type analysis struct {
 	states []state
 	steps  int
 	fixed  int // states below this index are not changed any more
+	firm   int // states below this index do not depend on deferred ones
+
+	deferred []deferred
+	late     bool // a deferred state is entered
 
 	bases [maxBases]int32 // the instruction that made each base but the CFA
 	nbase int
 
 	tables []state // the stack at each indirect jump that is no tail call
+
+	calleePops bool // see pops
 
 	good, bad int // places where the paths agree, and where they do not
 }
@@ -65,6 +71,8 @@ type node struct {
 	off    int32
 	leader bool  // may be reached other than from the instruction before it
 	state  int32 // for a leader, 1 + the index of its state, or 0
+
+	deferred int32 // for a leader, 1 + the index in analysis.deferred, or 0
 }
 
 func newAnalysis(m *Mode, code []byte) *analysis {
@@ -104,10 +112,35 @@ func (a *analysis) find(pc int) *state {
 	}
 	a.nodes[n].leader = true
 
+	st := a.flow(n, gap)
+	if st != nil && a.bad == 0 {
+		return st
+	}
+	if a.m.PtrSize == 4 {
+		// A function that returns a structure takes an argument off
+		// the stack.
+		old := st
+		a.reset(0)
+		a.steps, a.calleePops = 0, true
+		if st := a.flow(n, gap); st != nil && a.bad == 0 {
+			return st
+		}
+		if old != nil && old.regs[bp].fromCFA() {
+			return old
+		}
+		return nil
+	}
+	return st
+}
+
+// flow follows the code from its start, or else from the last of the gaps, and
+// returns the state at node n, or nil.
+func (a *analysis) flow(n int, gap []int) *state {
 	var st state
 	a.m.entryState(&st)
+	a.good, a.bad = 0, 0
 	a.enter(0, &st)
-	a.follow()
+	a.followAll()
 	if i := a.nodes[n].state; i != 0 {
 		return &a.states[i-1]
 	}
@@ -115,22 +148,27 @@ func (a *analysis) find(pc int) *state {
 		return nil
 	}
 	a.fixed = len(a.states)
-	seeds := append(slices.Clone(a.tables), st)
-	for i := range seeds {
+	for _, seed := range append(slices.Clone(a.tables), st) {
 		a.good, a.bad = 0, 0
-		a.enter(gap[len(gap)-1], &seeds[i])
-		a.follow()
+		a.enter(gap[len(gap)-1], &seed)
+		a.followAll()
 		if i := a.nodes[n].state; i != 0 && a.good > 0 && a.bad == 0 {
 			return &a.states[i-1]
 		}
-		a.states = a.states[:a.fixed]
-		for j := range a.nodes {
-			if int(a.nodes[j].state) > a.fixed {
-				a.nodes[j].state = 0
-			}
-		}
+		a.reset(a.fixed)
 	}
 	return nil
+}
+
+// reset forgets all but the first n states.
+func (a *analysis) reset(n int) {
+	a.fixed = n
+	a.states = a.states[:n:n]
+	for i := range a.nodes {
+		if int(a.nodes[i].state) > n {
+			a.nodes[i].state = 0
+		}
+	}
 }
 
 // cover returns the index of the node that holds offset pc, or -1. An
@@ -185,139 +223,4 @@ func (a *analysis) discover(off int) {
 			}
 		}
 	}
-}
-
-// enter notes that the instruction at off is reached with state st.
-func (a *analysis) enter(off int, st *state) {
-	i := a.at[off]
-	if i == 0 {
-		return // not decoded: nowhere
-	}
-	nd := &a.nodes[i-1]
-	if nd.state == 0 {
-		a.states = append(a.states, *st)
-		nd.state = int32(len(a.states))
-		a.todo = append(a.todo, i-1)
-		return
-	}
-	old := &a.states[nd.state-1]
-	same := old.regs[sp] == st.regs[sp]
-	if int(nd.state) <= a.fixed {
-		if same {
-			a.good++
-		} else {
-			a.bad++
-		}
-		return
-	}
-	if !same && old.afterCall != st.afterCall {
-		// One of them comes out of a call, and the depths differ: that
-		// call does not return.
-		if old.afterCall {
-			*old = *st
-			a.todo = append(a.todo, i-1)
-		}
-		return
-	}
-	if !same {
-		a.bad++
-	}
-	old.afterCall = old.afterCall && st.afterCall
-	if old.merge(st) {
-		a.todo = append(a.todo, i-1)
-	}
-}
-
-// follow takes each state in turn along the code until no state changes.
-func (a *analysis) follow() {
-	for len(a.todo) > 0 {
-		i := a.todo[len(a.todo)-1]
-		a.todo = a.todo[:len(a.todo)-1]
-		st := a.states[a.nodes[i].state-1]
-		for first := true; ; first = false {
-			nd := &a.nodes[i]
-			if nd.leader && !first {
-				a.enter(int(nd.off), &st)
-				break
-			}
-			if a.steps++; a.steps > maxSteps {
-				a.todo = a.todo[:0]
-				a.bad++
-				return
-			}
-			if !a.pass(nd, &st) {
-				break
-			}
-			next := int(nd.off) + nd.size
-			if next >= len(a.code) || a.at[next] == 0 {
-				break
-			}
-			i = a.at[next] - 1
-		}
-	}
-}
-
-// pass takes st past nd, and to where nd jumps. It reports whether execution
-// goes on behind nd.
-func (a *analysis) pass(nd *node, st *state) bool {
-	switch f := nd.flow(); f {
-	case flowNext, flowCall:
-		a.step(st, &nd.inst, int(nd.off))
-		return true
-	case flowJump, flowBranch:
-		st.afterCall = false
-		t, ok := a.target(nd)
-		cmp := st.compared
-		a.step(st, &nd.inst, int(nd.off))
-		if !ok {
-			return f == flowBranch
-		}
-		taken := *st
-		if f == flowBranch && cmp != noReg && st.regs[cmp].kind == address && nd.op&0xf == 4 {
-			taken.setSP(st.regs[cmp]) // je
-		}
-		a.enter(t, &taken)
-		if f == flowBranch && cmp != noReg && st.regs[cmp].kind == address && nd.op&0xf == 5 {
-			st.setSP(st.regs[cmp]) // jne
-		}
-		return f == flowBranch
-	case flowReturn:
-		if st.balanced(a.m) {
-			a.good++
-		} else {
-			a.bad++
-		}
-	case flowIndirect:
-		if !st.balanced(a.m) && len(a.tables) < 8 {
-			a.addTable(st)
-		}
-	}
-	return false
-}
-
-// addTable notes the state at a jump through a table.
-func (a *analysis) addTable(st *state) {
-	for i := range a.tables {
-		if a.tables[i].regs[sp] == st.regs[sp] {
-			a.tables[i].merge(st)
-			return
-		}
-	}
-	a.tables = append(a.tables, *st)
-}
-
-// newBase returns the base that the instruction at off makes, or cfa when there
-// are too many.
-func (a *analysis) newBase(off int) uint8 {
-	for n := 1; n <= a.nbase; n++ {
-		if a.bases[n] == int32(off) {
-			return uint8(n)
-		}
-	}
-	if a.nbase == maxBases-1 {
-		return cfa
-	}
-	a.nbase++
-	a.bases[a.nbase] = int32(off)
-	return uint8(a.nbase)
 }

@@ -63,12 +63,20 @@ func (in *inst) flow() flow {
 
 // isPadding reports whether in does nothing and is there for alignment.
 func (in *inst) isPadding() bool {
+	if in.vex {
+		return false
+	}
 	switch in.m {
 	case mapOne:
-		return in.op == 0x90 && in.rm == ax && !in.vex
+		switch in.op {
+		case 0x90:
+			return in.rm == ax
+		case 0x8d: // lea 0(%esi), %esi
+			return in.base == in.reg && in.index == noReg && in.disp == 0
+		}
 	case map0F:
 		// 0f 1f is nop, 0f 1e with f3 endbr.
-		return !in.vex && (in.op == 0x1f || in.op == 0x1e && in.rep == 0xf3 && in.reg&7 == 7)
+		return in.op == 0x1f || in.op == 0x1e && in.rep == 0xf3 && in.reg&7 == 7
 	}
 	return false
 }

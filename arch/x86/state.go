@@ -174,9 +174,14 @@ func (st *state) balanced(m *Mode) bool {
 
 // layout tells how to unwind from st.
 func (st *state) layout(m *Mode) (arch.Layout, bool) {
-	base := sp
-	if !st.regs[sp].fromCFA() {
-		base = bp
+	// A 32-bit callee may take its arguments off the stack, unseen, and a
+	// frame pointer is right all the same. In 64-bit code none does.
+	base, other := sp, bp
+	if m.PtrSize == 4 {
+		base, other = bp, sp
+	}
+	if !st.regs[base].fromCFA() {
+		base = other
 		for r := 0; r < len(st.regs) && !st.regs[base].fromCFA(); r++ {
 			base = r
 		}

@@ -1,0 +1,161 @@
+package x86
+
+// enter notes that the instruction at off is reached with state st.
+func (a *analysis) enter(off int, st *state) {
+	i := a.at[off]
+	if i == 0 {
+		return // not decoded: nowhere
+	}
+	nd := &a.nodes[i-1]
+	if st.afterCall && !a.late {
+		// If the call does not return, this place is not reached by it:
+		// it counts when all other paths have been followed.
+		if nd.deferred == 0 {
+			a.deferred = append(a.deferred, deferred{i - 1, *st})
+			nd.deferred = int32(len(a.deferred))
+		} else if old := &a.deferred[nd.deferred-1].state; old.regs[sp] == st.regs[sp] {
+			old.merge(st)
+		}
+		return
+	}
+	if nd.state == 0 {
+		a.states = append(a.states, *st)
+		nd.state = int32(len(a.states))
+		a.todo = append(a.todo, i-1)
+		return
+	}
+	old := &a.states[nd.state-1]
+	same := old.regs[sp] == st.regs[sp]
+	if int(nd.state) <= a.fixed {
+		if same {
+			a.good++
+		} else {
+			a.bad++
+		}
+		return
+	}
+	if !same && int(nd.state) <= a.firm {
+		return // st comes from a call that does not return
+	}
+	if old.merge(st) {
+		a.todo = append(a.todo, i-1)
+	}
+}
+
+// deferred is the state in which a call leads to a node, if it returns.
+type deferred struct {
+	node  int32
+	state state
+}
+
+// followAll follows what is to be done, and then what calls lead to.
+func (a *analysis) followAll() {
+	a.follow()
+	a.firm = len(a.states)
+	for len(a.deferred) > 0 {
+		d := a.deferred[len(a.deferred)-1]
+		a.deferred = a.deferred[:len(a.deferred)-1]
+		nd := &a.nodes[d.node]
+		nd.deferred = 0
+		a.late = true
+		a.enter(int(nd.off), &d.state)
+		a.late = false
+		a.follow()
+	}
+	a.firm = 0
+}
+
+// follow takes each state in turn along the code until no state changes.
+func (a *analysis) follow() {
+	for len(a.todo) > 0 {
+		i := a.todo[len(a.todo)-1]
+		a.todo = a.todo[:len(a.todo)-1]
+		st := a.states[a.nodes[i].state-1]
+		for first := true; ; first = false {
+			nd := &a.nodes[i]
+			if nd.leader && !first {
+				a.enter(int(nd.off), &st)
+				break
+			}
+			if a.steps++; a.steps > maxSteps {
+				a.todo = a.todo[:0]
+				a.deferred = a.deferred[:0]
+				a.bad++
+				return
+			}
+			if !a.pass(nd, &st) {
+				break
+			}
+			next := int(nd.off) + nd.size
+			if next >= len(a.code) || a.at[next] == 0 {
+				break
+			}
+			i = a.at[next] - 1
+		}
+	}
+}
+
+// pass takes st past nd, and to where nd jumps. It reports whether execution
+// goes on behind nd.
+func (a *analysis) pass(nd *node, st *state) bool {
+	switch f := nd.flow(); f {
+	case flowNext, flowCall:
+		a.step(st, &nd.inst, int(nd.off))
+		return true
+	case flowJump, flowBranch:
+		st.afterCall = false
+		t, ok := a.target(nd)
+		cmp := st.compared
+		a.step(st, &nd.inst, int(nd.off))
+		if !ok {
+			return f == flowBranch
+		}
+		taken := *st
+		if f == flowBranch && cmp != noReg && st.regs[cmp].kind == address && nd.op&0xf == 4 {
+			taken.setSP(st.regs[cmp]) // je
+		}
+		a.enter(t, &taken)
+		if f == flowBranch && cmp != noReg && st.regs[cmp].kind == address && nd.op&0xf == 5 {
+			st.setSP(st.regs[cmp]) // jne
+		}
+		return f == flowBranch
+	case flowReturn:
+		if st.balanced(a.m) {
+			a.good++
+		} else {
+			a.bad++
+		}
+	case flowIndirect:
+		if !st.balanced(a.m) && len(a.tables) < 8 {
+			a.addTable(st)
+		}
+	}
+	return false
+}
+
+// addTable notes the state at a jump through a table.
+func (a *analysis) addTable(st *state) {
+	for i := range a.tables {
+		if a.tables[i].regs[sp] == st.regs[sp] {
+			a.tables[i].merge(st)
+			return
+		}
+	}
+	a.tables = append(a.tables, *st)
+}
+
+// newBase returns the base that the instruction at off makes, or cfa when there
+// are too many.
+func (a *analysis) newBase(off int) uint8 {
+	for n := 1; n <= a.nbase; n++ {
+		if a.bases[n] == int32(off) {
+			return uint8(n)
+		}
+	}
+	if a.nbase == maxBases-1 {
+		return cfa
+	}
+	a.nbase++
+	a.bases[a.nbase] = int32(off)
+	return uint8(a.nbase)
+}
