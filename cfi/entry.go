@@ -1,6 +1,9 @@
 package cfi
 
-import "math/bits"
+import (
+	"math/bits"
+	"sync/atomic"
+)
 
 // section is .eh_frame or .debug_frame.
 type section struct {
@@ -10,6 +13,10 @@ type section struct {
 	big     bool
 	ptrSize int
 	bases   bases
+
+	// cies keeps the first CIEs that rows were made from, by offset modulo
+	// its length. Linkers merge CIEs, so that a handful serves an image.
+	cies [8]atomic.Pointer[cieState]
 }
 
 // entry is the head that CIEs and FDEs share.
@@ -42,8 +49,24 @@ type cie struct {
 	end       int
 }
 
-// fde is a frame description entry: the program for pcs in [start, end).
+// cieState is a CIE and, once it is ready, what its instructions establish.
+type cieState struct {
+	cie
+	initial state
+	ready   bool
+}
+
+// fde is a frame description entry with its CIE, which is either kept by the
+// section or own.
 type fde struct {
+	span
+	cie *cieState
+	own cieState
+}
+
+// span is what a frame description entry says by itself: the program for pcs
+// in [start, end).
+type span struct {
 	off        int
 	start, end uint64
 	insns      int // the instructions lie at [insns, insnsEnd)
@@ -61,7 +84,7 @@ func (s *section) entry(off int) (entry, error) {
 		return entry{}, s.errorf(off, "no entry there")
 	}
 	r := s.reader(off, len(s.data))
-	n := r.uint(4)
+	n := r.u32()
 	refSize := 4
 	if n == 0xffffffff { // 64-bit DWARF, section 7.4
 		n = r.uint(8)
@@ -85,7 +108,11 @@ func (s *section) entry(off int) (entry, error) {
 		return entry{}, s.errorf(off, "entry is too short")
 	}
 	e.end = r.off + int(n)
-	e.ref = r.uint(refSize)
+	if refSize == 4 {
+		e.ref = r.u32()
+	} else {
+		e.ref = r.uint(8)
+	}
 	e.body = r.off
 	switch {
 	case s.eh:
@@ -98,21 +125,26 @@ func (s *section) entry(off int) (entry, error) {
 	return e, nil
 }
 
-// cieOf finds the CIE that the FDE head e refers to. It need not precede it.
-func (s *section) cieOf(e *entry, c *cie) error {
-	at := e.ref
+// cieOffset returns where the CIE is that the FDE head e refers to. It need not
+// precede the FDE, and need not exist.
+func (s *section) cieOffset(e *entry) uint64 {
 	if s.eh { // backwards from the field itself
-		at = uint64(e.id) - e.ref
+		return uint64(e.id) - e.ref
 	}
-	if at >= uint64(len(s.data)) {
-		return s.errorf(e.id, "CIE pointer leads out of the section")
+	return e.ref
+}
+
+// cieAt parses the CIE at off.
+func (s *section) cieAt(off uint64, c *cie) error {
+	if off >= uint64(len(s.data)) {
+		return s.errorf(len(s.data), "CIE pointer leads out of the section")
 	}
-	h, err := s.entry(int(at))
+	h, err := s.entry(int(off))
 	if err != nil {
 		return err
 	}
 	if !h.cie {
-		return s.errorf(e.id, "CIE pointer does not point to a CIE")
+		return s.errorf(int(off), "CIE pointer does not point to a CIE")
 	}
 	return s.cie(&h, c)
 }
@@ -207,7 +239,7 @@ func (s *section) cie(h *entry, c *cie) error {
 }
 
 // fde parses the FDE with the head h. c must be its CIE.
-func (s *section) fde(h *entry, c *cie, f *fde) error {
+func (s *section) fde(h *entry, c *cie, f *span) error {
 	r := s.reader(h.body, h.end)
 	if c.segment != 0 {
 		r.uint(c.segment)
@@ -217,8 +249,8 @@ func (s *section) fde(h *entry, c *cie, f *fde) error {
 	switch c.enc {
 	case pePcrel | peSdata4: // nearly all there is
 		at := s.bases.section + uint64(r.off)
-		start = (at + signExtend(r.uint(4), 4)) & mask
-		size = r.uint(4)
+		start = (at + signExtend(r.u32(), 4)) & mask
+		size = r.u32()
 	case peOmit:
 		return s.errorf(c.off, "CIE omits the address encoding of its FDEs")
 	default:
@@ -245,12 +277,16 @@ func (s *section) fde(h *entry, c *cie, f *fde) error {
 	} else if c.ptrSize < 8 && end > mask+1 {
 		end = mask + 1
 	}
-	*f = fde{off: h.off, start: start, end: end, insns: r.off, insnsEnd: h.end}
+	*f = span{off: h.off, start: start, end: end, insns: r.off, insnsEnd: h.end}
 	return nil
 }
 
+func (s *section) cieSlot(off uint64) *atomic.Pointer[cieState] {
+	return &s.cies[off/4%uint64(len(s.cies))]
+}
+
 // fdeAt parses the FDE at off and its CIE.
-func (s *section) fdeAt(off int, f *fde, c *cie) error {
+func (s *section) fdeAt(off int, f *fde) error {
 	h, err := s.entry(off)
 	if err != nil {
 		return err
@@ -258,8 +294,15 @@ func (s *section) fdeAt(off int, f *fde, c *cie) error {
 	if h.cie || h.end == h.id {
 		return s.errorf(off, "no FDE there")
 	}
-	if err := s.cieOf(&h, c); err != nil {
-		return err
+	at := s.cieOffset(&h)
+	if c := s.cieSlot(at).Load(); c != nil && uint64(c.off) == at {
+		f.cie = c
+	} else {
+		f.own.ready = false
+		f.cie = &f.own
+		if err := s.cieAt(at, &f.own.cie); err != nil {
+			return err
+		}
 	}
-	return s.fde(&h, c, f)
+	return s.fde(&h, &f.cie.cie, &f.span)
 }

@@ -64,44 +64,57 @@ type state struct {
 	cfaExpr int
 
 	signed bool
+	exprs  bool // a register's rule may be an expression
 }
 
 // vm executes call frame instructions. Expressions are kept as the offset of
 // their length in the section until the row is complete.
 type vm struct {
-	cur, initial state
-	inFDE        bool // initial is set
-	remembered   []state
-	argsSize     uint64
-	ops          int
+	fde        fde
+	cur        state
+	initial    *state // what the CIE established, nil while it does
+	remembered []state
+	argsSize   uint64
+	ops        int
 }
 
+// vms saves allocating, and clearing, what a row is made in.
 var vms = sync.Pool{New: func() any { return new(vm) }}
 
-// row computes the row for pc, which must lie in f.
-func (s *section) row(f *fde, c *cie, pc uint64, row *Row) error {
+// row computes the row for pc, which must lie in the FDE m.fde of s.
+func (m *vm) row(s *section, pc uint64, row *Row) error {
+	f := &m.fde
+	c := f.cie
 	if c.ra >= MaxRegs {
 		return s.errorf(c.off, "return-address column is out of range")
 	}
-	m := vms.Get().(*vm)
-	defer vms.Put(m)
-	m.cur = state{}
-	m.inFDE = false
 	m.remembered = m.remembered[:0]
 	m.argsSize = 0
 	m.ops = 0
+	if !c.ready {
+		// There is no location to advance in a CIE: all of it holds.
+		var start, end uint64
+		m.cur = state{}
+		m.initial = nil
+		if err := m.run(s, f, c.insns, c.end, ^uint64(0), &start, &end); err != nil {
+			return err
+		}
+		m.remembered = m.remembered[:0]
+		c.initial, c.ready = m.cur, true
+		if slot := s.cieSlot(uint64(c.off)); slot.Load() == nil {
+			kept := new(cieState)
+			*kept = *c
+			slot.Store(kept)
+		}
+	} else {
+		m.cur = c.initial
+	}
+	m.initial = &c.initial
 
-	start, end := f.start, f.end
-	if err := m.run(s, c, f, c.insns, c.end, pc, &start, &end); err != nil {
+	row.Start, row.End = f.start, f.end
+	if err := m.run(s, f, f.insns, f.insnsEnd, pc, &row.Start, &row.End); err != nil {
 		return err
 	}
-	m.initial, m.inFDE = m.cur, true
-	start, end = f.start, f.end
-	if err := m.run(s, c, f, f.insns, f.insnsEnd, pc, &start, &end); err != nil {
-		return err
-	}
-
-	row.Start, row.End = start, end
 	row.Func, row.FuncEnd = f.start, f.end
 	row.RA = uint8(c.ra)
 	row.Signal = c.signal
@@ -109,9 +122,11 @@ func (s *section) row(f *fde, c *cie, pc uint64, row *Row) error {
 	row.ArgsSize = m.argsSize
 	row.Regs = m.cur.regs
 	row.Exprs = row.Exprs[:0]
-	for i := range row.Regs {
-		if r := &row.Regs[i]; r.Kind >= Expression {
-			r.N = s.addExpr(row, int(r.N))
+	if m.cur.exprs {
+		for i := range row.Regs {
+			if r := &row.Regs[i]; r.Kind >= Expression {
+				r.N = s.addExpr(row, int(r.N))
+			}
 		}
 	}
 	switch m.cur.cfaKind {
@@ -145,17 +160,19 @@ func (m *vm) set(reg uint64, rule Rule) {
 // restore gives register reg the rule that the CIE gave it; in the CIE itself
 // there is none yet.
 func (m *vm) restore(reg uint64) {
-	if !m.inFDE {
+	if m.initial == nil {
 		m.set(reg, Rule{})
 	} else if reg < MaxRegs {
 		m.cur.regs[reg] = m.initial.regs[reg]
+		m.cur.exprs = m.cur.exprs || m.initial.exprs
 	}
 }
 
 // run executes the instructions at [from, to) until one would go beyond pc.
 // *start becomes the address of the row that holds for pc; *end is lowered to
 // the address of the next one.
-func (m *vm) run(s *section, c *cie, f *fde, from, to int, pc uint64, start, end *uint64) error {
+func (m *vm) run(s *section, f *fde, from, to int, pc uint64, start, end *uint64) error {
+	c := &f.cie.cie
 	r := s.reader(from, to)
 	for r.off < to {
 		at := r.off
@@ -236,10 +253,12 @@ func (m *vm) run(s *section, c *cie, f *fde, from, to int, pc uint64, start, end
 			case opExpression:
 				reg := r.uleb()
 				m.set(reg, Rule{Kind: Expression, N: int64(r.off)})
+				m.cur.exprs = true
 				r.block()
 			case opValExpression:
 				reg := r.uleb()
 				m.set(reg, Rule{Kind: ValExpression, N: int64(r.off)})
+				m.cur.exprs = true
 				r.block()
 			case opUndefined:
 				m.set(r.uleb(), Rule{Kind: Undefined})

@@ -31,7 +31,7 @@ func (x *index) search(pc uint64) int {
 // buildIndex walks the whole section once.
 func (s *section) buildIndex() *index {
 	x := new(index)
-	err := s.walk(func(f *fde, _ *cie, err error) bool {
+	err := s.walk(func(f *span, err error) bool {
 		if err != nil {
 			if x.err == nil {
 				x.err = err
@@ -56,11 +56,11 @@ func (s *section) buildIndex() *index {
 // walk calls yield for every FDE of the section in turn, with an error for one
 // that is malformed, until yield returns false. It returns an error when the
 // chain of entries breaks.
-func (s *section) walk(yield func(f *fde, c *cie, err error) bool) error {
+func (s *section) walk(yield func(f *span, err error) bool) error {
 	var c cie
-	var f fde
+	var f span
 	var cieErr error
-	var cieAt uint64 // offset of c in the section, plus one
+	cieOff := ^uint64(0) // of c, which consecutive FDEs share
 	for off := 0; off < len(s.data); {
 		h, err := s.entry(off)
 		if err != nil {
@@ -76,22 +76,18 @@ func (s *section) walk(yield func(f *fde, c *cie, err error) bool) error {
 		if h.cie {
 			continue
 		}
-		at := h.ref
-		if s.eh {
-			at = uint64(h.id) - h.ref
-		}
-		if at+1 != cieAt || cieErr != nil {
-			cieErr = s.cieOf(&h, &c)
-			cieAt = at + 1
+		if at := s.cieOffset(&h); at != cieOff {
+			cieErr = s.cieAt(at, &c)
+			cieOff = at
 		}
 		err = cieErr
 		if err == nil {
 			err = s.fde(&h, &c, &f)
 		}
 		if err != nil {
-			f = fde{off: h.off}
+			f = span{off: h.off}
 		}
-		if !yield(&f, &c, err) {
+		if !yield(&f, err) {
 			return nil
 		}
 	}

@@ -91,14 +91,19 @@ func New(c Config) *Table {
 	}
 	big := isBig(c.Order)
 	b := bases{text: c.TextBase, data: c.DataBase, readWord: c.ReadWord}
-	make := func(name string, sec Section, eh bool) section {
-		b := b
-		b.section = sec.Addr
-		return section{name: name, data: sec.Data, eh: eh, big: big, ptrSize: ptrSize, bases: b}
-	}
 	t := new(Table)
-	t.eh.section = make(".eh_frame", c.EhFrame, true)
-	t.debug.section = make(".debug_frame", c.DebugFrame, false)
+	for _, x := range []struct {
+		s    *section
+		name string
+		sec  Section
+		eh   bool
+	}{
+		{&t.eh.section, ".eh_frame", c.EhFrame, true},
+		{&t.debug.section, ".debug_frame", c.DebugFrame, false},
+	} {
+		x.s.name, x.s.data, x.s.eh, x.s.big, x.s.ptrSize, x.s.bases = x.name, x.sec.Data, x.eh, big, ptrSize, b
+		x.s.bases.section = x.sec.Addr
+	}
 	t.hdr, t.hasHdr = parseHdr(c.EhFrameHdr, ptrSize, big, b)
 	return t
 }
@@ -108,27 +113,26 @@ func New(c Config) *Table {
 // pc, or a *FormatError. The first call for an image without .eh_frame_hdr walks
 // the section once, all others take a binary search.
 func (t *Table) Row(pc uint64, row *Row) error {
-	var f fde
-	var c cie
-	s, err := t.find(pc, &f, &c)
+	m := vms.Get().(*vm)
+	defer vms.Put(m)
+	s, err := t.find(pc, &m.fde)
 	if err != nil {
 		return err
 	}
-	return s.row(&f, &c, pc, row)
+	return m.row(s, pc, row)
 }
 
 // Rows yields all rows of the FDE that covers pc, in order, until yield returns
 // false. The row is valid until yield returns. Errors are as for Row.
 func (t *Table) Rows(pc uint64, yield func(*Row) bool) error {
-	var f fde
-	var c cie
-	s, err := t.find(pc, &f, &c)
+	m := new(vm) // not a shared one: yield may not return
+	s, err := t.find(pc, &m.fde)
 	if err != nil {
 		return err
 	}
 	var row Row
-	for at := f.start; at < f.end; at = row.End {
-		if err := s.row(&f, &c, at, &row); err != nil {
+	for at := m.fde.start; at < m.fde.end; at = row.End {
+		if err := m.row(s, at, &row); err != nil {
 			return err
 		}
 		if !yield(&row) {
@@ -154,7 +158,7 @@ func (t *Table) FDEs(yield func(FDE) bool) {
 			return
 		}
 		// What ends a walk early has no place in a list of what there is.
-		_ = s.walk(func(f *fde, _ *cie, err error) bool {
+		_ = s.walk(func(f *span, err error) bool {
 			if err == nil {
 				more = yield(FDE{f.start, f.end, s.name, uint64(f.off)})
 			}
@@ -163,16 +167,16 @@ func (t *Table) FDEs(yield func(FDE) bool) {
 	}
 }
 
-// find finds the FDE that covers pc, its CIE and the section they lie in.
-func (t *Table) find(pc uint64, f *fde, c *cie) (*section, error) {
-	err := t.findEh(pc, f, c)
+// find finds the FDE that covers pc and the section it lies in.
+func (t *Table) find(pc uint64, f *fde) (*section, error) {
+	err := t.findEh(pc, f)
 	if err == nil {
 		return &t.eh.section, nil
 	}
 	if len(t.debug.data) == 0 {
 		return nil, err
 	}
-	if derr := t.debug.find(pc, f, c); derr == nil {
+	if derr := t.debug.find(pc, f); derr == nil {
 		return &t.debug.section, nil
 	} else if err == ErrNoFDE {
 		err = derr
@@ -185,29 +189,29 @@ func (t *Table) find(pc uint64, f *fde, c *cie) (*section, error) {
 // hand-written assembly nests them.
 const maxOverlap = 8
 
-func (t *Table) findEh(pc uint64, f *fde, c *cie) error {
+func (t *Table) findEh(pc uint64, f *fde) error {
 	if len(t.eh.data) == 0 {
 		return ErrNoFDE
 	}
 	if t.hasHdr {
-		if err := t.findHdr(pc, f, c); err == nil || err == ErrNoFDE {
+		if err := t.findHdr(pc, f); err == nil || err == ErrNoFDE {
 			return err
 		}
 		// The table does not tell the truth: do without.
 	}
-	return t.eh.find(pc, f, c)
+	return t.eh.find(pc, f)
 }
 
 // findHdr finds an FDE by .eh_frame_hdr. An error other than ErrNoFDE means
 // that the table contradicts the section.
-func (t *Table) findHdr(pc uint64, f *fde, c *cie) error {
+func (t *Table) findHdr(pc uint64, f *fde) error {
 	last := t.hdr.search(pc)
 	for i := last; i >= 0 && i > last-maxOverlap; i-- {
 		off := t.hdr.fde(i) - t.eh.bases.section
 		if off >= uint64(len(t.eh.data)) {
 			return t.eh.errorf(0, ".eh_frame_hdr leads out of the section")
 		}
-		if err := t.eh.fdeAt(int(off), f, c); err != nil {
+		if err := t.eh.fdeAt(int(off), f); err != nil {
 			return err
 		}
 		if f.start != t.hdr.loc(i) {
@@ -221,11 +225,11 @@ func (t *Table) findHdr(pc uint64, f *fde, c *cie) error {
 }
 
 // find finds an FDE by the section's index.
-func (s *lazySection) find(pc uint64, f *fde, c *cie) error {
+func (s *lazySection) find(pc uint64, f *fde) error {
 	x := s.index()
 	last := x.search(pc)
 	for i := last; i >= 0 && i > last-maxOverlap; i-- {
-		if err := s.fdeAt(x.entries[i].off, f, c); err != nil {
+		if err := s.fdeAt(x.entries[i].off, f); err != nil {
 			return err
 		}
 		if pc < f.end {
