@@ -14,6 +14,7 @@ import (
 	"github.com/gatedso/bt/arch/all"
 	"github.com/gatedso/bt/cfi"
 	"github.com/gatedso/bt/elfsym"
+	"github.com/gatedso/bt/gopcln"
 	"github.com/gatedso/bt/unwind"
 )
 
@@ -22,8 +23,9 @@ import (
 type Image struct {
 	*elfsym.Image
 
-	ehOnce, debugOnce sync.Once
-	eh, debug         *cfi.Table
+	ehOnce, debugOnce, goOnce sync.Once
+	eh, debug                 *cfi.Table
+	goTable                   *gopcln.Table
 }
 
 // NewImage adds what the unwinder reads to an opened image.
@@ -46,12 +48,13 @@ func (im *Image) PtrSize() int {
 	return 8
 }
 
-// Row finds the frame row for a link-time pc, nil where there is none.
-func (im *Image) Row(pc uint64) (row *cfi.Row, how unwind.How, err error) {
+// Row finds the frame row for a link-time pc, nil where there is none. exact is
+// false when pc was reached by a return address.
+func (im *Image) Row(pc uint64, exact bool) (row *cfi.Row, how unwind.How, err error) {
 	defer debug.SetPanicOnFault(debug.SetPanicOnFault(true))
 	defer guard(&err, im.Name)
-	if row := im.goRow(pc); row != nil {
-		return row, unwind.HowGo, nil
+	if row, how := im.goRow(pc, exact); row != nil {
+		return row, how, nil
 	}
 	row = new(cfi.Row)
 	if err = im.ehTable().Row(pc, row); err == nil {

@@ -269,12 +269,12 @@ func (m *Module) verify(im *Image) error {
 }
 
 // Row implements unwind.Code.
-func (s *Space) Row(pc uint64) (*cfi.Row, unwind.How) {
+func (s *Space) Row(pc uint64, exact bool) (*cfi.Row, unwind.How) {
 	p := s.Locate(pc)
 	if p.Image == nil {
 		return nil, 0
 	}
-	row, how, err := p.Image.Row(p.Link(pc))
+	row, how, err := p.Image.Row(p.Link(pc), exact)
 	if err != nil {
 		return nil, 0
 	}
