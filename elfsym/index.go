@@ -194,7 +194,9 @@ func (t *table) flatten(as *areas) *index {
 			areaEnd = as.list[nextArea].end()
 			nextArea++
 		}
-		sw.until(start)
+		if n := len(sw.stack); n > 0 && sw.stack[n-1].end <= start {
+			sw.until(start)
+		}
 		// Any symbol ends the reach of a sizeless one.
 		if n := len(sw.stack); n > 0 && sw.stack[n-1].sizeless {
 			sw.stack = sw.stack[:n-1]
@@ -245,6 +247,9 @@ func (sw *sweep) push(t *table, group []candidate, best candidate) {
 		sw.stack = append(sw.stack, open{uint32(t.first) + c.num, c.start, c.start + c.size, false})
 	}
 	put(best)
+	if len(group) == 1 {
+		return
+	}
 	group = slices.DeleteFunc(group, func(c candidate) bool { return c.size <= longest })
 	if len(group) > 0 {
 		slices.SortFunc(group, func(a, b candidate) int {

@@ -160,7 +160,13 @@ func best(syms []refSym) refSym {
 		return 2
 	}
 	short := func(s string) string { return s[:min(len(s), 256)] }
-	bars := func(s string) int { return len(s) - len(strings.TrimLeft(s, "_")) }
+	bars := func(s string) int {
+		n := len(s) - len(strings.TrimLeft(s, "_"))
+		if strings.HasPrefix(s, "__GI_") {
+			n += 1000
+		}
+		return n
+	}
 	sort.SliceStable(syms, func(i, j int) bool {
 		a, b := syms[i], syms[j]
 		switch {

@@ -194,10 +194,17 @@ func (t *table) betterName(i, j uint32) bool {
 	return i < j
 }
 
+var glibcInternal = []byte("__GI_")
+
+// underscores counts leading underscores. The aliases that glibc's hidden_def
+// makes for calls within the library have more than any other name.
 func underscores(name []byte) int {
 	n := 0
 	for n < len(name) && name[n] == '_' {
 		n++
+	}
+	if bytes.HasPrefix(name, glibcInternal) {
+		n += tieName
 	}
 	return n
 }
