@@ -16,7 +16,7 @@ import (
 // with this package, for what compilers, linkers and people have made. The
 // normal run takes the beginning of large libraries, BT_FULL=1 all of them.
 func TestReadelf(t *testing.T) {
-	sample := 4000
+	sample := 1500
 	if os.Getenv("BT_FULL") == "1" {
 		sample = 0
 	}
