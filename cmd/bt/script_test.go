@@ -2,6 +2,7 @@ package main
 
 import (
 	"debug/elf"
+	"flag"
 	"fmt"
 	"os"
 	"os/exec"
@@ -15,6 +16,8 @@ import (
 	"github.com/gatedso/bt/internal/testenv"
 )
 
+var update = flag.Bool("update", false, "write the expected outputs of testdata/script anew")
+
 func TestMain(m *testing.M) {
 	testscript.Main(m, map[string]func(){"bt": main})
 }
@@ -25,7 +28,7 @@ func TestScript(t *testing.T) {
 	testscript.Run(t, testscript.Params{
 		Dir:                 "../../testdata/script",
 		RequireExplicitExec: true,
-		UpdateScripts:       os.Getenv("BT_UPDATE") == "1",
+		UpdateScripts:       *update,
 		Setup: func(e *testscript.Env) error {
 			data, err := filepath.Abs("../../testdata")
 			e.Setenv("DATA", data)

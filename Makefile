@@ -1,0 +1,53 @@
+# bt: what there is to do with it. `make` builds bin/bt.
+
+GO      ?= go
+PREFIX  ?= /usr/local
+FUZZTIME ?= 10s
+
+# bt needs no C library; without one it starts in half the time.
+export CGO_ENABLED ?= 0
+
+.PHONY: all build install test race lint fuzz bench golden demo ci clean
+
+all: build
+
+build:
+	$(GO) build -o bin/bt ./cmd/bt
+
+install: build
+	install -D -m 0755 bin/bt $(DESTDIR)$(PREFIX)/bin/bt
+
+# Skipped tests are listed with what they need; BT_TEST_STRICT=1 makes a
+# skipped test a failure.
+test: build
+	./scripts/test.sh
+
+race:
+	CGO_ENABLED=1 $(GO) test -race $(RACEFLAGS) ./...
+
+lint:
+	@unformatted=$$(gofmt -l .); test -z "$$unformatted" || { echo "gofmt -l: $$unformatted"; exit 1; }
+	$(GO) vet ./...
+	$(GO) run honnef.co/go/tools/cmd/staticcheck@v0.7.0 ./...
+
+# Every fuzz target for FUZZTIME each.
+fuzz:
+	./scripts/fuzz.sh $(FUZZTIME)
+
+bench:
+	$(GO) test -run '^$$' -bench . -benchmem ./...
+
+# Write the expected outputs of the command-line tests anew.
+golden:
+	$(GO) test ./cmd/bt -update
+
+# A program stopped across a signal handler, before and after the gate DSO is
+# registered.
+demo: build
+	./scripts/demo.sh bin/bt
+
+ci: lint test race
+	$(MAKE) fuzz FUZZTIME=5s
+
+clean:
+	rm -rf bin build

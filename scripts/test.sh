@@ -1,0 +1,27 @@
+#!/bin/sh
+# Runs all tests, and says at the end which were skipped and what installs
+# what they need. With BT_TEST_STRICT=1 a test that lacks a tool fails instead.
+set -u
+log=$(mktemp)
+trap 'rm -f "$log"' EXIT
+go test -v "$@" ./... >"$log" 2>&1
+status=$?
+grep -E '^(ok|FAIL|---? FAIL|panic:)|^ *--- FAIL' "$log" || true
+if [ $status -ne 0 ]; then
+	echo
+	echo "The failed tests' output:"
+	grep -vE '^(=== |--- PASS|    --- PASS|PASS|ok|\?)' "$log" | head -n 400
+fi
+passed=$(grep -cE '^ *--- PASS' "$log")
+failed=$(grep -cE '^ *--- FAIL' "$log")
+skipped=$(grep -cE '^ *--- SKIP' "$log")
+if [ "$skipped" -gt 0 ]; then
+	echo
+	echo "Skipped, for want of:"
+	grep -A3 -E '^ *--- SKIP' "$log" | grep -oE '[^ ]+ is not installed: .*|needs .*' | sort | uniq -c || true
+	packages=$(grep -oE 'apt-get install .*' "$log" | sed 's/apt-get install //' | tr ' ' '\n' | sort -u | tr '\n' ' ')
+	[ -z "$packages" ] || echo "This installs all of it: apt-get install $packages"
+fi
+echo
+echo "$passed passed, $failed failed, $skipped skipped"
+exit $status
