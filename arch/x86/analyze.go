@@ -50,10 +50,11 @@ type analysis struct {
 	states []state
 	steps  int
 	fixed  int // states below this index are not changed any more
-	firm   int // states below this index do not depend on deferred ones
+	firm   int // states below this index are better founded than those that come
 
-	deferred []deferred
-	late     bool // a deferred state is entered
+	postponed []state // see postpone
+	queue     []int32 // the nodes they belong to, by descending offset
+	late      bool    // a postponed state is entered
 
 	bases [maxBases]int32 // the instruction that made each base but the CFA
 	nbase int
@@ -69,10 +70,12 @@ type analysis struct {
 type node struct {
 	inst
 	off    int32
-	leader bool  // may be reached other than from the instruction before it
+	leader bool  // has a state of its own
+	target bool  // a jump leads here
+	queued bool  // in analysis.queue
 	state  int32 // for a leader, 1 + the index of its state, or 0
 
-	deferred int32 // for a leader, 1 + the index in analysis.deferred, or 0
+	postponed int32 // for a target, 1 + an index in analysis.postponed, or 0
 }
 
 func newAnalysis(m *Mode, code []byte) *analysis {
@@ -112,25 +115,34 @@ func (a *analysis) find(pc int) *state {
 	}
 	a.nodes[n].leader = true
 
-	st := a.flow(n, gap)
-	if st != nil && a.bad == 0 {
+	if st := a.flow(n, gap); a.agrees(n, st) {
 		return st
 	}
-	if a.m.PtrSize == 4 {
-		// A function that returns a structure takes an argument off
-		// the stack.
-		old := st
-		a.reset(0)
-		a.steps, a.calleePops = 0, true
-		if st := a.flow(n, gap); st != nil && a.bad == 0 {
-			return st
-		}
-		if old != nil && old.regs[bp].fromCFA() {
-			return old
-		}
+	if a.m.PtrSize == 8 {
 		return nil
 	}
-	return st
+	a.reset(0)
+	a.calleePops = true
+	if st := a.flow(n, gap); a.agrees(n, st) {
+		return st
+	}
+	return nil
+}
+
+// agrees reports whether st, found at node n, is right as far as the code behind
+// n tells: no return finds the stack other than as it was at the entry.
+func (a *analysis) agrees(n int, st *state) bool {
+	if st == nil || a.bad == 0 {
+		return st != nil
+	}
+	if a.m.PtrSize == 4 && st.framed(a.m) {
+		return true // not found by way of the stack pointer
+	}
+	a.reset(0)
+	a.good, a.bad = 0, 0
+	a.enter(int(a.nodes[n].off), st)
+	a.followAll()
+	return a.bad == 0 && (a.good > 0 || a.m.PtrSize == 8)
 }
 
 // flow follows the code from its start, or else from the last of the gaps, and
@@ -138,11 +150,12 @@ func (a *analysis) find(pc int) *state {
 func (a *analysis) flow(n int, gap []int) *state {
 	var st state
 	a.m.entryState(&st)
-	a.good, a.bad = 0, 0
+	a.steps, a.good, a.bad = 0, 0, 0
 	a.enter(0, &st)
 	a.followAll()
 	if i := a.nodes[n].state; i != 0 {
-		return &a.states[i-1]
+		st = a.states[i-1]
+		return &st
 	}
 	if len(gap) == 0 {
 		return nil
@@ -153,7 +166,8 @@ func (a *analysis) flow(n int, gap []int) *state {
 		a.enter(gap[len(gap)-1], &seed)
 		a.followAll()
 		if i := a.nodes[n].state; i != 0 && a.good > 0 && a.bad == 0 {
-			return &a.states[i-1]
+			st = a.states[i-1]
+			return &st
 		}
 		a.reset(a.fixed)
 	}
@@ -163,11 +177,14 @@ func (a *analysis) flow(n int, gap []int) *state {
 // reset forgets all but the first n states.
 func (a *analysis) reset(n int) {
 	a.fixed = n
-	a.states = a.states[:n:n]
+	a.states = a.states[:n]
+	a.postponed = a.postponed[:0]
 	for i := range a.nodes {
-		if int(a.nodes[i].state) > n {
-			a.nodes[i].state = 0
+		nd := &a.nodes[i]
+		if int(nd.state) > n {
+			nd.state = 0
 		}
+		nd.postponed = 0
 	}
 }
 
@@ -194,23 +211,24 @@ func (a *analysis) discover(off int) {
 	for len(a.todo) > 0 {
 		off := int(a.todo[len(a.todo)-1])
 		a.todo = a.todo[:len(a.todo)-1]
-		leader := true
+		target := true
 		for off < len(a.code) {
 			if i := a.at[off]; i != 0 {
 				a.nodes[i-1].leader = true
+				a.nodes[i-1].target = a.nodes[i-1].target || target
 				break
 			}
 			if len(a.nodes) == maxInsts {
 				return
 			}
-			a.nodes = append(a.nodes, node{off: int32(off), leader: leader})
+			a.nodes = append(a.nodes, node{off: int32(off), leader: target, target: target})
 			nd := &a.nodes[len(a.nodes)-1]
 			if !a.m.decode(a.code[off:], &nd.inst) {
 				a.nodes = a.nodes[:len(a.nodes)-1]
 				break
 			}
 			a.at[off] = int32(len(a.nodes))
-			leader = false
+			target = false
 			off += nd.size
 			f := nd.flow()
 			if f == flowJump || f == flowBranch {

@@ -228,3 +228,22 @@ func TestAnalyzeLikeCFI(t *testing.T) {
 var _ = exec.Command
 var _ = filepath.Join
 var _ = testenv.Need
+
+func BenchmarkAnalyze(b *testing.B) {
+	im := openImage(b, "/lib/x86_64-linux-gnu/libc.so.6")
+	var best cfi.FDE
+	im.table.FDEs(func(f cfi.FDE) bool {
+		if n := f.End - f.Start; n < 5000 && n > best.End-best.Start {
+			best = f
+		}
+		return true
+	})
+	code := im.code(best.Start, best.End)
+	a := newAnalysis(im.mode, code)
+	a.find(len(code) / 2)
+	b.ReportMetric(float64(len(a.nodes)), "instructions")
+	b.ReportAllocs()
+	for b.Loop() {
+		im.mode.Analyze(code, best.Start, best.Start+uint64(len(code)/2))
+	}
+}

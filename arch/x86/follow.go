@@ -1,5 +1,7 @@
 package x86
 
+import "slices"
+
 // enter notes that the instruction at off is reached with state st.
 func (a *analysis) enter(off int, st *state) {
 	i := a.at[off]
@@ -7,15 +9,8 @@ func (a *analysis) enter(off int, st *state) {
 		return // not decoded: nowhere
 	}
 	nd := &a.nodes[i-1]
-	if st.afterCall && !a.late {
-		// If the call does not return, this place is not reached by it:
-		// it counts when all other paths have been followed.
-		if nd.deferred == 0 {
-			a.deferred = append(a.deferred, deferred{i - 1, *st})
-			nd.deferred = int32(len(a.deferred))
-		} else if old := &a.deferred[nd.deferred-1].state; old.regs[sp] == st.regs[sp] {
-			old.merge(st)
-		}
+	if st.afterCall && nd.target && !a.late {
+		a.postpone(nd, i-1, st)
 		return
 	}
 	if nd.state == 0 {
@@ -37,28 +32,46 @@ func (a *analysis) enter(off int, st *state) {
 	if !same && int(nd.state) <= a.firm {
 		return // st comes from a call that does not return
 	}
+	if !same && a.m.PtrSize == 4 {
+		a.bad++ // a call has popped an argument, or none when it was thought to
+	}
 	if old.merge(st) {
 		a.todo = append(a.todo, i-1)
 	}
 }
 
-// deferred is the state in which a call leads to a node, if it returns.
-type deferred struct {
-	node  int32
-	state state
+// postpone notes that a call leads to nd, node i, if it returns. If it does not,
+// that place is only reached by the jumps to it, and st says nothing of it: so
+// st counts when all else is known.
+func (a *analysis) postpone(nd *node, i int32, st *state) {
+	if nd.postponed == 0 {
+		a.postponed = append(a.postponed, *st)
+		nd.postponed = int32(len(a.postponed))
+	} else if old := &a.postponed[nd.postponed-1]; !nd.queued {
+		*old = *st
+	} else if old.regs[sp] == st.regs[sp] {
+		old.merge(st)
+	}
+	if !nd.queued {
+		nd.queued = true
+		at, _ := slices.BinarySearchFunc(a.queue, nd.off, func(i, off int32) int {
+			return int(off - a.nodes[i].off)
+		})
+		a.queue = slices.Insert(a.queue, at, i)
+	}
 }
 
-// followAll follows what is to be done, and then what calls lead to.
+// followAll follows what is to be done, and then what calls lead to, first
+// things first: calls that do not return tend to be at a function's end.
 func (a *analysis) followAll() {
 	a.follow()
-	a.firm = len(a.states)
-	for len(a.deferred) > 0 {
-		d := a.deferred[len(a.deferred)-1]
-		a.deferred = a.deferred[:len(a.deferred)-1]
-		nd := &a.nodes[d.node]
-		nd.deferred = 0
+	for len(a.queue) > 0 {
+		nd := &a.nodes[a.queue[len(a.queue)-1]]
+		a.queue = a.queue[:len(a.queue)-1]
+		nd.queued = false
+		a.firm = len(a.states)
 		a.late = true
-		a.enter(int(nd.off), &d.state)
+		a.enter(int(nd.off), &a.postponed[nd.postponed-1])
 		a.late = false
 		a.follow()
 	}
@@ -79,7 +92,7 @@ func (a *analysis) follow() {
 			}
 			if a.steps++; a.steps > maxSteps {
 				a.todo = a.todo[:0]
-				a.deferred = a.deferred[:0]
+				a.queue = a.queue[:0]
 				a.bad++
 				return
 			}
@@ -120,13 +133,15 @@ func (a *analysis) pass(nd *node, st *state) bool {
 		}
 		return f == flowBranch
 	case flowReturn:
-		if st.balanced(a.m) {
+		switch {
+		case st.balanced(a.m):
 			a.good++
-		} else {
+		case st.regs[sp].fromCFA():
+			// On another stack, as in swapcontext, nothing is known.
 			a.bad++
 		}
 	case flowIndirect:
-		if !st.balanced(a.m) && len(a.tables) < 8 {
+		if !st.balanced(a.m) && st.regs[sp].kind == address && len(a.tables) < 8 {
 			a.addTable(st)
 		}
 	}

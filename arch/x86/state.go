@@ -172,16 +172,22 @@ func (st *state) balanced(m *Mode) bool {
 		st.load(st.regs[sp]).kind == ret
 }
 
+// framed reports whether the frame pointer is what push %bp; mov %sp, %bp at
+// the function's entry makes it.
+func (st *state) framed(m *Mode) bool {
+	return st.regs[bp] == value{kind: address, n: cfa, off: int32(-2 * m.PtrSize)} &&
+		st.load(st.regs[bp]) == value{kind: entry, n: bp}
+}
+
 // layout tells how to unwind from st.
 func (st *state) layout(m *Mode) (arch.Layout, bool) {
 	// A 32-bit callee may take its arguments off the stack, unseen, and a
 	// frame pointer is right all the same. In 64-bit code none does.
-	base, other := sp, bp
-	if m.PtrSize == 4 {
-		base, other = bp, sp
-	}
-	if !st.regs[base].fromCFA() {
-		base = other
+	base := sp
+	if m.PtrSize == 4 && st.framed(m) {
+		base = bp
+	} else if !st.regs[sp].fromCFA() {
+		base = bp
 		for r := 0; r < len(st.regs) && !st.regs[base].fromCFA(); r++ {
 			base = r
 		}

@@ -18,7 +18,7 @@ func (a *analysis) step(st *state, in *inst, off int) {
 			}
 		}
 		st.afterCall = true
-		if a.calleePops && a.pops(off+in.size) {
+		if v := st.regs[sp]; a.calleePops && v.fromCFA() && v.off&15 == 0 && a.pops(off+in.size) {
 			a.pop(st, m.PtrSize, off)
 		}
 		return
@@ -268,29 +268,4 @@ func (a *analysis) pop(st *state, size, off int) value {
 		st.regs[sp] = value{}
 	}
 	return v
-}
-
-// pops guesses whether the call before offset next has taken 4 bytes off the
-// stack: compilers keep the stack pointer aligned to 16 at calls, so what they
-// take off afterwards then is 4 bytes short of that.
-func (a *analysis) pops(next int) bool {
-	for range 32 {
-		if next >= len(a.code) || a.at[next] == 0 {
-			return false
-		}
-		in := &a.nodes[a.at[next]-1].inst
-		if in.flow() != flowNext {
-			return false
-		}
-		if in.m == mapOne && (in.op == 0x81 || in.op == 0x83) && in.mod == 3 && in.rm == sp {
-			switch in.reg {
-			case 0:
-				return in.imm%16 == 12
-			case 5:
-				return in.imm%16 == 4
-			}
-		}
-		next += in.size
-	}
-	return false
 }
