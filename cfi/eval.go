@@ -118,10 +118,7 @@ type evaluator struct {
 // itself with none. Values are of the size of an address and wrap around. The
 // error is an *ExprError.
 func Eval(expr []byte, ctx *Context, initial ...uint64) (uint64, error) {
-	e := evaluator{ctx: ctx, r: reader{data: expr, big: isBig(ctx.Order)}, ptrSize: ctx.PtrSize}
-	if e.ptrSize != 4 {
-		e.ptrSize = 8
-	}
+	e := evaluator{ctx: ctx, r: reader{data: expr, big: isBig(ctx.Order)}, ptrSize: addrSize(ctx.PtrSize)}
 	e.mask = addrMask(e.ptrSize)
 	for _, v := range initial {
 		e.push(v)

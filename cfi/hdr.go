@@ -82,8 +82,8 @@ func (h *hdr) search(pc uint64) int {
 }
 
 // EhFrameAddr returns the link-time address of .eh_frame as an .eh_frame_hdr
-// tells it, for images that have segments but no sections. indirect pointers,
-// which no linker writes, are not followed.
+// tells it, for images that have segments but no sections. Indirect pointers,
+// which no linker writes, are an error. ptrSize is as in Config.
 func EhFrameAddr(sec Section, ptrSize int, order binary.ByteOrder) (uint64, error) {
 	r := reader{data: sec.Data, big: isBig(order)}
 	version, enc := r.u8(), r.u8()
@@ -91,7 +91,7 @@ func EhFrameAddr(sec Section, ptrSize int, order binary.ByteOrder) (uint64, erro
 	if r.failed || version != 1 || enc == peOmit || enc&peIndirect != 0 {
 		return 0, errors.New("cfi: .eh_frame_hdr does not tell where .eh_frame is")
 	}
-	v := r.pointer(enc, ptrSize, &bases{section: sec.Addr, data: sec.Addr})
+	v := r.pointer(enc, addrSize(ptrSize), &bases{section: sec.Addr, data: sec.Addr})
 	if r.failed {
 		return 0, errors.New("cfi: .eh_frame_hdr is cut short")
 	}

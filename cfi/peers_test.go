@@ -5,7 +5,6 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"runtime"
 	"strings"
 	"testing"
 
@@ -45,10 +44,7 @@ func TestReadelf(t *testing.T) {
 // TestReadelfGo compares the rows of a program of the Go linker, which writes a
 // .debug_frame of its own and compresses it.
 func TestReadelfGo(t *testing.T) {
-	goTool := filepath.Join(runtime.GOROOT(), "bin", "go")
-	if _, err := os.Stat(goTool); err != nil {
-		goTool = testenv.Need(t, "go", "golang-go")
-	}
+	goTool := testenv.Need(t, "go", "golang-go")
 	dir := t.TempDir()
 	src := filepath.Join(dir, "main.go")
 	write(t, src, "package main\n\nfunc main() { println(\"x\") }\n")

@@ -252,6 +252,14 @@ func (r *reader) skipPointer(enc byte, ptrSize int, b *bases) {
 	}
 }
 
+// addrSize is the size of addresses that a caller's ptrSize stands for.
+func addrSize(ptrSize int) int {
+	if ptrSize == 4 {
+		return 4
+	}
+	return 8
+}
+
 func addrMask(ptrSize int) uint64 {
 	if ptrSize >= 8 {
 		return ^uint64(0)

@@ -85,10 +85,7 @@ func isBig(order binary.ByteOrder) bool {
 
 // New makes a Table. It reads the fixed part of .eh_frame_hdr and nothing else.
 func New(c Config) *Table {
-	ptrSize := c.PtrSize
-	if ptrSize != 4 {
-		ptrSize = 8
-	}
+	ptrSize := addrSize(c.PtrSize)
 	big := isBig(c.Order)
 	b := bases{text: c.TextBase, data: c.DataBase, readWord: c.ReadWord}
 	t := new(Table)
