@@ -4,8 +4,7 @@
 NOINLINE int block(int a)
 {
 	ready(NULL);
-	for (;;)
-		pause();
+	wait_here();
 	return a;
 }
 

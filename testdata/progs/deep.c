@@ -5,8 +5,8 @@ NOINLINE int recurse(int n)
 {
 	if (n <= 1) {
 		ready(NULL);
-		for (;;)
-			pause();
+		wait_here();
+		return 0;
 	}
 	n = recurse(n - 1);
 	KEEP;

@@ -7,8 +7,7 @@ template <typename T> struct Till {
 	NOINLINE int close(T n)
 	{
 		ready(nullptr);
-		for (;;)
-			pause();
+		wait_here();
 		return int(n);
 	}
 };

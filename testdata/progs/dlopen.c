@@ -7,8 +7,7 @@ typedef int plugin(int (*)(int), int);
 NOINLINE int callback(int n)
 {
 	ready(NULL);
-	for (;;)
-		pause();
+	wait_here();
 	return n;
 }
 

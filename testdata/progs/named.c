@@ -10,8 +10,7 @@
 NOINLINE int INNER(int n)
 {
 	ready(NULL);
-	for (;;)
-		pause();
+	wait_here();
 	return n;
 }
 

@@ -51,6 +51,5 @@ int main(int argc, char **argv)
 		usleep(10000);
 	printf("lost %d\n", lost);
 	fflush(stdout);
-	for (;;)
-		pause();
+	wait_here();
 }

@@ -9,8 +9,7 @@ static void *announced;
 NOINLINE void block(void)
 {
 	ready(announced);
-	for (;;)
-		pause();
+	wait_here();
 }
 
 NOINLINE void on_signal(int sig)

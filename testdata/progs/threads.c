@@ -12,8 +12,8 @@ NOINLINE int descend(int n)
 {
 	if (n <= 1) {
 		__sync_fetch_and_add(&waiting, 1);
-		for (;;)
-			pause();
+		wait_here();
+		return 0;
 	}
 	n = descend(n - 1);
 	KEEP;
@@ -51,6 +51,5 @@ int main(int argc, char **argv)
 	ready(NULL);
 	if (argc > 3)
 		pthread_exit(NULL);
-	for (;;)
-		pause();
+	wait_here();
 }

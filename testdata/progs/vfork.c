@@ -4,8 +4,7 @@
 
 static void *worker(void *arg)
 {
-	for (;;)
-		pause();
+	wait_here();
 	return arg;
 }
 
@@ -15,8 +14,7 @@ NOINLINE int forks(void)
 
 	if (pid == 0) {
 		ready(NULL);
-		for (;;)
-			pause();
+		wait_here();
 	}
 	KEEP;
 	return pid;

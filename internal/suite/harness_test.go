@@ -1,0 +1,325 @@
+package suite
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/gatedso/bt/internal/testenv"
+)
+
+// patience bounds every wait: far more than anything here takes on an idle
+// machine, because other tests may keep this one busy.
+const patience = 30 * time.Second
+
+var (
+	btPath  string // the bt under test
+	scratch string // a directory that other users can read
+)
+
+func TestMain(m *testing.M) {
+	flag.Parse()
+	os.Exit(runTests(m))
+}
+
+func runTests(m *testing.M) int {
+	dir, err := os.MkdirTemp("", "bt-suite-")
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return 1
+	}
+	defer os.RemoveAll(dir)
+	// Tests that run bt as another user need to reach it.
+	if err := os.Chmod(dir, 0o755); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return 1
+	}
+	scratch, btPath = dir, filepath.Join(dir, "bt")
+	if out, err := exec.Command("go", "build", "-o", btPath, "github.com/gatedso/bt/cmd/bt").CombinedOutput(); err != nil {
+		fmt.Fprintf(os.Stderr, "go build: %v\n%s", err, out)
+		return 1
+	}
+	return m.Run()
+}
+
+// tempDir makes a directory that lives as long as the test and that other
+// users can read.
+func tempDir(t *testing.T) string {
+	t.Helper()
+	dir, err := os.MkdirTemp(scratch, "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Chmod(dir, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { os.RemoveAll(dir) })
+	return dir
+}
+
+var builds struct {
+	sync.Mutex
+	done map[string]string // command line to the program it made
+}
+
+// build compiles testdata/progs/src with the compiler and flags given and
+// returns the program. What was built once is not built again.
+func build(t *testing.T, cc, src string, flags ...string) string {
+	t.Helper()
+	switch cc {
+	case "gcc":
+		testenv.Need(t, cc, "gcc")
+	case "g++":
+		testenv.Need(t, cc, "g++")
+	case "musl-gcc":
+		testenv.Need(t, cc, "musl-tools")
+	}
+	builds.Lock()
+	defer builds.Unlock()
+	key := strings.Join(append([]string{cc, src}, flags...), " ")
+	if prog, ok := builds.done[key]; ok {
+		return prog
+	}
+	prog := filepath.Join(scratch, fmt.Sprintf("%s-%d", strings.TrimSuffix(src, filepath.Ext(src)), len(builds.done)))
+	src, err := filepath.Abs("../../testdata/progs/" + src)
+	if err != nil {
+		t.Fatal(err)
+	}
+	args := append([]string{"-o", prog}, flags...)
+	if cc == "go" {
+		args = append([]string{"build"}, args...)
+	} else {
+		args = append(args, "-pthread")
+	}
+	cmd := exec.Command(cc, append(args, src)...)
+	if out, err := cmd.CombinedOutput(); err != nil {
+		t.Fatalf("%v: %v\n%s", cmd, err, out)
+	}
+	if builds.done == nil {
+		builds.done = map[string]string{}
+	}
+	builds.done[key] = prog
+	return prog
+}
+
+// m32 are the flags that make gcc compile for 32-bit x86. With a cross
+// compiler in the place of gcc-multilib the system's headers must be named.
+var m32 = []string{"-m32", "-idirafter", "/usr/include/x86_64-linux-gnu"}
+
+var can32 = sync.OnceValue(func() bool {
+	cmd := exec.Command("gcc", append(m32, "-xc", "-", "-o", filepath.Join(scratch, "probe32"))...)
+	cmd.Stdin = strings.NewReader("#include <stdio.h>\nint main(void) { return puts(\"\") < 0; }\n")
+	return cmd.Run() == nil && exec.Command(filepath.Join(scratch, "probe32")).Run() == nil
+})
+
+func need32(t *testing.T) {
+	t.Helper()
+	if !can32() {
+		testenv.Skip(t, "gcc cannot build 32-bit programs: apt-get install gcc-multilib")
+	}
+}
+
+// proc is a program that a test has started.
+type proc struct {
+	pid  int
+	word uint64 // the number behind "ready"
+	cmd  *exec.Cmd
+	out  *bufio.Reader
+	file *os.File
+}
+
+// start runs a program until it says that it is ready and all its threads
+// sleep; the program is killed when the test ends.
+func start(t *testing.T, argv ...string) *proc {
+	t.Helper()
+	p := startCmd(t, exec.Command(argv[0], argv[1:]...))
+	p.settle(t)
+	return p
+}
+
+// startCmd is start for a prepared command, and for programs that do not come
+// to rest.
+func startCmd(t *testing.T, cmd *exec.Cmd) *proc {
+	t.Helper()
+	r, w, err := os.Pipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { r.Close() })
+	// Held open: some programs end when their input does.
+	stdin, err := cmd.StdinPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	var stderr bytes.Buffer
+	cmd.Stdout, cmd.Stderr = w, &stderr
+	cmd.WaitDelay = time.Second
+	if cmd.SysProcAttr == nil {
+		cmd.SysProcAttr = &syscall.SysProcAttr{}
+	}
+	cmd.SysProcAttr.Setpgid = true
+	err = cmd.Start()
+	w.Close()
+	if err != nil {
+		t.Fatal(err)
+	}
+	p := &proc{pid: cmd.Process.Pid, cmd: cmd, out: bufio.NewReader(r), file: r}
+	t.Cleanup(func() {
+		syscall.Kill(-p.pid, syscall.SIGKILL)
+		stdin.Close()
+		cmd.Wait()
+	})
+	line := p.line(t, "ready")
+	if _, hex, ok := strings.Cut(line, "ready "); ok {
+		if p.word, err = strconv.ParseUint(hex, 16, 64); err != nil {
+			t.Fatalf("%v printed %q", cmd, line)
+		}
+	}
+	return p
+}
+
+// line waits for a line of output that contains word.
+func (p *proc) line(t *testing.T, word string) string {
+	t.Helper()
+	p.file.SetReadDeadline(time.Now().Add(patience))
+	for {
+		line, err := p.out.ReadString('\n')
+		if strings.Contains(line, word) {
+			return strings.TrimSuffix(line, "\n")
+		}
+		if err != nil {
+			t.Fatalf("waiting for %q of %v: %v", word, p.cmd, err)
+		}
+	}
+}
+
+// settle waits until every thread sleeps.
+func (p *proc) settle(t *testing.T) {
+	t.Helper()
+	waitFor(t, fmt.Sprintf("threads of %v to sleep", p.cmd), func() bool {
+		for _, s := range taskStates(p.pid) {
+			if s != 'S' {
+				return false
+			}
+		}
+		return true
+	})
+}
+
+// waitFor polls until ok.
+func waitFor(t *testing.T, what string, ok func() bool) {
+	t.Helper()
+	for end := time.Now().Add(patience); !ok(); time.Sleep(2 * time.Millisecond) {
+		if time.Now().After(end) {
+			t.Fatalf("gave up waiting for %s", what)
+		}
+	}
+}
+
+// taskStates returns the state letter of each thread of a process.
+func taskStates(pid int) map[int]byte {
+	states := map[int]byte{}
+	dirs, _ := os.ReadDir(fmt.Sprintf("/proc/%d/task", pid))
+	for _, d := range dirs {
+		tid, _ := strconv.Atoi(d.Name())
+		if stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/task/%d/stat", pid, tid)); err == nil {
+			// The name before the state may itself hold parentheses.
+			states[tid] = stat[bytes.LastIndexByte(stat, ')')+2]
+		}
+	}
+	return states
+}
+
+// result is what a run of bt has left.
+type result struct {
+	stdout, stderr string
+	code           int
+}
+
+// bt runs bt, with nothing to read on standard input.
+func bt(t *testing.T, args ...string) result {
+	t.Helper()
+	return run(t, btCmd(t, args...))
+}
+
+// btCmd prepares a run of bt that is killed when it takes too long.
+func btCmd(t *testing.T, args ...string) *exec.Cmd {
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	t.Cleanup(cancel)
+	cmd := exec.CommandContext(ctx, btPath, args...)
+	for _, kv := range os.Environ() {
+		if !strings.HasPrefix(kv, "BT_") {
+			cmd.Env = append(cmd.Env, kv)
+		}
+	}
+	return cmd
+}
+
+func run(t *testing.T, cmd *exec.Cmd) result {
+	t.Helper()
+	var stdout, stderr bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &stdout, &stderr
+	err := cmd.Run()
+	var exit *exec.ExitError
+	if err != nil && !errors.As(err, &exit) || cmd.ProcessState.ExitCode() < 0 {
+		t.Fatalf("%v: %v\n%s", cmd, err, stderr.String())
+	}
+	if strings.Contains(stderr.String(), "goroutine ") {
+		t.Errorf("%v shows a Go stack trace:\n%s", cmd, stderr.String())
+	}
+	return result{stdout.String(), stderr.String(), cmd.ProcessState.ExitCode()}
+}
+
+// want checks the exit status, and that a success has nothing to complain of.
+func (r result) want(t *testing.T, code int) result {
+	t.Helper()
+	if r.code != code {
+		t.Errorf("exit %d, want %d\nstderr: %sstdout: %s", r.code, code, r.stderr, head(r.stdout))
+	}
+	if code == 0 && r.stderr != "" {
+		t.Errorf("stderr: %s", r.stderr)
+	}
+	return r
+}
+
+// head shortens output for a message.
+func head(s string) string {
+	if len(s) > 4000 {
+		return s[:4000] + "…"
+	}
+	return s
+}
+
+// snapshot runs bt --pid on a process, wants exit status 0, and returns the one
+// process that it printed.
+func snapshot(t *testing.T, pid int, args ...string) process {
+	t.Helper()
+	return only(t, bt(t, append([]string{"--pid", strconv.Itoa(pid)}, args...)...).want(t, 0), pid)
+}
+
+// only is the process of an output that must hold no other.
+func only(t *testing.T, r result, pid int) process {
+	t.Helper()
+	ps := parse(t, r.stdout)
+	if len(ps) != 1 || ps[0].pid != pid {
+		t.Fatalf("want process %d alone:\n%sstderr: %s", pid, head(r.stdout), r.stderr)
+	}
+	return ps[0]
+}
+
+func itoa(n int) string { return strconv.Itoa(n) }
+
+// command is exec.Command, for startCmd.
+func command(prog string, args ...string) *exec.Cmd { return exec.Command(prog, args...) }
