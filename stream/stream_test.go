@@ -188,7 +188,7 @@ func TestChunkBorders(t *testing.T) {
 		} {
 			for n := 1; n <= len(in); n++ {
 				check(t, in, []int{n, len(in)}, o, smallLimits) // a border at n
-				if n < 300 {
+				if n < 100 {
 					check(t, in, []int{n}, o, smallLimits)
 				}
 				if n%16 == 0 {
@@ -196,7 +196,7 @@ func TestChunkBorders(t *testing.T) {
 				}
 			}
 			rnd := rand.New(rand.NewPCG(1, 2))
-			for range 200 {
+			for range 100 {
 				sizes := make([]int, 1+rnd.IntN(20))
 				for i := range sizes {
 					sizes[i] = 1 + rnd.IntN(1+rnd.IntN(200))
@@ -205,6 +205,29 @@ func TestChunkBorders(t *testing.T) {
 				check(t, in, sizes, o, lim)
 			}
 		}
+	}
+}
+
+// TestRandomLines puts pieces of lines together at random.
+func TestRandomLines(t *testing.T) {
+	pieces := []string{
+		"\n", "\n", "\n", "\r\n", " ", "\t", "1", "0x2", "77", "abcdef", "# ", "#", "thread", "signal", "process 1",
+		"# thread 1\n", "# signal\n", "# process\n", "# build-id ", "ab ", "/x\\x41\\", "<a+0x1>", "(b+0x2)", "[0x12]",
+		"[(nil)]", "(inlined)", "> (inlined)", "a.out", "()", "+0x", "libc.so.6", "libc.so.6+0x3\n", mapsA, mapsB,
+		"1-2 r-xp", " 00000000 fe:00 123 /a", "-", "\x00", "\xff", "1 <a>\n", "12345678123456781", "]", ")", ">",
+	}
+	rnd := rand.New(rand.NewPCG(3, 4))
+	for range 5_000 {
+		var in []byte
+		for range 1 + rnd.IntN(40) {
+			in = append(in, pieces[rnd.IntN(len(pieces))]...)
+		}
+		o := Options{Workers: 1 + rnd.IntN(3), ReturnAddresses: rnd.IntN(2) == 0, NewSpace: newTestSpace}
+		if rnd.IntN(3) == 0 {
+			o.Space = testSpace{}
+		}
+		lim := limits{chunk: 1 + rnd.IntN(100), flush: 1 + rnd.IntN(300), maxLine: 1 + rnd.IntN(200), maxHead: 1 << 20}
+		check(t, in, []int{1 + rnd.IntN(50), 1 + rnd.IntN(200)}, o, lim)
 	}
 }
 
