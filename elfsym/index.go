@@ -75,10 +75,10 @@ func (ix *index) find(coord uint32) (ref, start uint32) {
 	return ix.owner(lo)
 }
 
-// seal builds the buckets, about one for each stretch, and drops spare capacity.
+// seal builds the buckets, about one for two stretches, and drops spare capacity.
 func (ix *index) seal(total uint32) {
 	ix.stretches = slices.Clip(ix.stretches)
-	ix.shift = uint(max(0, bits.Len32(total)-bits.Len(uint(len(ix.stretches)))))
+	ix.shift = uint(max(0, bits.Len32(total)-bits.Len(uint(len(ix.stretches)))+1))
 	n := int(total>>ix.shift) + 1
 	ix.bucket = make([]uint32, n+1)
 	i := 0
@@ -109,7 +109,7 @@ func (im *Image) buildIndex() *index {
 
 // overlay merges two indexes: a's owners, and b's where a has none.
 func overlay(a, b *index) *index {
-	out := &index{}
+	out := &index{stretches: make([]stretch, 0, len(a.stretches)+len(b.stretches)/8)}
 	for i, j := 0, 0; i < len(a.stretches) || j < len(b.stretches); {
 		var pos uint32
 		switch {

@@ -50,10 +50,10 @@ func (im *Image) Lookup(vaddr uint64) (Symbol, bool) {
 // least as long as vaddrs. A small batch costs one pass over the symbol table.
 func (im *Image) LookupAll(vaddrs []uint64, out []Match) {
 	refs := make([]uint32, len(vaddrs))
+	clear(out[:len(vaddrs)])
 	im.guard(func() error {
 		im.refs(vaddrs, refs)
 		for i, ref := range refs {
-			out[i] = Match{}
 			switch {
 			case ref == none:
 			case i > 0 && ref == refs[i-1]:

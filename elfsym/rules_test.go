@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"fmt"
 	"strings"
+	"sync"
 	"testing"
 
 	"github.com/gatedso/bt/internal/testelf"
@@ -337,4 +338,30 @@ func TestLongName(t *testing.T) {
 	if s, ok := im.Lookup(text); !ok || len(s.Name) != maxName {
 		t.Errorf("%d bytes, %v", len(s.Name), ok)
 	}
+}
+
+// TestConcurrent is for the race detector: the index is built while others look
+// up.
+func TestConcurrent(t *testing.T) {
+	f := testFile([]testelf.Symbol{sy("f", text, 8), sy("g", text+8, 8)}, nil)
+	im, err := New(f.Bytes(), "x")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var wg sync.WaitGroup
+	for range 8 {
+		wg.Go(func() {
+			for range 2 * maxScans {
+				if s, ok := im.Lookup(text + 9); !ok || s.Name != "g" {
+					t.Error(s)
+				}
+				if ref, _, ok := im.LookupRef(text + 1); !ok || string(im.NameBytes(ref)) != "f" {
+					t.Error(ref)
+				}
+				im.Section(".text")
+				im.BuildID()
+			}
+		})
+	}
+	wg.Wait()
 }
