@@ -114,7 +114,18 @@ func (a *analysis) find(pc int) *state {
 		return nil
 	}
 	a.nodes[n].leader = true
+	st := a.settle(n, gap)
+	if st != nil && int(a.nodes[n].off) < pc && a.nodes[n].flow() == flowCall {
+		// The callee's frame has been unwound: the stack pointer is
+		// where it was before the call, the callee may have changed
+		// other registers.
+		a.m.clobber(st)
+	}
+	return st
+}
 
+// settle returns the state at node n, or nil.
+func (a *analysis) settle(n int, gap []int) *state {
 	if st := a.flow(n, gap); a.agrees(n, st) {
 		return st
 	}
@@ -129,20 +140,25 @@ func (a *analysis) find(pc int) *state {
 	return nil
 }
 
-// agrees reports whether st, found at node n, is right as far as the code behind
-// n tells: no return finds the stack other than as it was at the entry.
+// agrees reports whether st, found at node n, is right as far as the returns
+// behind n tell: they have the stack as it was at the function's entry. Some
+// may not, where a call that does not return is followed by other code.
 func (a *analysis) agrees(n int, st *state) bool {
 	if st == nil || a.bad == 0 {
 		return st != nil
 	}
-	if a.m.PtrSize == 4 && st.framed(a.m) {
+	if a.m.PtrSize == 8 {
+		return a.good > 0
+	}
+	// In 32-bit code, calls before n may have moved the stack pointer unseen.
+	if st.framed(a.m) {
 		return true // not found by way of the stack pointer
 	}
 	a.reset(0)
 	a.good, a.bad = 0, 0
 	a.enter(int(a.nodes[n].off), st)
 	a.followAll()
-	return a.bad == 0 && (a.good > 0 || a.m.PtrSize == 8)
+	return a.good > 0
 }
 
 // flow follows the code from its start, or else from the last of the gaps, and

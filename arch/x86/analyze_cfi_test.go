@@ -74,6 +74,16 @@ func (im *image) code(start, end uint64) []byte {
 	return nil
 }
 
+// from returns the bytes from start to the section's end.
+func (im *image) from(start uint64) []byte {
+	for _, s := range im.texts {
+		if start >= s.Addr && start < s.Addr+uint64(len(s.Data)) {
+			return s.Data[start-s.Addr:]
+		}
+	}
+	return nil
+}
+
 // machine returns the machine number of a DWARF register.
 func (m *Mode) machine(r arch.Reg) int {
 	n := 8
@@ -126,8 +136,18 @@ func (im *image) compare(y *tally, f cfi.FDE, rng *rand.Rand, max int, report fu
 		rng.Shuffle(len(at), func(i, j int) { at[i], at[j] = at[j], at[i] })
 		at = at[:max]
 	}
+	// What a caller has: not where the function ends.
+	code = im.from(f.Start)
+	code = code[:min(len(code), int(f.End-f.Start)+2048)]
 	for _, off := range at {
 		pc := f.Start + uint64(off)
+		var in inst
+		m.decode(code[off:], &in)
+		// Where a call has been made, the frame is looked up inside it.
+		lookup := off
+		if in.flow() == flowCall && rng.IntN(2) == 0 {
+			lookup++
+		}
 		if im.table.Row(pc, &row) != nil {
 			continue
 		}
@@ -138,7 +158,7 @@ func (im *image) compare(y *tally, f cfi.FDE, rng *rand.Rand, max int, report fu
 		}
 		var st *state
 		a := newAnalysis(m, code)
-		st = a.find(off)
+		st = a.find(lookup)
 		var l arch.Layout
 		ok := false
 		if st != nil {
@@ -241,7 +261,7 @@ func BenchmarkAnalyze(b *testing.B) {
 	code := im.code(best.Start, best.End)
 	a := newAnalysis(im.mode, code)
 	a.find(len(code) / 2)
-	b.ReportMetric(float64(len(a.nodes)), "instructions")
+	defer func() { b.ReportMetric(float64(len(a.nodes)), "instructions") }()
 	b.ReportAllocs()
 	for b.Loop() {
 		im.mode.Analyze(code, best.Start, best.Start+uint64(len(code)/2))

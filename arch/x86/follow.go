@@ -104,6 +104,12 @@ func (a *analysis) follow() {
 				break
 			}
 			i = a.at[next] - 1
+			if st.afterCall && nd.isPadding() && !a.nodes[i].isPadding() && !a.nodes[i].target {
+				// Padding is for what is jumped to, and nothing jumps
+				// here but calls of the next function: the call does
+				// not return.
+				break
+			}
 		}
 	}
 }
@@ -153,6 +159,7 @@ func (a *analysis) addTable(st *state) {
 	for i := range a.tables {
 		if a.tables[i].regs[sp] == st.regs[sp] {
 			a.tables[i].merge(st)
+			a.good++
 			return
 		}
 	}

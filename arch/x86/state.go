@@ -36,7 +36,7 @@ type slot struct {
 
 // maxSlots bounds the slots that are tracked: a function saves at most the
 // callee-saved registers, its return address and a few stack pointers.
-const maxSlots = 24
+const maxSlots = 16
 
 // state is what is known before an instruction.
 type state struct {

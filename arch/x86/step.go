@@ -12,11 +12,7 @@ func (a *analysis) step(st *state, in *inst, off int) {
 			a.push(st, value{}, m.PtrSize, off)
 			return
 		}
-		for r := range st.regs {
-			if r != sp && m.CalleeSaved>>r&1 == 0 {
-				st.regs[r] = value{}
-			}
-		}
+		m.clobber(st)
 		st.afterCall = true
 		if v := st.regs[sp]; a.calleePops && v.fromCFA() && v.off&15 == 0 && a.pops(off+in.size) {
 			a.pop(st, m.PtrSize, off)
@@ -44,6 +40,15 @@ func (a *analysis) step(st *state, in *inst, off int) {
 	for r := range st.regs {
 		if w>>r&1 != 0 {
 			a.set(st, uint8(r), value{}, off)
+		}
+	}
+}
+
+// clobber forgets the registers that a call may change.
+func (m *Mode) clobber(st *state) {
+	for r := range st.regs {
+		if r != sp && m.CalleeSaved>>r&1 == 0 {
+			st.regs[r] = value{}
 		}
 	}
 }
