@@ -46,7 +46,7 @@ var errSpace = errors.New("no space from these maps")
 
 // newTestSpace makes a space whose answers show which maps lines and build IDs
 // it was made from.
-func newTestSpace(text []byte, ids []BuildID) (Space, error) {
+func newTestSpace(text []byte, head Head) (Space, error) {
 	if bytes.Contains(text, []byte("/refuse")) {
 		return nil, errSpace
 	}
@@ -57,8 +57,11 @@ func newTestSpace(text []byte, ids []BuildID) (Space, error) {
 	for l := range strings.Lines(string(text)) {
 		tag += " " + l[:strings.IndexByte(l, '-')]
 	}
-	for _, id := range ids {
+	for _, id := range head.BuildIDs {
 		tag += fmt.Sprintf(" %s=%q", id.ID, id.Path)
+	}
+	for _, s := range head.GateSymbols {
+		tag += fmt.Sprintf(" %x+%x=%q", s.Addr, s.Size, s.Name)
 	}
 	return testSpace{tag}, nil
 }
@@ -84,7 +87,7 @@ func reference(in []byte, o Options, maxLine int) (string, Result, error) {
 	var res Result
 	space := o.Space
 	var mapsText []byte
-	var ids []BuildID
+	var head Head
 	thread, left, addressed := false, 0, false
 
 	hex := func(s string) uint64 {
@@ -130,8 +133,8 @@ func reference(in []byte, o Options, maxLine int) (string, Result, error) {
 			addressed = true
 			var err error
 			if o.Space == nil && o.NewSpace != nil && len(mapsText) > 0 {
-				space, err = o.NewSpace(mapsText, ids)
-				mapsText, ids = nil, nil
+				space, err = o.NewSpace(mapsText, head)
+				mapsText, head = nil, Head{}
 			}
 			return err
 		}
@@ -155,7 +158,7 @@ func reference(in []byte, o Options, maxLine int) (string, Result, error) {
 						}
 						return string([]byte{byte(hex(e[2:]))})
 					})
-					ids = append(ids, BuildID{Path: path, ID: m[1]})
+					head.BuildIDs = append(head.BuildIDs, BuildID{Path: path, ID: m[1]})
 				}
 				continue
 			}

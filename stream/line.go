@@ -14,6 +14,7 @@ const (
 	formBlank               //
 	formComment             // # …
 	formBuildID             // # build-id HEX PATH
+	formGateSymbol          // # gate-symbol ADDR SIZE NAME
 	formMaps                // 7f5c4e200000-7f5c4e228000 r--p 00000000 fe:00 1234 /usr/lib/libc.so.6
 	formHex                 // one or more addresses
 	formAddr                // one address with more around it: a frame that bt or backtrace_symbols printed
@@ -29,6 +30,7 @@ type line struct {
 	addr   uint64 // formAddr; for formModule the offset
 	module []byte // formModule
 	id     BuildID
+	symbol GateSymbol
 }
 
 // parseLine tells what b is, a line with or without its line end. It does not
@@ -46,6 +48,8 @@ func parseLine(b []byte) line {
 		l.form = formComment
 		if l.id = parseBuildID(b); l.id.ID != "" {
 			l.form = formBuildID
+		} else if l.symbol = parseGateSymbol(b); l.symbol.Name != "" {
+			l.form = formGateSymbol
 		}
 	case isMapsLine(b):
 		l.form = formMaps
@@ -152,6 +156,25 @@ func parseBuildID(b []byte) BuildID {
 		}
 	}
 	return BuildID{Path: unescape(path), ID: string(id)}
+}
+
+// parseGateSymbol reads `# gate-symbol ADDR SIZE NAME`; the name is empty when
+// b is not that.
+func parseGateSymbol(b []byte) GateSymbol {
+	rest, ok := bytes.CutPrefix(b, []byte("# gate-symbol "))
+	if !ok {
+		return GateSymbol{}
+	}
+	f := bytes.SplitN(rest, []byte(" "), 3)
+	if len(f) != 3 {
+		return GateSymbol{}
+	}
+	addr, n := hexField(f[0])
+	size, k := hexField(f[1])
+	if n != len(f[0]) || k != len(f[1]) || n == 0 || k == 0 {
+		return GateSymbol{}
+	}
+	return GateSymbol{Addr: addr, Size: size, Name: unescape(f[2])}
 }
 
 // unescape undoes the escapes that bt prints in names: \xNN and \\.

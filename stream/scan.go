@@ -28,8 +28,8 @@ type scanner struct {
 	addressed bool // addresses have come since the last maps line
 	space     Space
 	maps      []byte // the maps lines of the space that the next address needs
-	ids       []BuildID
-	head      int // bytes in maps and ids
+	about     Head
+	head      int // bytes in maps and about
 }
 
 // scan divides c into segments. With an error, they end before the line that
@@ -53,7 +53,7 @@ func (s *scanner) scan(c *chunk) error {
 		end := lineEnd(c.data, pos)
 		l := parseLine(c.data[pos:end])
 		switch l.form {
-		case formMaps, formBuildID:
+		case formMaps, formBuildID, formGateSymbol:
 			s.close(c, seg, pos)
 			if err := s.take(&l); err != nil {
 				return err
@@ -99,10 +99,13 @@ func (s *scanner) take(l *line) error {
 	if s.head > s.maxHead {
 		return fmt.Errorf("the maps lines of one report are longer than %d bytes", s.maxHead)
 	}
-	if l.form == formMaps {
+	switch l.form {
+	case formMaps:
 		s.maps = append(append(s.maps, l.text...), '\n')
-	} else {
-		s.ids = append(s.ids, l.id)
+	case formBuildID:
+		s.about.BuildIDs = append(s.about.BuildIDs, l.id)
+	case formGateSymbol:
+		s.about.GateSymbols = append(s.about.GateSymbols, l.symbol)
 	}
 	return nil
 }
@@ -121,8 +124,8 @@ func (s *scanner) needSpace() error {
 		return nil
 	}
 	var err error
-	s.space, err = s.opts.NewSpace(s.maps, s.ids)
-	s.maps, s.ids, s.head = nil, nil, 0
+	s.space, err = s.opts.NewSpace(s.maps, s.about)
+	s.maps, s.about, s.head = nil, Head{}, 0
 	return err
 }
 

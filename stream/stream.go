@@ -32,6 +32,20 @@ type BuildID struct {
 	ID   string // hexadecimal, as written
 }
 
+// GateSymbol is what a line `# gate-symbol ADDR SIZE NAME` says: a symbol of the
+// gate DSO of the process that the report is about. No other machine has that
+// image, and a 64-bit bt does not have the 32-bit one.
+type GateSymbol struct {
+	Addr, Size uint64 // run-time address; size in bytes, 0 when unknown
+	Name       string // unescaped
+}
+
+// Head is what a report says beside its maps lines.
+type Head struct {
+	BuildIDs    []BuildID
+	GateSymbols []GateSymbol
+}
+
 // Options says how Run answers.
 type Options struct {
 	// Space, when set, answers every address, and maps lines in the input
@@ -40,10 +54,10 @@ type Options struct {
 	Space Space
 
 	// NewSpace makes the Space of a report from its maps lines, each ended
-	// by a newline, and its build-id lines. It is called when the first
+	// by a newline, and the other lines of its head. It is called when the first
 	// address comes after maps lines, at most once per run of maps lines,
 	// never concurrently, and owns its arguments. An error ends the run.
-	NewSpace func(mapsText []byte, ids []BuildID) (Space, error)
+	NewSpace func(mapsText []byte, head Head) (Space, error)
 
 	// ReturnAddresses makes addresses with no `# thread` line above them
 	// return addresses; otherwise they are exact.

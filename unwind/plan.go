@@ -72,11 +72,11 @@ func (w *Walker) makePlan(pc uint64, exact bool) *plan {
 		p.method, p.how = byLeaf, HowLeaf
 		return p
 	}
-	row, how := w.code.Row(lookup)
+	row, how := w.code.Row(lookup, exact)
 	if !exact && (row == nil || !row.Signal) {
 		// A handler returns to the first byte of a trampoline, which no
 		// call precedes: look there too when that is another function.
-		at, atHow := w.code.Row(pc)
+		at, atHow := w.code.Row(pc, true)
 		switch {
 		case at != nil && at.Signal:
 			row, how = at, atHow

@@ -45,7 +45,7 @@ func (s *state) step(f Frame, p *plan) (Frame, End, uint64) {
 
 	pc, _ := regs.Get(s.arch.PC)
 	sp, _ := regs.Get(s.arch.SP)
-	next := Frame{PC: pc, SP: sp, Exact: p.signal, How: p.how}
+	next := Frame{PC: pc, SP: sp, Exact: p.signal || p.how == HowInjected, How: p.how}
 	if end, at := s.check(f, p, next); end != stepOn {
 		return Frame{}, end, at
 	}

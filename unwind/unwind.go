@@ -19,9 +19,10 @@ type Memory interface {
 // addresses of the target.
 type Code interface {
 	// Row finds the frame row for pc and says what it was made from. A nil
-	// row means that there is none. The row's own addresses are link-time
-	// ones; the row is not changed afterwards, by either side.
-	Row(pc uint64) (row *cfi.Row, how How)
+	// row means that there is none. exact is false when pc was reached by a
+	// return address. The row's own addresses are link-time ones; the row
+	// is not changed afterwards, by either side.
+	Row(pc uint64, exact bool) (row *cfi.Row, how How)
 	// Executable reports whether pc lies in executable memory.
 	Executable(pc uint64) bool
 	// Text reads code bytes at addr into b and returns how many there were.
@@ -38,13 +39,14 @@ const (
 	HowRegisters    How = iota // the thread's own registers: the innermost frame
 	HowCFI                     // call frame information
 	HowGo                      // Go's pcln table
+	HowInjected                // the same, where a signal handler injected the call: the caller is exact
 	HowSignal                  // across a signal frame
 	HowLeaf                    // return address on top of the stack, after a call to nowhere
 	HowAnalysis                // by following the function's instructions
 	HowFramePointer            // by the frame pointer
 )
 
-var howNames = [...]string{"registers", "cfi", "go", "signal", "leaf", "analysis", "frame pointer"}
+var howNames = [...]string{"registers", "cfi", "go", "go, injected call", "signal", "leaf", "analysis", "frame pointer"}
 
 func (h How) String() string {
 	if int(h) < len(howNames) {

@@ -154,11 +154,12 @@ func (a *analysis) agrees(n int, st *state) bool {
 	if st.framed(a.m) {
 		return true // not found by way of the stack pointer
 	}
+	sound := a.calleePops && a.good > 0
 	a.reset(0)
 	a.good, a.bad = 0, 0
 	a.enter(int(a.nodes[n].off), st)
 	a.followAll()
-	return a.good > 0
+	return a.good > 0 || a.bad == 0 && sound
 }
 
 // flow follows the code from its start, or else from the last of the gaps, and

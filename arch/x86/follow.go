@@ -139,11 +139,16 @@ func (a *analysis) pass(nd *node, st *state) bool {
 		}
 		return f == flowBranch
 	case flowReturn:
+		v := st.regs[sp]
 		switch {
 		case st.balanced(a.m):
 			a.good++
-		case st.regs[sp].fromCFA():
+		case !v.fromCFA():
 			// On another stack, as in swapcontext, nothing is known.
+		case a.m.PtrSize == 8 && int(v.off) < -a.m.PtrSize:
+			// Too deep: a call before has not returned, and this is the
+			// next function. Only 32-bit callees can be to blame.
+		default:
 			a.bad++
 		}
 	case flowIndirect:

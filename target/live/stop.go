@@ -43,22 +43,28 @@ func (t *tracer) stopAll() {
 }
 
 func (t *tracer) seize(th *tracee) {
-	switch errno := seize(th.tid); errno {
-	case 0:
-		th.st = seized
-	case unix.ESRCH:
-		t.over(th, false)
-	default:
+	for try := 0; ; try++ {
+		errno := seize(th.tid)
+		if errno == 0 {
+			th.st = seized
+			return
+		}
 		// EPERM is also what a thread that has ended gives, and one that
 		// is being traced (ptrace_attach in kernel/ptrace.c).
-		switch st, err := t.stat(th.tid); {
-		case err != nil:
+		st, err := t.stat(th.tid)
+		switch {
+		case errno == unix.ESRCH || err != nil:
 			t.over(th, false)
 		case st.dead():
 			th.st = over // and listed until its leader or tracer collects it
+		case th.tid == t.p.PID && try < 10:
+			// execve by another thread ends the leader and gives that one
+			// its number.
+			continue
 		default:
 			th.st, th.refused = denying, errno
 		}
+		return
 	}
 }
 
