@@ -2,6 +2,7 @@ package elfsym
 
 import (
 	"math/rand/v2"
+	"os"
 	"os/exec"
 	"path/filepath"
 	"slices"
@@ -11,9 +12,10 @@ import (
 // benchFiles are the files that the figures of this package are stated for.
 func benchFiles(b *testing.B) map[string]string {
 	out := map[string]string{}
+	home, _ := os.UserHomeDir()
 	for name, pattern := range map[string]string{
 		"libLLVM": "/usr/lib/x86_64-linux-gnu/libLLVM-1?.so.1",
-		"rustc":   "/root/.rustup/toolchains/*/lib/librustc_driver-*.so",
+		"rustc":   home + "/.rustup/toolchains/*/lib/librustc_driver-*.so",
 		"libc":    "/lib/x86_64-linux-gnu/libc.so.6",
 	} {
 		if paths, _ := filepath.Glob(pattern); paths != nil {
