@@ -72,13 +72,14 @@ var defaultLimits = limits{chunk: defaultChunk, flush: defaultFlush, maxLine: de
 
 // Patterns of the reference implementation.
 var (
-	reHexLine = regexp.MustCompile(`^(?:(?:0[xX])?[0-9a-fA-F]{1,16}[ \t]*(?:[ \t]|$))+$`)
-	reFrame   = regexp.MustCompile(`(?s)^(?:0[xX])?([0-9a-fA-F]{1,16})[ \t]+(?:<.*>|\(.*\)|\[.*\])`)
-	reInlined = regexp.MustCompile(`(?s)^(?:0[xX])?[0-9a-fA-F]{1,16}(?:[ \t].*)?(?: \(inlined\)$|> \(inlined\))`)
-	reGlibc   = regexp.MustCompile(`(?s)^(?:.*\(.*\)[ \t]*)?\[(?:0[xX]([0-9a-fA-F]{1,16})|\(nil\))\]$`)
-	reModule  = regexp.MustCompile(`(?s)^(.+)\+0[xX]([0-9a-fA-F]{1,16})$`)
-	reBuildID = regexp.MustCompile(`(?s)^# build-id ([0-9a-fA-F]+) (.+)$`)
-	reEscape  = regexp.MustCompile(`\\(?:\\|x[0-9a-fA-F]{2})`)
+	reHexLine    = regexp.MustCompile(`^(?:(?:0[xX])?[0-9a-fA-F]{1,16}[ \t]*(?:[ \t]|$))+$`)
+	reFrame      = regexp.MustCompile(`(?s)^(?:0[xX])?([0-9a-fA-F]{1,16})[ \t]+(?:<.*>|\(.*\)|\[.*\])`)
+	reInlined    = regexp.MustCompile(`(?s)^(?:0[xX])?[0-9a-fA-F]{1,16}(?:[ \t].*)?(?: \(inlined\)$|> \(inlined\))`)
+	reGlibc      = regexp.MustCompile(`(?s)^(?:.*\(.*\)[ \t]*)?\[(?:0[xX]([0-9a-fA-F]{1,16})|\(nil\))\]$`)
+	reModule     = regexp.MustCompile(`(?s)^(.+)\+0[xX]([0-9a-fA-F]{1,16})$`)
+	reBuildID    = regexp.MustCompile(`(?s)^# build-id ([0-9a-fA-F]+) (.+)$`)
+	reGateSymbol = regexp.MustCompile(`(?s)^# gate-symbol ((?:0[xX])?[0-9a-fA-F]{1,16}) ((?:0[xX])?[0-9a-fA-F]{1,16}) ([^\\]+)$`)
+	reEscape     = regexp.MustCompile(`\\(?:\\|x[0-9a-fA-F]{2})`)
 )
 
 // reference is Run without chunks, goroutines or speed: one line at a time.
@@ -159,6 +160,12 @@ func reference(in []byte, o Options, maxLine int) (string, Result, error) {
 						return string([]byte{byte(hex(e[2:]))})
 					})
 					head.BuildIDs = append(head.BuildIDs, BuildID{Path: path, ID: m[1]})
+				}
+				continue
+			}
+			if m := reGateSymbol.FindStringSubmatch(text); m != nil && !long {
+				if o.Space == nil {
+					head.GateSymbols = append(head.GateSymbols, GateSymbol{hex(m[1]), hex(m[2]), m[3]})
 				}
 				continue
 			}

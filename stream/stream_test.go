@@ -70,6 +70,8 @@ func TestLines(t *testing.T) {
 		{"maps crlf", strings.ReplaceAll(mapsA, "\n", "\r\n") + "1\r\n", "e:1", 0},
 		{"half a maps line", "00400000-00401000 r-xp\n1\n", "|00400000-00401000 r-xp\n e:1", 1},
 		{"build-id", "# build-id abcdef /usr/bin/my prog\n1\n", "e:1", 0},
+		{"gate symbol", "# gate-symbol f7f075e0 9 __kernel_vsyscall\n1\n", "e:1", 0},
+		{"gate symbol without name", "# gate-symbol f7f075e0 9\n# gate-symbol f7f075e0 x y\n", "|# gate-symbol f7f075e0 9\n# gate-symbol f7f075e0 x y\n", 0},
 		{"build-id without path", "# build-id abcdef\n# build-id xyz /a\n", "|# build-id abcdef\n# build-id xyz /a\n", 0},
 	}
 	for _, tt := range tests {
@@ -154,7 +156,7 @@ func TestKinds(t *testing.T) {
 // report is what `bt --pid 1,2 --raw --with-maps` writes, with every kind of
 // line in it.
 const report = "# process 1 ./a\n" + mapsA + mapsB +
-	"# build-id 0123456789abcdef /usr/bin/my prog\n# build-id 00ff /a\\x0ab\\\\c\n" +
+	"# build-id 0123456789abcdef /usr/bin/my prog\n# build-id 00ff /a\\x0ab\\\\c\n# gate-symbol 7ff0 a time\n" +
 	"# thread 1 \"a\"\n0000000000401136\n0000000000401137\n# signal SIGUSR1\n1\n2\n3\n# end: no unwind information for (anon)\n" +
 	"\n# process 2 ./b\r\n" + mapsB + "# thread 2 \"b\"\n77\n77 <a+0x1>\n 77 77 77\nlibc.so.6+0x12\n" +
 	"hello-world\ndead-beef\n12 <a->b+0x1> (inlined)\n./a.out() [0x401136]\n" +
