@@ -26,3 +26,20 @@ func (im *Image) TableOf(ref Ref) string {
 	}
 	return ""
 }
+
+// Named yields the symbols that name addresses: of those that cover the same
+// one, the one that wins. It reads every symbol; it is for small images.
+func (im *Image) Named(yield func(Symbol) bool) {
+	im.guard(func() error {
+		for ref := range Ref(im.numSyms) {
+			s, ok := im.symbol(ref)
+			if !ok {
+				continue
+			}
+			if best, _, ok := im.LookupRef(s.Value); ok && best == ref && !yield(s) {
+				break
+			}
+		}
+		return nil
+	})
+}

@@ -377,3 +377,6 @@ func (s *Space) Resolve(name string, off uint64) (addr uint64, ok bool) {
 	}
 	return 0, false
 }
+
+// Range is where the module's first mapping lies.
+func (m *Module) Range() (start, end uint64) { return m.first.Start, m.first.End }

@@ -36,7 +36,7 @@ func (s *Stacks) comment(format string, args ...any) {
 func (s *Stacks) Maps() {
 	for i := range s.Space.Maps.Entries {
 		s.line = maps.AppendLine(s.line[:0], &s.Space.Maps.Entries[i])
-		s.W.Write(s.line)
+		s.W.WriteString(symbolize.EscapeControls(string(s.line)))
 		s.W.WriteByte('\n')
 	}
 	for _, m := range s.Space.Modules() {
@@ -46,6 +46,9 @@ func (s *Stacks) Maps() {
 		if id := m.MappedBuildID(); id != nil {
 			fmt.Fprintf(s.W, "# build-id %s %s\n", hex.EncodeToString(id), symbolize.Escape(m.Path))
 		}
+	}
+	for _, sym := range s.Symbols.GateSymbols() {
+		fmt.Fprintf(s.W, "# gate-symbol %x %x %s\n", sym.Addr, sym.Size, symbolize.Escape(sym.Name))
 	}
 }
 

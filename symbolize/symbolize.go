@@ -56,6 +56,9 @@ type Name struct {
 type Options struct {
 	Gate     gate.Setting
 	Demangle Demangle
+	// GateSymbols name the gate where the setting is live and there is no
+	// process to read the image from.
+	GateSymbols []GateSymbol
 }
 
 // Symbolizer names the addresses of one address space. It is safe for
@@ -77,7 +80,7 @@ type Symbolizer struct {
 func New(space *module.Space, o Options) (*Symbolizer, error) {
 	s := &Symbolizer{space: space, demangle: o.Demangle}
 	var err error
-	s.gate, err = newGateNames(space, o.Gate)
+	s.gate, err = newGateNames(space, &o)
 	return s, err
 }
 
@@ -187,60 +190,4 @@ func (s *Symbolizer) namesOf(im *module.Image) *names {
 	all[im] = n
 	s.names.Store(&all)
 	return n
-}
-
-// gateNames names addresses in the gate DSO by the setting.
-type gateNames struct {
-	setting gate.Setting
-	file    *module.Image // named by the setting, nil for live and unset
-	ok      bool
-}
-
-func newGateNames(space *module.Space, setting gate.Setting) (*gateNames, error) {
-	g := &gateNames{setting: setting, ok: !setting.Unset()}
-	if setting.Unset() || setting.IsLive() {
-		return g, nil
-	}
-	for _, m := range space.Modules() {
-		if m.Gate != maps.VDSO && m.Gate != maps.Line {
-			continue
-		}
-		im, err := setting.Open(m.MappedBuildID())
-		if err != nil {
-			g.ok = false
-			return g, err
-		}
-		g.file = module.NewImage(im)
-		if m.Gate == maps.Line {
-			// Its memory may not be readable: the file stands for it.
-			m.SetImage(g.file, "gate DSO")
-		}
-	}
-	return g, nil
-}
-
-func (g *gateNames) name(s *Symbolizer, addr uint64, p module.Place) Name {
-	n := Name{Module: p.Module, ModOff: addr - p.Mapping.Start}
-	if !g.ok {
-		n.Miss = GateUnset
-		return n
-	}
-	if p.Module.Gate == maps.Vsyscall {
-		if name, start, ok := gate.Vsyscall(addr); ok {
-			n.Symbol, n.Offset, n.Source = name, addr-start, "vsyscall ABI"
-		} else {
-			n.Miss = NoSymbol
-		}
-		return n
-	}
-	im := g.file
-	if im == nil {
-		im = p.Image
-	}
-	if im == nil {
-		n.Miss = GateUnset
-		return n
-	}
-	bias := im.GateBias(p.Mapping.Start, p.Mapping.End)
-	return s.inImage(im, p.Module, addr-bias)
 }

@@ -52,18 +52,8 @@ func (a *app) addresses(out *os.File, pids []int, addrs []uint64, fromStdin bool
 		img := module.NewImage(im)
 		o.Space = &imageSpace{path: a.exe, im: img, sym: symbolize.NewForImage(mode), opts: a.imageOptions(out, img)}
 	default:
-		o.NewSpace = func(text []byte, ids []stream.BuildID) (stream.Space, error) {
-			m, err := maps.Parse(text)
-			if err != nil {
-				return nil, err
-			}
-			byPath := make(map[string][]byte, len(ids))
-			for _, id := range ids {
-				if b, err := hex.DecodeString(id.ID); err == nil {
-					byPath[id.Path] = b
-				}
-			}
-			return a.newSpace(out, savedSpace(m, a.sysroot, byPath, cache)), nil
+		o.NewSpace = func(text []byte, head stream.Head) (stream.Space, error) {
+			return a.reportSpace(out, text, head, cache)
 		}
 	}
 	if !fromStdin {
@@ -84,10 +74,42 @@ func (a *app) addresses(out *os.File, pids []int, addrs []uint64, fromStdin bool
 	return err
 }
 
+// reportSpace is the address space of a self-contained report.
+func (a *app) reportSpace(out *os.File, text []byte, head stream.Head, cache *module.Cache) (stream.Space, error) {
+	m, err := maps.Parse(text)
+	if err != nil {
+		return nil, err
+	}
+	ids := make(map[string][]byte, len(head.BuildIDs))
+	escaped := make(map[string]string)
+	for _, id := range head.BuildIDs {
+		if b, err := hex.DecodeString(id.ID); err == nil {
+			ids[id.Path] = b
+			escaped[symbolize.EscapeControls(id.Path)] = id.Path
+		}
+	}
+	// The maps lines of a report have control characters escaped, which the
+	// kernel's own have not: the build-id lines tell which path is meant.
+	for i := range m.Entries {
+		if path, ok := escaped[m.Entries[i].Path]; ok {
+			m.Entries[i].Path = path
+		}
+	}
+	var symbols []symbolize.GateSymbol
+	for _, s := range head.GateSymbols {
+		symbols = append(symbols, symbolize.GateSymbol(s))
+	}
+	return a.newSpace(out, savedSpace(m, a.sysroot, ids, cache), symbols...), nil
+}
+
 // newSpace names the addresses of a space for stream.
-func (a *app) newSpace(out *os.File, space *module.Space) stream.Space {
+func (a *app) newSpace(out *os.File, space *module.Space, symbols ...symbolize.GateSymbol) stream.Space {
 	mode, _ := a.demangleMode()
-	sym, err := symbolize.New(space, symbolize.Options{Gate: a.gateSources().Decide(space.Maps), Demangle: mode})
+	sym, err := symbolize.New(space, symbolize.Options{
+		Gate:        a.gateSources().Decide(space.Maps),
+		Demangle:    mode,
+		GateSymbols: symbols,
+	})
 	if err != nil && !a.raw {
 		a.incomplete("%v", err)
 	}
