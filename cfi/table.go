@@ -128,9 +128,14 @@ func (t *Table) Rows(pc uint64, yield func(*Row) bool) error {
 		return err
 	}
 	var row Row
+	ops := 0
 	for at := m.fde.start; at < m.fde.end; at = row.End {
 		if err := m.row(s, at, &row); err != nil {
 			return err
+		}
+		// Each row is made from the start: only sane FDEs are worth it.
+		if ops += m.ops; ops > 64*maxOps {
+			return s.errorf(m.fde.off, "too many rows")
 		}
 		if !yield(&row) {
 			return nil
