@@ -6,6 +6,7 @@ import (
 	"os"
 	"path"
 	"path/filepath"
+	"strings"
 
 	"github.com/gatedso/bt/capture"
 	"github.com/gatedso/bt/elfsym"
@@ -85,7 +86,8 @@ func (a *app) reportSpace(out *os.File, text []byte, head stream.Head, cache *mo
 	for _, id := range head.BuildIDs {
 		if b, err := hex.DecodeString(id.ID); err == nil {
 			ids[id.Path] = b
-			escaped[symbolize.EscapeControls(id.Path)] = id.Path
+			// The kernel writes a newline in its own way, which maps undoes.
+			escaped[strings.ReplaceAll(symbolize.EscapeControls(id.Path), `\x0a`, "\n")] = id.Path
 		}
 	}
 	// The maps lines of a report have control characters escaped, which the
