@@ -55,9 +55,13 @@ func BenchmarkRow(b *testing.B) {
 	for _, bc := range []struct {
 		name string
 		hdr  bool
-	}{{"hdr", true}, {"index", false}} {
+		pcs  int // how many different ones; a stack has tens
+	}{{"hdr", true, 0}, {"stack", true, 30}, {"index", false, 0}} {
 		b.Run(bc.name, func(b *testing.B) {
 			table, pcs := libcPCs(b, bc.hdr)
+			if bc.pcs != 0 {
+				pcs = pcs[:bc.pcs]
+			}
 			var row Row
 			b.ReportAllocs()
 			i := 0
