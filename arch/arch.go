@@ -84,22 +84,29 @@ type Arch struct {
 	// Analyze finds the frame at pc by following the instructions of a
 	// function from its start: for code that has no call frame information.
 	// code holds the function's bytes from start onwards, at least up to
-	// pc; the more of it, the better branches can be followed. It reports
-	// false when the stack depth at pc cannot be told for certain.
+	// pc; the more of it, the better branches can be followed. For a frame
+	// that has made a call, give the return address less one: a pc inside
+	// of a call instruction is taken for one whose callee has been unwound.
+	// start must be where the function is entered, not its cold part. It
+	// reports false when the stack depth at pc cannot be told for certain.
 	Analyze func(code []byte, start, pc uint64) (Layout, bool)
 }
 
 // Layout is a frame as Analyze finds it: the canonical frame address (CFA) is
-// Base+Offset, the return address lies at CFA-PtrSize, and Saved tells where
+// Base+Offset, or, when Indirect is set, Add more than the word that lies at
+// Base+Offset. The return address lies at CFA-PtrSize, and Saved tells where
 // the callee-saved registers that the function has changed so far lie,
 // relative to the CFA.
 type Layout struct {
-	Base   Reg
-	Offset int64
-	Saved  []SavedReg
+	Base     Reg
+	Offset   int64
+	Indirect bool
+	Add      int64
+	Saved    []SavedReg
 }
 
-// SavedReg says that the caller's value of Reg lies at CFA+Offset.
+// SavedReg says that the caller's value of Reg lies at CFA+Offset. In a Layout,
+// NoOffset says that the value is lost.
 type SavedReg struct {
 	Reg    Reg
 	Offset int64
@@ -140,5 +147,6 @@ type SignalFrame struct {
 	Mask    int64 // 64-bit sigset of the interrupted code (uc_sigmask)
 }
 
-// NoOffset marks a field that a SignalFrame does not have.
+// NoOffset marks a field that a SignalFrame does not have, and a register whose
+// value a Layout does not find.
 const NoOffset int64 = -1 << 63

@@ -105,7 +105,7 @@ func (w *Walker) makePlan(pc uint64, exact bool) *plan {
 		}
 		text := w.text[:maxText]
 		text = text[:w.code.Text(start, text)]
-		if layout, ok := w.arch.Analyze(text, start, pc); ok {
+		if layout, ok := w.arch.Analyze(text, start, lookup); ok {
 			p.method, p.how, p.layout = byLayout, HowAnalysis, layout
 			return p
 		}

@@ -206,12 +206,23 @@ func (s *state) byLayout(_ Frame, l *arch.Layout) (regs arch.Regs, end End, at u
 		return regs, EndNoRegister, uint64(l.Base)
 	}
 	cfa := (base + uint64(l.Offset)) & s.mask
+	if l.Indirect {
+		v, ok := s.word(cfa)
+		if !ok {
+			return regs, EndNoMemory, cfa
+		}
+		cfa = (v + uint64(l.Add)) & s.mask
+	}
 	ret := cfa - uint64(s.arch.PtrSize)
 	pc, ok := s.word(ret)
 	if !ok {
 		return regs, EndNoMemory, ret & s.mask
 	}
 	for _, saved := range l.Saved {
+		if saved.Offset == arch.NoOffset {
+			regs.Clear(saved.Reg)
+			continue
+		}
 		s.load(&regs, saved.Reg, cfa+uint64(saved.Offset))
 	}
 	regs.Set(s.arch.SP, cfa)

@@ -178,17 +178,24 @@ func (a *analysis) flow(n int, gap []int) *state {
 		return nil
 	}
 	a.fixed = len(a.states)
+	var found *state
 	for _, seed := range append(slices.Clone(a.tables), st) {
 		a.good, a.bad = 0, 0
 		a.enter(gap[len(gap)-1], &seed)
 		a.followAll()
 		if i := a.nodes[n].state; i != 0 && a.good > 0 && a.bad == 0 {
-			st = a.states[i-1]
-			return &st
+			st := a.states[i-1]
+			if found != nil && found.regs[sp] != st.regs[sp] {
+				return nil // both may be right
+			}
+			found = &st
 		}
 		a.reset(a.fixed)
 	}
-	return nil
+	if found != nil {
+		a.good, a.bad = 1, 0
+	}
+	return found
 }
 
 // reset forgets all but the first n states.

@@ -24,13 +24,15 @@ func (a *analysis) enter(off int, st *state) {
 	if int(nd.state) <= a.fixed {
 		if same {
 			a.good++
-		} else {
+		} else if !a.late {
 			a.bad++
 		}
 		return
 	}
-	if !same && int(nd.state) <= a.firm {
-		return // st comes from a call that does not return
+	if !same && (int(nd.state) <= a.firm || off == 0) {
+		// st comes from a call that does not return, or from another
+		// function that was run into and has a tail call of this one.
+		return
 	}
 	if !same && a.m.PtrSize == 4 {
 		a.bad++ // a call has popped an argument, or none when it was thought to

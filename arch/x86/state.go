@@ -179,27 +179,42 @@ func (st *state) framed(m *Mode) bool {
 		st.load(st.regs[bp]) == value{kind: entry, n: bp}
 }
 
-// layout tells how to unwind from st.
-func (st *state) layout(m *Mode) (arch.Layout, bool) {
+// base says how to compute the CFA.
+func (st *state) base(m *Mode) (l arch.Layout, ok bool) {
 	// A 32-bit callee may take its arguments off the stack, unseen, and a
 	// frame pointer is right all the same. In 64-bit code none does.
-	base := sp
 	if m.PtrSize == 4 && st.framed(m) {
-		base = bp
-	} else if !st.regs[sp].fromCFA() {
-		base = bp
-		for r := 0; r < len(st.regs) && !st.regs[base].fromCFA(); r++ {
-			base = r
-		}
-		if !st.regs[base].fromCFA() {
-			return arch.Layout{}, false
+		return arch.Layout{Base: m.DWARF[bp], Offset: 2 * int64(m.PtrSize)}, true
+	}
+	order := [...]uint8{sp, bp, ax, cx, dx, bx, si, di, 8, 9, 10, 11, 12, 13, 14, 15}
+	for _, r := range order {
+		if v := st.regs[r]; v.fromCFA() {
+			return arch.Layout{Base: m.DWARF[r], Offset: -int64(v.off)}, true
 		}
 	}
+	// A function that aligns its stack keeps the old stack pointer there.
+	for _, r := range order[:2] {
+		for _, s := range st.slots[:st.nslots] {
+			if v := st.regs[r]; v.kind == address && s.n == v.n && s.v.fromCFA() {
+				return arch.Layout{
+					Base:     m.DWARF[r],
+					Offset:   int64(s.off) - int64(v.off),
+					Indirect: true,
+					Add:      -int64(s.v.off),
+				}, true
+			}
+		}
+	}
+	return arch.Layout{}, false
+}
+
+// layout tells how to unwind from st.
+func (st *state) layout(m *Mode) (arch.Layout, bool) {
+	l, ok := st.base(m)
 	// The return address may have been popped or overwritten.
-	if st.load(value{kind: address, n: cfa, off: int32(-m.PtrSize)}).kind != ret {
+	if !ok || st.load(value{kind: address, n: cfa, off: int32(-m.PtrSize)}).kind != ret {
 		return arch.Layout{}, false
 	}
-	l := arch.Layout{Base: m.DWARF[base], Offset: -int64(st.regs[base].off)}
 	for r, v := range st.regs {
 		if m.CalleeSaved>>r&1 == 0 {
 			continue
