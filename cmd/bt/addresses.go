@@ -6,7 +6,10 @@ import (
 	"os"
 	"path"
 	"path/filepath"
+	"strconv"
 	"strings"
+
+	"golang.org/x/sys/unix"
 
 	"github.com/gatedso/bt/capture"
 	"github.com/gatedso/bt/elfsym"
@@ -23,6 +26,12 @@ func (a *app) addresses(out *os.File, pids []int, addrs []uint64, fromStdin bool
 	o := stream.Options{ReturnAddresses: a.returns}
 	cache := new(module.Cache)
 	switch {
+	case len(pids) > 0 && a.savedProcfs():
+		m, err := module.ReadMaps(filepath.Join(a.procfs, strconv.Itoa(pids[0]), "maps"))
+		if err != nil {
+			return err
+		}
+		o.Space = a.newSpace(out, savedSpace(m, a.sysroot, nil, cache))
 	case len(pids) > 0:
 		p, err := live.Open(pids[0], a.procfs)
 		if err != nil {
@@ -73,6 +82,13 @@ func (a *app) addresses(out *os.File, pids []int, addrs []uint64, fromStdin bool
 		a.incomplete("line %d is no address: %q (%d such lines passed through)", res.FirstMalformed.Number, res.FirstMalformed.Text, res.Malformed)
 	}
 	return err
+}
+
+// savedProcfs reports whether --procfs is a saved copy: files, and no process
+// behind them.
+func (a *app) savedProcfs() bool {
+	var st unix.Statfs_t
+	return unix.Statfs(a.procfs, &st) == nil && st.Type != unix.PROC_SUPER_MAGIC
 }
 
 // reportSpace is the address space of a self-contained report.

@@ -60,6 +60,11 @@ func (a *app) command() *cobra.Command {
 		SilenceErrors: true,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			a.gateSet = cmd.Flags().Changed("gate-dso")
+			for _, name := range []string{"exe", "maps", "procfs", "output"} {
+				if f := cmd.Flags().Lookup(name); f.Changed && f.Value.String() == "" {
+					return usagef("--%s: the name is empty", name)
+				}
+			}
 			if err := a.check(); err != nil {
 				return err
 			}
