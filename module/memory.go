@@ -52,6 +52,11 @@ func (m *Module) fromMemory() (*Image, error) {
 	if err != nil {
 		return nil, err
 	}
+	if unrelocate(data, im, m.head.Start) {
+		if im, err = elfsym.New(data, m.Path); err != nil {
+			return nil, err
+		}
+	}
 	return NewImage(im), nil
 }
 
