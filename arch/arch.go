@@ -90,6 +90,13 @@ type Arch struct {
 	// start must be where the function is entered, not its cold part. It
 	// reports false when the stack depth at pc cannot be told for certain.
 	Analyze func(code []byte, start, pc uint64) (Layout, bool)
+
+	// Edge tells the frame from the instruction at pc alone, where that is
+	// the first or the last of a function that keeps a frame pointer: there
+	// the frame pointer is still, or again, the caller's. For code that is
+	// not described by anything, such as a JIT compiler's. before and code
+	// are the bytes before pc and those from it.
+	Edge func(before, code []byte) (Layout, bool)
 }
 
 // Layout is a frame as Analyze finds it: the canonical frame address (CFA) is

@@ -110,8 +110,26 @@ func (w *Walker) makePlan(pc uint64, exact bool) *plan {
 			return p
 		}
 	}
+	if exact {
+		if layout, ok := w.edge(pc); ok {
+			p.method, p.how, p.layout = byLayout, HowAnalysis, layout
+			return p
+		}
+	}
 	p.method, p.how = byNothing, HowFramePointer
 	return p
+}
+
+// edge asks whether pc is at the first or the last instructions of a function.
+func (w *Walker) edge(pc uint64) (arch.Layout, bool) {
+	var before [4]byte
+	var code [16]byte
+	n := w.code.Text(pc, code[:])
+	b := before[:]
+	if w.code.Text(pc-uint64(len(b)), b) != len(b) {
+		b = nil
+	}
+	return w.arch.Edge(b, code[:n])
 }
 
 // matchTrampoline makes p a signal plan when the code around pc is that of a

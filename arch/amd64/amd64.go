@@ -55,6 +55,7 @@ var Arch = &arch.Arch{
 	AfterCall: x86.AMD64.AfterCall,
 	MaxCall:   x86.MaxCall,
 	Analyze:   x86.AMD64.Analyze,
+	Edge:      x86.AMD64.Edge,
 }
 
 // The register set is struct user_regs_struct of the kernel's

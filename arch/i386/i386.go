@@ -45,6 +45,7 @@ var Arch = &arch.Arch{
 	AfterCall: x86.I386.AfterCall,
 	MaxCall:   x86.MaxCall,
 	Analyze:   x86.I386.Analyze,
+	Edge:      x86.I386.Edge,
 }
 
 // The register set is struct user_regs_struct32 of the kernel's
