@@ -43,3 +43,6 @@ func (im *Image) Named(yield func(Symbol) bool) {
 		return nil
 	})
 }
+
+// Data is the image's bytes, as the file has them; valid until Close.
+func (im *Image) Data() []byte { return im.data }

@@ -1,7 +1,9 @@
 package symbolize
 
 import (
+	"slices"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"unicode/utf8"
 	"unsafe"
@@ -98,32 +100,84 @@ func bidi(r rune) bool {
 }
 
 // names remembers the names of an image's symbols as they are shown: one is
-// demangled once, however often it is asked for.
+// demangled once, however often it is asked for. A name is remembered in eight
+// bytes, so that a million lookups touch as little memory as can be.
 type names struct {
 	im       *elfsym.Image
 	demangle Demangle
-	shown    []atomic.Pointer[string] // by reference
+	data     []byte          // the image's bytes, where names that are shown as they are stay
+	shown    []atomic.Uint64 // by reference: 0, or where the name is
+
+	mu     sync.Mutex
+	chunks atomic.Pointer[[][]byte] // other names; the last chunk is being filled
 }
+
+// Where a name is: its length in the low 16 bits; above, its offset in data if
+// inData is set, else its chunk and its offset there.
+const (
+	inData    = 1 << 63
+	lenBits   = 16
+	chunkBits = 20
+	maxShown  = 1<<lenBits - 1
+)
 
 func newNames(im *elfsym.Image, d Demangle) *names {
-	return &names{im: im, demangle: d, shown: make([]atomic.Pointer[string], im.NumSymbols())}
+	return &names{im: im, demangle: d, data: im.Data(), shown: make([]atomic.Uint64, im.NumSymbols())}
 }
 
-// get returns the shown name of a symbol.
+// get returns the shown name of a symbol. It may be a part of the mapped file,
+// which stays as long as its symbolizer does: images are not closed before.
 func (n *names) get(ref elfsym.Ref) string {
 	if int(ref) >= len(n.shown) {
 		return ""
 	}
-	if s := n.shown[ref].Load(); s != nil {
-		return *s
+	v := n.shown[ref].Load()
+	if v == 0 {
+		return n.add(ref)
 	}
+	size := v & maxShown
+	at := v &^ inData >> lenBits
+	if v&inData != 0 {
+		return view(n.data[at : at+size])
+	}
+	chunk, off := at>>chunkBits, at&(1<<chunkBits-1)
+	return view((*n.chunks.Load())[chunk][off : off+size])
+}
+
+func view(b []byte) string { return unsafe.String(unsafe.SliceData(b), len(b)) }
+
+// add makes a symbol's name and remembers it.
+func (n *names) add(ref elfsym.Ref) string {
 	raw := n.im.NameBytes(ref)
 	if len(raw) == 0 {
 		return ""
 	}
-	// The name itself stays where it is, in the mapped file: images are
-	// never closed while a symbolizer uses them.
-	s := n.demangle.name(unsafe.String(&raw[0], len(raw)))
-	n.shown[ref].Store(&s)
-	return s
+	name := n.demangle.name(view(raw))
+	if len(name) > maxShown {
+		return name
+	}
+	if unsafe.StringData(name) == &raw[0] {
+		if at := uintptr(unsafe.Pointer(&raw[0])) - uintptr(unsafe.Pointer(&n.data[0])); at < uintptr(len(n.data)) {
+			n.shown[ref].Store(inData | uint64(at)<<lenBits | uint64(len(name)))
+			return name
+		}
+	}
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	var chunks [][]byte
+	if c := n.chunks.Load(); c != nil {
+		chunks = *c
+	}
+	last := len(chunks) - 1
+	if last < 0 || len(chunks[last])+len(name) > 1<<chunkBits {
+		chunks = append(slices.Clone(chunks), make([]byte, 0, 1<<chunkBits))
+		last++
+	} else {
+		chunks = slices.Clone(chunks)
+	}
+	off := len(chunks[last])
+	chunks[last] = append(chunks[last], name...)
+	n.chunks.Store(&chunks)
+	n.shown[ref].Store((uint64(last)<<chunkBits|uint64(off))<<lenBits | uint64(len(name)))
+	return view(chunks[last][off:])
 }
