@@ -46,7 +46,7 @@ func (s *state) step(f Frame, p *plan) (Frame, End, uint64) {
 	pc, _ := regs.Get(s.arch.PC)
 	sp, _ := regs.Get(s.arch.SP)
 	next := Frame{PC: pc, SP: sp, Exact: p.signal || p.how == HowInjected, How: p.how}
-	if end, at := s.check(f, p, next); end != stepOn {
+	if end, at := s.check(f, p, next, &regs); end != stepOn {
 		return Frame{}, end, at
 	}
 	if p.signal {
@@ -57,7 +57,7 @@ func (s *state) step(f Frame, p *plan) (Frame, End, uint64) {
 }
 
 // check decides whether next can be the caller of f.
-func (s *state) check(f Frame, p *plan, next Frame) (End, uint64) {
+func (s *state) check(f Frame, p *plan, next Frame, regs *arch.Regs) (End, uint64) {
 	switch {
 	case p.signal:
 		// The interrupted code may run anywhere, and may have jumped
@@ -85,11 +85,28 @@ func (s *state) check(f Frame, p *plan, next Frame) (End, uint64) {
 	}
 	if p.method != byRow {
 		// Found by less than a table's word: it must look like a call.
-		if q := s.plan(next.PC, false); !q.afterCall && !q.signal {
+		q := s.plan(next.PC, false)
+		if !q.afterCall && !q.signal && !(p.method == byNothing && q.method == byNothing && s.chained(regs)) {
 			return s.badReturn(p, next.PC)
 		}
 	}
 	return stepOn, 0
+}
+
+// chained reports whether the caller's frame pointer leads on to another frame.
+// Interpreters that make their own frames, such as HotSpot's, push return
+// addresses that no call precedes; with code that nothing describes on both
+// sides, two links of the chain serve as proof instead.
+func (s *state) chained(regs *arch.Regs) bool {
+	fp, ok := regs.Get(s.arch.FP)
+	sp, _ := regs.Get(s.arch.SP)
+	size := uint64(s.arch.PtrSize)
+	if !ok || fp < sp || fp%size != 0 {
+		return false
+	}
+	next, ok := s.word(fp)
+	ret, ok2 := s.word(fp + size)
+	return ok && ok2 && next > fp && s.code.Executable((ret-1)&s.mask)
 }
 
 // badReturn says what a return address that is no code means. Where the frame
