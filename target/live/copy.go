@@ -28,8 +28,9 @@ func (t *tracer) registers() {
 		}
 		b := room[i*regsetRoom : (i+1)*regsetRoom]
 		n, errno := regset(th.tid, b)
-		if errno == unix.ESRCH { // killed; nothing else ends a stop
+		if errno == unix.ESRCH { // killed, maybe by execve: nothing else ends a stop
 			th.st, t.attached = over, true
+			t.renewed = t.renewed || th.tid == t.p.PID
 			continue
 		}
 		if errno != 0 {

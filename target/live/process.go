@@ -114,7 +114,7 @@ func (p *Process) check() error {
 		return fail(p.PID, ErrKernelThread, nil, "%d (%s) is a kernel thread: it has no user stack; root finds its kernel stack in %s/%d/stack",
 			p.PID, st.comm, p.procfs, p.PID)
 	}
-	if st.dead() && !p.refresh() {
+	if st.dead() && !p.living() {
 		return fail(p.PID, ErrZombie, nil, "process %d (%s) is a zombie: it has ended, and its parent (pid %d) has not yet waited for it",
 			p.PID, st.comm, st.ppid)
 	}

@@ -8,8 +8,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// The requests of <linux/ptrace.h> that bt makes. All are raw system calls:
-// none of them can block, and the target stands still meanwhile.
+// The requests of <linux/ptrace.h> that bt makes. All but PTRACE_SEIZE are raw
+// system calls: they cannot block, and the target stands still meanwhile.
 const (
 	ptraceDetach        = 17
 	ptraceGetThreadArea = 25
@@ -26,7 +26,12 @@ func ptrace(req uintptr, tid int, addr uintptr, data unsafe.Pointer) unix.Errno 
 	return errno
 }
 
-func seize(tid int) unix.Errno     { return ptrace(ptraceSeize, tid, 0, nil) }
+// seize may wait for an execve to end (ptrace_attach in kernel/ptrace.c).
+func seize(tid int) unix.Errno {
+	_, _, errno := unix.Syscall6(unix.SYS_PTRACE, ptraceSeize, uintptr(tid), 0, 0, 0, 0)
+	return errno
+}
+
 func interrupt(tid int) unix.Errno { return ptrace(ptraceInterrupt, tid, 0, nil) }
 
 // detach lets the thread go on, with the signal sig if that is not 0.

@@ -1,6 +1,7 @@
 package live
 
 import (
+	"errors"
 	"slices"
 	"strconv"
 	"strings"
@@ -28,7 +29,8 @@ type Options struct {
 	// MaxStack, or is no stack that the kernel or libc made (an alternate
 	// signal stack, a coroutine, a goroutine). What it reads through m is
 	// fetched from the process and added to the thread's copy. m is valid
-	// until Walk returns.
+	// until Walk returns. A snapshot that execve spoils is taken again, with
+	// Walk called anew.
 	Walk func(t *target.Thread, m unwind.Memory)
 	// WalkAll has Walk called for every thread.
 	WalkAll bool
@@ -86,16 +88,44 @@ func (p *Process) Snapshot(mm *maps.Map, o Options) (*Snapshot, error) {
 	if o.MaxStack <= 0 {
 		o.MaxStack = defaultMaxStack
 	}
-	t, err := p.newTracer(mm, &o)
+	for try := 0; ; try++ {
+		s, renewed, err := p.once(mm, &o)
+		// If execve ended the threads that were stopped, a new one lives.
+		if !renewed && !errors.Is(err, ErrExited) || try == 10 || !p.living() {
+			return s, err
+		}
+	}
+}
+
+// once makes one attempt at a snapshot. renewed says that the leader was
+// killed, or replaced by execve, while it was stopped.
+func (p *Process) once(mm *maps.Map, o *Options) (s *Snapshot, renewed bool, err error) {
+	t, err := p.newTracer(mm, o)
 	if err != nil {
-		return nil, err
+		return nil, false, err
 	}
 	defer t.close()
 	own := onDyingThread(t.run)
 	if t.attached {
 		waitThreadEnd(own)
 	}
-	return t.result()
+	s, err = t.result()
+	return s, t.renewed, err
+}
+
+// living reports whether the process has a living thread. In the middle of an
+// execve that can take a moment to tell.
+func (p *Process) living() bool {
+	for range 10 {
+		if st, err := statOf(p.dir, "stat"); err != nil || !st.dead() {
+			return err == nil
+		}
+		if p.refresh() {
+			return true
+		}
+		pause(500 * time.Microsecond)
+	}
+	return false
 }
 
 // tracee is a thread of the process while it is traced.
@@ -144,6 +174,7 @@ type tracer struct {
 	pause    time.Duration
 	mapsText []byte
 	mapsErr  error
+	renewed  bool // the leader was lost after it had stopped
 	attached bool // a thread could not be detached: the one that seized it must end
 }
 

@@ -2,6 +2,7 @@ package live
 
 import (
 	"strconv"
+	"sync/atomic"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -15,6 +16,7 @@ const (
 	graceVfork = 1 * time.Millisecond
 	graceD     = 5 * time.Millisecond
 	graceOther = 250 * time.Millisecond
+	graceExec  = 5 * time.Millisecond
 
 	maxRounds = 100 // of threads that create threads
 )
@@ -23,9 +25,7 @@ const (
 // looks again until there is none that it does not know.
 func (t *tracer) stopAll() {
 	for from, round := 0, 0; round < maxRounds; round++ {
-		for i := from; i < len(t.threads); i++ {
-			t.seize(&t.threads[i])
-		}
+		t.seizeAll(from)
 		if round == 0 {
 			t.start = time.Now()
 		}
@@ -39,6 +39,43 @@ func (t *tracer) stopAll() {
 		if t.unchanged() || !t.findNew() {
 			return
 		}
+	}
+}
+
+// seizeAll seizes the threads from index from on.
+//
+// Seizing waits while a thread of the process is in execve (cred_guard_mutex),
+// and execve waits until the remains of the other threads have been collected,
+// by their tracer: us. So somebody else must do that if it takes long.
+func (t *tracer) seizeAll(from int) {
+	var done atomic.Bool
+	collector := time.AfterFunc(graceExec, func() { t.p.collect(&done) })
+	for i := from; i < len(t.threads); i++ {
+		t.seize(&t.threads[i])
+	}
+	done.Store(true)
+	collector.Stop()
+}
+
+// collect collects the remains of bt's tracees in the process until done.
+func (p *Process) collect(done *atomic.Bool) {
+	fd, err := openat(p.dir, "task", unix.O_RDONLY|unix.O_DIRECTORY)
+	if err != nil {
+		return
+	}
+	defer unix.Close(fd)
+	l := lister{fd: fd, buf: make([]byte, 8<<10)}
+	for !done.Load() {
+		tids, err := l.list()
+		if err != nil {
+			return
+		}
+		for _, tid := range tids {
+			if tid != p.PID {
+				reap(tid)
+			}
+		}
+		pause(time.Millisecond)
 	}
 }
 
@@ -57,6 +94,8 @@ func (t *tracer) seize(th *tracee) {
 			t.over(th, false)
 		case st.dead():
 			th.st = over // and listed until its leader or tracer collects it
+		case t.ours(th.tid):
+			th.st = seized // under the number that it had before execve
 		case th.tid == t.p.PID && try < 10:
 			// execve by another thread ends the leader and gives that one
 			// its number.
@@ -70,6 +109,12 @@ func (t *tracer) seize(th *tracee) {
 
 func (t *tracer) stat(tid int) (stat, error) {
 	return statOf(t.task.fd, strconv.Itoa(tid)+"/stat")
+}
+
+// ours reports whether the thread is already traced by this tracer.
+func (t *tracer) ours(tid int) bool {
+	b, err := readFileAt(t.task.fd, strconv.Itoa(tid)+"/status", 2048, maxSmall)
+	return err == nil && parseStatus(b)["TracerPid"] == strconv.Itoa(unix.Gettid())
 }
 
 // over notes that a thread has ended; collect says that its remains are ours.
@@ -128,6 +173,8 @@ func (t *tracer) wait(from int) {
 			yield()
 		case waited < graceVfork:
 			pause(50 * time.Microsecond)
+		case t.killed():
+			begin = time.Now()
 		default:
 			if t.giveUp(from, waited) {
 				return
@@ -135,6 +182,21 @@ func (t *tracer) wait(from int) {
 			pause(500 * time.Microsecond)
 		}
 	}
+}
+
+// killed looks after the threads that have stopped, and reports whether one of
+// them has been killed in the meantime. execve kills them all, and the thread
+// that called it does not stop before they have been collected.
+func (t *tracer) killed() (any bool) {
+	for i := range t.threads {
+		if th := &t.threads[i]; th.st == halted {
+			if st, _ := poll(th.tid); st == ended || st == lost {
+				t.over(th, st == ended)
+				any = true
+			}
+		}
+	}
+	return any
 }
 
 // giveUp decides whether to go on without the threads that have not stopped
@@ -175,6 +237,9 @@ func (t *tracer) unchanged() bool {
 			n++
 		case over:
 			if th.tid == t.p.PID && t.known[th.tid] == i {
+				if t.revived(i) {
+					return false
+				}
 				n++
 			}
 		default:
@@ -183,6 +248,17 @@ func (t *tracer) unchanged() bool {
 	}
 	var st unix.Stat_t
 	return unix.Fstat(t.task.fd, &st) == nil && int(st.Nlink)-2 == n
+}
+
+// revived reports whether thread i is the leader, found dead before, and has
+// got a successor by execve since.
+func (t *tracer) revived(i int) bool {
+	th := &t.threads[i]
+	if th.st != over || th.tid != t.p.PID {
+		return false
+	}
+	st, err := t.stat(th.tid)
+	return err == nil && !st.dead()
 }
 
 // findNew takes in the threads that have appeared. It also lets go of what is
@@ -197,7 +273,7 @@ func (t *tracer) findNew() bool {
 	n := len(t.threads)
 	for _, tid := range tids {
 		i, ok := t.known[tid]
-		if !ok {
+		if !ok || t.revived(i) {
 			i = len(t.threads)
 			t.add(tid)
 		}
