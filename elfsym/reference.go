@@ -46,3 +46,6 @@ func (im *Image) Named(yield func(Symbol) bool) {
 
 // Data is the image's bytes, as the file has them; valid until Close.
 func (im *Image) Data() []byte { return im.data }
+
+// Indexed reports whether the symbol index has been built: LookupRef is cheap.
+func (im *Image) Indexed() bool { return im.index.Load() != nil }

@@ -44,23 +44,52 @@ func (a *answerer) answer(c *chunk) error {
 	return a.err
 }
 
+// batchSize is how many addresses a Warmer looks at together.
+const batchSize = 64
+
 func (a *answerer) segment(c *chunk, seg *segment) {
 	data, k := c.data[:seg.end], seg.kind
+	var batch [batchSize]uint64
+	n := 0 // plain addresses read and not yet answered
 	for pos := seg.start; pos < len(data) && a.err == nil; {
 		// Most lines are one address and a newline.
 		digits := data[pos:]
 		if has0x(digits) {
 			digits = digits[2:]
 		}
-		v, n := hexPrefix(digits)
-		if n > 0 && n <= 16 && n < len(digits) && digits[n] == '\n' {
-			a.addr(seg.space, v, k.next(a.returns))
-			pos = len(data) - len(digits) + n + 1
+		v, w := hexPrefix(digits)
+		if w > 0 && w <= 16 && w < len(digits) && digits[w] == '\n' {
+			if n == batchSize {
+				a.batch(seg.space, batch[:n], &k)
+				n = 0
+			}
+			batch[n] = v
+			n++
+			pos = len(data) - len(digits) + w + 1
 			continue
+		}
+		a.batch(seg.space, batch[:n], &k)
+		n = 0
+		if a.err != nil {
+			return
 		}
 		end := lineEnd(data, pos)
 		a.line(c, seg.space, &k, pos, end)
 		pos = end
+	}
+	a.batch(seg.space, batch[:n], &k)
+}
+
+// batch answers addresses one after the other.
+func (a *answerer) batch(space Space, addrs []uint64, k *kind) {
+	if w, ok := space.(Warmer); ok && len(addrs) > 1 {
+		w.Warm(addrs)
+	}
+	for _, v := range addrs {
+		if a.err != nil {
+			return
+		}
+		a.addr(space, v, k.next(a.returns))
 	}
 }
 

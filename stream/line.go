@@ -10,16 +10,16 @@ import (
 type form uint8
 
 const (
-	formOther   form = iota // none of the following: malformed
-	formBlank               //
-	formComment             // # …
-	formBuildID             // # build-id HEX PATH
-	formGateSymbol          // # gate-symbol ADDR SIZE NAME
-	formMaps                // 7f5c4e200000-7f5c4e228000 r--p 00000000 fe:00 1234 /usr/lib/libc.so.6
-	formHex                 // one or more addresses
-	formAddr                // one address with more around it: a frame that bt or backtrace_symbols printed
-	formInlined             // an inlined call that bt printed; its frame is a line of its own
-	formModule              // module+0xoff
+	formOther      form = iota // none of the following: malformed
+	formBlank                  //
+	formComment                // # …
+	formBuildID                // # build-id HEX PATH
+	formGateSymbol             // # gate-symbol ADDR SIZE NAME
+	formMaps                   // 7f5c4e200000-7f5c4e228000 r--p 00000000 fe:00 1234 /usr/lib/libc.so.6
+	formHex                    // one or more addresses
+	formAddr                   // one address with more around it: a frame that bt or backtrace_symbols printed
+	formInlined                // an inlined call that bt printed; its frame is a line of its own
+	formModule                 // module+0xoff
 )
 
 // line is a parsed line. Its slices are parts of the input.

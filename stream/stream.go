@@ -26,6 +26,13 @@ type Space interface {
 	Locate(module string, off uint64) (addr uint64, ok bool)
 }
 
+// Warmer is a Space that can look at addresses ahead of their answers. In a
+// large symbol table every lookup waits for memory; many at once wait together.
+type Warmer interface {
+	Space
+	Warm(addrs []uint64)
+}
+
 // BuildID is what a line `# build-id HEX PATH` says.
 type BuildID struct {
 	Path string // unescaped: the path as maps lines have it

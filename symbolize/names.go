@@ -135,13 +135,18 @@ func (n *names) get(ref elfsym.Ref) string {
 	if v == 0 {
 		return n.add(ref)
 	}
+	return view(n.at(v))
+}
+
+// at returns the name that an entry of shown stands for.
+func (n *names) at(v uint64) []byte {
 	size := v & maxShown
 	at := v &^ inData >> lenBits
 	if v&inData != 0 {
-		return view(n.data[at : at+size])
+		return n.data[at : at+size]
 	}
 	chunk, off := at>>chunkBits, at&(1<<chunkBits-1)
-	return view((*n.chunks.Load())[chunk][off : off+size])
+	return (*n.chunks.Load())[chunk][off : off+size]
 }
 
 func view(b []byte) string { return unsafe.String(unsafe.SliceData(b), len(b)) }

@@ -157,6 +157,13 @@ func (s *mappedSpace) Answer(dst []byte, addr uint64, exact bool) []byte {
 	return s.opts.AppendFrame(dst, addr, &n)
 }
 
+// Warm implements stream.Warmer.
+func (s *mappedSpace) Warm(addrs []uint64) {
+	if !s.opts.Raw {
+		s.sym.Warm(addrs)
+	}
+}
+
 func (s *mappedSpace) Locate(name string, off uint64) (uint64, bool) {
 	return s.space.Resolve(name, off)
 }
@@ -170,8 +177,18 @@ type imageSpace struct {
 }
 
 func (s *imageSpace) Answer(dst []byte, addr uint64, exact bool) []byte {
+	if s.opts.Raw {
+		return s.opts.AppendFrame(dst, addr, nil)
+	}
 	n := s.sym.Image(s.im, addr, exact)
 	return s.opts.AppendFrame(dst, addr, &n)
+}
+
+// Warm implements stream.Warmer.
+func (s *imageSpace) Warm(addrs []uint64) {
+	if !s.opts.Raw {
+		s.sym.WarmImage(s.im, addrs)
+	}
 }
 
 func (s *imageSpace) Locate(name string, off uint64) (uint64, bool) {
