@@ -12,6 +12,8 @@ type answerer struct {
 	out   []byte
 	tally tally
 	err   error // of flush
+
+	ahead [batchSize]uint64 // plain addresses read and not yet answered
 }
 
 // tally is what an answered chunk adds to the Result.
@@ -49,8 +51,7 @@ const batchSize = 64
 
 func (a *answerer) segment(c *chunk, seg *segment) {
 	data, k := c.data[:seg.end], seg.kind
-	var batch [batchSize]uint64
-	n := 0 // plain addresses read and not yet answered
+	n := 0 // addresses in a.ahead
 	for pos := seg.start; pos < len(data) && a.err == nil; {
 		// Most lines are one address and a newline.
 		digits := data[pos:]
@@ -60,15 +61,15 @@ func (a *answerer) segment(c *chunk, seg *segment) {
 		v, w := hexPrefix(digits)
 		if w > 0 && w <= 16 && w < len(digits) && digits[w] == '\n' {
 			if n == batchSize {
-				a.batch(seg.space, batch[:n], &k)
+				a.batch(seg.space, a.ahead[:n], &k)
 				n = 0
 			}
-			batch[n] = v
+			a.ahead[n] = v
 			n++
 			pos = len(data) - len(digits) + w + 1
 			continue
 		}
-		a.batch(seg.space, batch[:n], &k)
+		a.batch(seg.space, a.ahead[:n], &k)
 		n = 0
 		if a.err != nil {
 			return
@@ -77,7 +78,7 @@ func (a *answerer) segment(c *chunk, seg *segment) {
 		a.line(c, seg.space, &k, pos, end)
 		pos = end
 	}
-	a.batch(seg.space, batch[:n], &k)
+	a.batch(seg.space, a.ahead[:n], &k)
 }
 
 // batch answers addresses one after the other.
