@@ -62,6 +62,7 @@ type analysis struct {
 	tables []state // the stack at each indirect jump that is no tail call
 
 	calleePops bool // see pops
+	shifted    bool // a call found the stack less aligned than one before it
 
 	good, bad int // places where the paths agree, and where they do not
 }
@@ -126,33 +127,41 @@ func (a *analysis) find(pc int) *state {
 
 // settle returns the state at node n, or nil.
 func (a *analysis) settle(n int, gap []int) *state {
-	if st := a.flow(n, gap); a.agrees(n, st) {
+	st := a.flow(n, gap)
+	if st != nil && (a.m.PtrSize == 8 || !st.called || st.framed()) {
+		// Calls that take arguments off the stack are not in the way.
+		if a.m.PtrSize == 8 && a.bad > 0 && a.good == 0 {
+			return nil
+		}
 		return st
 	}
 	if a.m.PtrSize == 8 {
 		return nil
 	}
-	a.reset(0)
-	a.calleePops = true
-	if st := a.flow(n, gap); a.agrees(n, st) {
+	shifted := a.shifted
+	if !a.agrees(n, st) {
+		st = nil
+	}
+	if st != nil && !shifted {
 		return st
 	}
-	return nil
+	a.reset(0)
+	a.calleePops, a.shifted = true, false
+	other := a.flow(n, gap)
+	shifted = a.shifted
+	if a.agrees(n, other) && (st == nil || !shifted) {
+		return other
+	}
+	return st
 }
 
-// agrees reports whether st, found at node n, is right as far as the returns
-// behind n tell: they have the stack as it was at the function's entry. Some
-// may not, where a call that does not return is followed by other code.
+// agrees reports whether st, found at node n of 32-bit code, is right as far as
+// the returns behind n tell: they have the stack as it was at the function's
+// entry. Some may not, where a call that does not return is followed by other
+// code.
 func (a *analysis) agrees(n int, st *state) bool {
 	if st == nil || a.bad == 0 {
 		return st != nil
-	}
-	if a.m.PtrSize == 8 {
-		return a.good > 0
-	}
-	// In 32-bit code, calls before n may have moved the stack pointer unseen.
-	if st.framed(a.m) {
-		return true // not found by way of the stack pointer
 	}
 	sound := a.calleePops && a.good > 0
 	a.reset(0)
@@ -178,13 +187,26 @@ func (a *analysis) flow(n int, gap []int) *state {
 		return nil
 	}
 	a.fixed = len(a.states)
-	var found *state
-	for _, seed := range append(slices.Clone(a.tables), st) {
+	// Jump tables lead there; without any, another function begins.
+	seeds := slices.Clone(a.tables)
+	if len(seeds) == 0 {
+		seeds = append(seeds, st)
+	}
+	var found, likely *state
+	for _, seed := range seeds {
 		a.good, a.bad = 0, 0
 		a.enter(gap[len(gap)-1], &seed)
 		a.followAll()
-		if i := a.nodes[n].state; i != 0 && a.good > 0 && a.bad == 0 {
-			st := a.states[i-1]
+		if k := a.nodes[n].state; k != 0 && a.bad == 0 {
+			st := a.states[k-1]
+			if a.good == 0 {
+				// The path ends in a call that does not return.
+				if len(seeds) == 1 && len(a.tables) > 0 {
+					likely = &st
+				}
+				a.reset(a.fixed)
+				continue
+			}
 			if found != nil && found.regs[sp] != st.regs[sp] {
 				return nil // both may be right
 			}
@@ -192,9 +214,10 @@ func (a *analysis) flow(n int, gap []int) *state {
 		}
 		a.reset(a.fixed)
 	}
-	if found != nil {
-		a.good, a.bad = 1, 0
+	if found == nil {
+		found = likely
 	}
+	a.good, a.bad = 1, 0
 	return found
 }
 

@@ -145,6 +145,9 @@ prefixes:
 		}
 		m.address(b[i:i+n], rex, in)
 		i += n
+		if in.m == mapOne && in.op == 0xff && in.mod == 3 && (in.reg&7 == 3 || in.reg&7 == 5) {
+			return false // a far call or jump has its target in memory
+		}
 		// Group 3: only test has an immediate.
 		if in.m == mapOne && !in.vex && in.reg&7 < 2 {
 			switch in.op {

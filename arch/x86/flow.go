@@ -75,8 +75,7 @@ func (in *inst) isPadding() bool {
 			return in.base == in.reg && in.index == noReg && in.disp == 0
 		}
 	case map0F:
-		// 0f 1f is nop, 0f 1e with f3 endbr.
-		return in.op == 0x1f || in.op == 0x1e && in.rep == 0xf3 && in.reg&7 == 7
+		return in.op == 0x1f // nop
 	}
 	return false
 }

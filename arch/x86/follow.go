@@ -154,7 +154,13 @@ func (a *analysis) pass(nd *node, st *state) bool {
 			a.bad++
 		}
 	case flowIndirect:
-		if !st.balanced(a.m) && st.regs[sp].kind == address && len(a.tables) < 8 {
+		if st.balanced(a.m) {
+			// A tail call, or the jump table of a function that has
+			// pushed nothing.
+			if len(a.tables) == 0 {
+				a.good++
+			}
+		} else if st.regs[sp].kind == address && len(a.tables) < 8 {
 			a.addTable(st)
 		}
 	}

@@ -47,6 +47,10 @@ type state struct {
 	// afterCall is set when only padding lies between this place and the
 	// call before it: if the call does not return, this place is not reached.
 	afterCall bool
+	// called is set when a call has been made.
+	called bool
+	// aligned is set when a call has found the stack aligned to 16 bytes.
+	aligned bool
 	// compared is the register that the stack pointer has just been
 	// compared with, or noReg.
 	compared uint8
@@ -159,6 +163,11 @@ func (st *state) merge(other *state) (changed bool) {
 		st.compared = noReg
 		changed = true
 	}
+	if other.called && !st.called || !other.aligned && st.aligned {
+		st.called = st.called || other.called
+		st.aligned = st.aligned && other.aligned
+		changed = true
+	}
 	return changed
 }
 
@@ -172,21 +181,21 @@ func (st *state) balanced(m *Mode) bool {
 		st.load(st.regs[sp]).kind == ret
 }
 
-// framed reports whether the frame pointer is what push %bp; mov %sp, %bp at
-// the function's entry makes it.
-func (st *state) framed(m *Mode) bool {
-	return st.regs[bp] == value{kind: address, n: cfa, off: int32(-2 * m.PtrSize)} &&
-		st.load(st.regs[bp]) == value{kind: entry, n: bp}
+// framed reports whether the frame pointer points at the saved frame pointer, as
+// it does after push %bp; mov %sp, %bp: what is found by way of it does not
+// depend on the stack pointer any more.
+func (st *state) framed() bool {
+	return st.load(st.regs[bp]) == value{kind: entry, n: bp}
 }
 
 // base says how to compute the CFA.
 func (st *state) base(m *Mode) (l arch.Layout, ok bool) {
 	// A 32-bit callee may take its arguments off the stack, unseen, and a
 	// frame pointer is right all the same. In 64-bit code none does.
-	if m.PtrSize == 4 && st.framed(m) {
-		return arch.Layout{Base: m.DWARF[bp], Offset: 2 * int64(m.PtrSize)}, true
-	}
 	order := [...]uint8{sp, bp, ax, cx, dx, bx, si, di, 8, 9, 10, 11, 12, 13, 14, 15}
+	if m.PtrSize == 4 && st.framed() {
+		order[0], order[1] = bp, sp
+	}
 	for _, r := range order {
 		if v := st.regs[r]; v.fromCFA() {
 			return arch.Layout{Base: m.DWARF[r], Offset: -int64(v.off)}, true

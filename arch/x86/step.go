@@ -12,10 +12,22 @@ func (a *analysis) step(st *state, in *inst, off int) {
 			a.push(st, value{}, m.PtrSize, off)
 			return
 		}
+		st.afterCall, st.called = true, true
+		if r, ok := a.thunk(in, off); ok {
+			st.regs[r] = value{}
+			return
+		}
 		m.clobber(st)
-		st.afterCall = true
-		if v := st.regs[sp]; a.calleePops && v.fromCFA() && v.off&15 == 0 && a.pops(off+in.size) {
-			a.pop(st, m.PtrSize, off)
+		if v := st.regs[sp]; m.PtrSize == 4 && v.fromCFA() {
+			switch {
+			case v.off&15 == 0:
+				st.aligned = true
+				if a.calleePops && a.pops(off+in.size) {
+					a.pop(st, m.PtrSize, off)
+				}
+			case v.off&15 == 12 && st.aligned:
+				a.shifted = true
+			}
 		}
 		return
 	}
@@ -42,6 +54,18 @@ func (a *analysis) step(st *state, in *inst, off int) {
 			a.set(st, uint8(r), value{}, off)
 		}
 	}
+}
+
+// thunk reports whether in, at offset off, calls a PC thunk of 32-bit code, and
+// which register that sets. No other is changed. What gives it away is that the
+// distance to the GOT is added next; eax could be what any function returns.
+func (a *analysis) thunk(in *inst, off int) (r uint8, ok bool) {
+	next := off + in.size
+	if a.m.PtrSize == 8 || in.op != 0xe8 || next >= len(a.code) || a.at[next] == 0 {
+		return 0, false
+	}
+	add := &a.nodes[a.at[next]-1].inst
+	return add.rm, add.m == mapOne && add.op == 0x81 && add.mod == 3 && add.reg == 0 && add.rm != sp
 }
 
 // clobber forgets the registers that a call may change.
@@ -156,12 +180,12 @@ func (a *analysis) stepOne(st *state, in *inst, off int) bool {
 	case 0x89, 0x8b:
 		return a.mov(st, in, off)
 	case 0x88, 0xc6, 0xc7:
-		size := width
-		if op != 0xc7 {
-			size = 1
-		}
 		if !in.memory() {
 			return false
+		}
+		size := 1
+		if op == 0xc7 {
+			size = m.operandSize(in)
 		}
 		st.store(st.address(in), value{}, size)
 	default:
@@ -195,15 +219,20 @@ func (a *analysis) mov(st *state, in *inst, off int) bool {
 		if full {
 			v = st.regs[from]
 		}
-		size := a.m.PtrSize
-		if in.opsize {
-			size = 2
-		} else if !full {
-			size = 4
-		}
-		st.store(st.address(in), v, size)
+		st.store(st.address(in), v, a.m.operandSize(in))
 	}
 	return true
+}
+
+// operandSize is the size in bytes of in's operands, if they are not bytes.
+func (m *Mode) operandSize(in *inst) int {
+	switch {
+	case in.wide:
+		return 8
+	case in.opsize:
+		return 2
+	}
+	return 4
 }
 
 // address is the address of in's memory operand.
