@@ -97,6 +97,14 @@ type Arch struct {
 	// not described by anything, such as a JIT compiler's. before and code
 	// are the bytes before pc and those from it.
 	Edge func(before, code []byte) (Layout, bool)
+
+	// Ahead finds the frame by following the code onwards, to where it
+	// returns, or, where it never does, from what looks like a function's
+	// start: for code of which not even that is known. code holds the bytes
+	// around, from an address that is a multiple of 16, with the pc at index
+	// pc; called says that the pc is a return address. It reports false
+	// when the ways out do not agree.
+	Ahead func(code []byte, pc int, called bool) (Layout, bool)
 }
 
 // Layout is a frame as Analyze finds it: the canonical frame address (CFA) is
@@ -150,7 +158,7 @@ type TrampolinePoint struct {
 // frame does not have is NoOffset.
 type SignalFrame struct {
 	Signo   int64 // int: the signal's number
-	Siginfo int64 // struct siginfo, whose first int is the number
+	Siginfo int64 // struct siginfo, whose first int is the number; stale without SA_SIGINFO
 	Mask    int64 // 64-bit sigset of the interrupted code (uc_sigmask)
 }
 

@@ -56,6 +56,7 @@ var Arch = &arch.Arch{
 	MaxCall:   x86.MaxCall,
 	Analyze:   x86.AMD64.Analyze,
 	Edge:      x86.AMD64.Edge,
+	Ahead:     x86.AMD64.Ahead,
 }
 
 // The register set is struct user_regs_struct of the kernel's

@@ -46,6 +46,7 @@ var Arch = &arch.Arch{
 	MaxCall:   x86.MaxCall,
 	Analyze:   x86.I386.Analyze,
 	Edge:      x86.I386.Edge,
+	Ahead:     x86.I386.Ahead,
 }
 
 // The register set is struct user_regs_struct32 of the kernel's
