@@ -317,8 +317,12 @@ func (s *Space) FuncStart(pc uint64) (uint64, bool) {
 	if p.Image == nil {
 		return 0, false
 	}
-	start, ok := p.Image.FuncStart(p.Link(pc))
-	return pc - (p.Link(pc) - start), ok
+	link := p.Link(pc)
+	if row, how, err := p.Image.Row(link, true); err == nil && how == unwind.HowCFI && row.Func <= link {
+		return pc - (link - row.Func), true
+	}
+	start, ok := p.Image.FuncStart(link)
+	return pc - (link - start), ok
 }
 
 var _ unwind.Code = (*Space)(nil)

@@ -28,6 +28,9 @@ type plan struct {
 	row    *cfi.Row
 	layout arch.Layout
 
+	// For byRow: whether layout is what Analyze says, asked when in doubt.
+	analyzed, hasLayout bool
+
 	tramp *arch.Trampoline // recognised code, for byTrampoline and the signal's number
 	point arch.TrampolinePoint
 
@@ -99,16 +102,9 @@ func (w *Walker) makePlan(pc uint64, exact bool) *plan {
 	if w.matchTrampoline(p, pc) {
 		return p
 	}
-	if start, ok := w.code.FuncStart(lookup); ok && pc-start <= maxText {
-		if cap(w.text) < maxText {
-			w.text = make([]byte, maxText)
-		}
-		text := w.text[:maxText]
-		text = text[:w.code.Text(start, text)]
-		if layout, ok := w.arch.Analyze(text, start, lookup); ok {
-			p.method, p.how, p.layout = byLayout, HowAnalysis, layout
-			return p
-		}
+	if layout, ok := w.analyze(pc, lookup); ok {
+		p.method, p.how, p.layout = byLayout, HowAnalysis, layout
+		return p
 	}
 	if exact {
 		if layout, ok := w.edge(pc); ok {
@@ -118,6 +114,20 @@ func (w *Walker) makePlan(pc uint64, exact bool) *plan {
 	}
 	p.method, p.how = byNothing, HowFramePointer
 	return p
+}
+
+// analyze follows the instructions of the function that holds lookup.
+func (w *Walker) analyze(pc, lookup uint64) (arch.Layout, bool) {
+	start, ok := w.code.FuncStart(lookup)
+	if !ok || pc-start > maxText {
+		return arch.Layout{}, false
+	}
+	if cap(w.text) < maxText {
+		w.text = make([]byte, maxText)
+	}
+	text := w.text[:maxText]
+	text = text[:w.code.Text(start, text)]
+	return w.arch.Analyze(text, start, lookup)
 }
 
 // edge asks whether pc is at the first or the last instructions of a function.

@@ -24,9 +24,15 @@ func (s *state) step(f Frame, p *plan) (Frame, End, uint64) {
 	var regs arch.Regs
 	var end End
 	var at uint64
+	how := p.how
 	switch p.method {
 	case byRow:
 		regs, end, at = s.byRow(f, p.row)
+		if how == HowCFI && end != EndOutermost && (end != stepOn || !s.plausible(&regs) || p.popped(f, &regs, s.arch)) {
+			if better, ok := s.byCode(f, p); ok {
+				regs, end, how = better, stepOn, HowAnalysis
+			}
+		}
 	case byTrampoline:
 		regs, end, at = s.byTrampoline(f, p)
 	case byLayout:
@@ -45,7 +51,7 @@ func (s *state) step(f Frame, p *plan) (Frame, End, uint64) {
 
 	pc, _ := regs.Get(s.arch.PC)
 	sp, _ := regs.Get(s.arch.SP)
-	next := Frame{PC: pc, SP: sp, Exact: p.signal || p.how == HowInjected, How: p.how}
+	next := Frame{PC: pc, SP: sp, Exact: p.signal || p.how == HowInjected, How: how}
 	if end, at := s.check(f, p, next, &regs); end != stepOn {
 		return Frame{}, end, at
 	}
@@ -186,6 +192,10 @@ func (s *state) byRow(f Frame, row *cfi.Row) (regs arch.Regs, end End, at uint64
 				regs.Clear(r)
 			case rule.Kind == cfi.ValExpression:
 				regs.Set(r, v&s.mask)
+			case f.Exact && !row.Signal && r != s.arch.PC && s.outside(f, v, cfa):
+				// gcc's rows of a realigned frame find the registers by the
+				// frame pointer to the end, also behind the pops that have
+				// restored them all and it last. It is the caller's then.
 			default:
 				end, at = s.load(&regs, r, v)
 			}
@@ -202,6 +212,13 @@ func (s *state) byRow(f Frame, row *cfi.Row) (regs arch.Regs, end End, at uint64
 	}
 	regs.Set(s.arch.PC, pc&s.mask)
 	return regs, stepOn, 0
+}
+
+// outside reports whether addr lies outside f's frame and what it has popped.
+func (s *state) outside(f Frame, addr, cfa uint64) bool {
+	const popped = 256
+	low := f.SP - popped
+	return (addr-low)&s.mask >= (cfa-low)&s.mask
 }
 
 // load sets r to the word at addr, or clears it.

@@ -27,8 +27,8 @@ type Code interface {
 	Executable(pc uint64) bool
 	// Text reads code bytes at addr into b and returns how many there were.
 	Text(addr uint64, b []byte) int
-	// FuncStart returns the start of the function that holds pc where a
-	// symbol tells it.
+	// FuncStart returns the start of the function that holds pc where call
+	// frame information or a symbol tells it.
 	FuncStart(pc uint64) (uint64, bool)
 }
 

@@ -37,6 +37,8 @@ func (m *Mode) Edge(before, code []byte) (arch.Layout, bool) {
 		return pushed, true
 	case m.jmpMem(code):
 		return entered, true
+	case isThunk(code):
+		return entered, true
 	}
 	return arch.Layout{}, false
 }
@@ -57,6 +59,12 @@ func (m *Mode) movSPFP(code []byte) bool {
 func (m *Mode) jmpMem(code []byte) bool {
 	code = bytes.TrimPrefix(code, []byte{0xf2}) // bnd
 	return bytes.HasPrefix(code, []byte{0xff, 0x25})
+}
+
+// isThunk reports whether code is a PC thunk: mov (%esp),%REG; ret. That of the
+// vDSO has neither a symbol nor call frame information.
+func isThunk(code []byte) bool {
+	return len(code) >= 4 && code[0] == 0x8b && code[1]&0xc7 == 0x04 && code[2] == 0x24 && code[3] == 0xc3
 }
 
 func hasAny(code []byte, forms [][]byte) bool {
