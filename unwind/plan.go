@@ -112,6 +112,10 @@ func (w *Walker) makePlan(pc uint64, exact bool) *plan {
 			return p
 		}
 	}
+	if layout, ok := w.ahead(pc, exact); ok {
+		p.method, p.how, p.layout = byLayout, HowAnalysis, layout
+		return p
+	}
 	p.method, p.how = byNothing, HowFramePointer
 	return p
 }
@@ -128,6 +132,18 @@ func (w *Walker) analyze(pc, lookup uint64) (arch.Layout, bool) {
 	text := w.text[:maxText]
 	text = text[:w.code.Text(start, text)]
 	return w.arch.Analyze(text, start, lookup)
+}
+
+// ahead follows the code around pc to where it returns.
+func (w *Walker) ahead(pc uint64, exact bool) (arch.Layout, bool) {
+	var buf [8 << 10]byte
+	from := (pc - uint64(len(buf)/4)) &^ 15
+	n := w.code.Text(from, buf[:])
+	if n == 0 {
+		from = pc &^ 15 // near the start of what is mapped
+		n = w.code.Text(from, buf[:])
+	}
+	return w.arch.Ahead(buf[:n], int(pc-from), !exact)
 }
 
 // edge asks whether pc is at the first or the last instructions of a function.
