@@ -59,6 +59,7 @@ type analysis struct {
 	bases [maxBases]int32 // the instruction that made each base but the CFA
 	nbase int
 
+	ends   []int   // places behind calls that do not return
 	tables []state // the stack at each indirect jump that is no tail call
 
 	calleePops bool // see pops
@@ -171,8 +172,8 @@ func (a *analysis) agrees(n int, st *state) bool {
 	return a.good > 0 || a.bad == 0 && sound
 }
 
-// flow follows the code from its start, or else from the last of the gaps, and
-// returns the state at node n, or nil.
+// flow follows the code from its start, or else from the last gap before node n,
+// and returns the state at n, or nil.
 func (a *analysis) flow(n int, gap []int) *state {
 	var st state
 	a.m.entryState(&st)
@@ -183,7 +184,13 @@ func (a *analysis) flow(n int, gap []int) *state {
 		st = a.states[i-1]
 		return &st
 	}
-	if len(gap) == 0 {
+	from := -1 // where the stretch begins that holds n
+	for _, off := range append(gap, a.ends...) {
+		if off <= int(a.nodes[n].off) {
+			from = max(from, off)
+		}
+	}
+	if from < 0 {
 		return nil
 	}
 	a.fixed = len(a.states)
@@ -195,7 +202,7 @@ func (a *analysis) flow(n int, gap []int) *state {
 	var found, likely *state
 	for _, seed := range seeds {
 		a.good, a.bad = 0, 0
-		a.enter(gap[len(gap)-1], &seed)
+		a.enter(from, &seed)
 		a.followAll()
 		if k := a.nodes[n].state; k != 0 && a.bad == 0 {
 			st := a.states[k-1]

@@ -110,6 +110,7 @@ func (a *analysis) follow() {
 				// Padding is for what is jumped to, and nothing jumps
 				// here but calls of the next function: the call does
 				// not return.
+				a.ends = append(a.ends, int(a.nodes[i].off))
 				break
 			}
 		}
@@ -147,7 +148,7 @@ func (a *analysis) pass(nd *node, st *state) bool {
 			a.good++
 		case !v.fromCFA():
 			// On another stack, as in swapcontext, nothing is known.
-		case a.m.PtrSize == 8 && int(v.off) < -a.m.PtrSize:
+		case a.m.PtrSize == 8 && int(v.off) < -a.m.PtrSize && a.fixed == 0:
 			// Too deep: a call before has not returned, and this is the
 			// next function. Only 32-bit callees can be to blame.
 		default:
