@@ -156,6 +156,13 @@ func (a *app) dispatch(cmd *cobra.Command, args []string) error {
 	if err != nil {
 		return err
 	}
+	for flag, ids := range map[string][]int{"pid": pids, "tid": tids} {
+		if cmd.Flags().Changed(flag) && len(ids) == 0 {
+			// An empty variable of a script: it did not mean "read
+			// standard input" or "all threads".
+			return usagef("--%s has no number", flag)
+		}
+	}
 	none := len(pids) == 0 && a.mapsFile == "" && a.exe == ""
 	switch {
 	case none && len(addrs) > 0:

@@ -136,7 +136,7 @@ func TestUsage(t *testing.T) {
 	for _, args := range [][]string{
 		{"--no-such-flag"}, {"--pid", "x"}, {"--pid", "-5"}, {"--pid", "0"}, {"--pid", ""}, {"--pid", "1,,2"},
 		{"--pid", "1", "--demangle", "some"}, {"--pid", "1", "--color", "red"}, {"--pid", "1", "-n", "-1"},
-		{"--pid", "1", "--tid", "y"}, {"--pid", "1", "--maps", "/proc/self/maps"}, {"--pid", "1", "--format", "xyzzy"},
+		{"--pid", "1", "--tid", "y"}, {"--pid", "1", "--tid", ""}, {"--pid", "1", "--maps", "/proc/self/maps"}, {"--pid", "1", "--format", "xyzzy"},
 		{"--pid", "1", "no-address"},
 	} {
 		r := bt(t, args...)
