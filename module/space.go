@@ -9,8 +9,10 @@ import (
 	"path"
 	"slices"
 	"sort"
+	"strings"
 	"sync"
 
+	"github.com/gatedso/bt/arch"
 	"github.com/gatedso/bt/cfi"
 	"github.com/gatedso/bt/maps"
 	"github.com/gatedso/bt/unwind"
@@ -311,18 +313,35 @@ func (s *Space) Text(addr uint64, b []byte) int {
 	return n
 }
 
-// FuncStart implements unwind.Code.
+// FuncStart implements unwind.Code. It is where the function is entered: the
+// cold part that gcc splits off a function is jumped to, with the frame as the
+// rest of the function has made it.
 func (s *Space) FuncStart(pc uint64) (uint64, bool) {
 	p := s.Locate(pc)
 	if p.Image == nil {
 		return 0, false
 	}
 	link := p.Link(pc)
-	if row, how, err := p.Image.Row(link, true); err == nil && how == unwind.HowCFI && row.Func <= link {
-		return pc - (link - row.Func), true
-	}
-	start, ok := p.Image.FuncStart(link)
+	start, ok := p.Image.entryOf(link)
 	return pc - (link - start), ok
+}
+
+// entryOf returns where the function that holds pc is entered, as call frame
+// information or a symbol tells it.
+func (im *Image) entryOf(pc uint64) (uint64, bool) {
+	if row, how, err := im.Row(pc, true); err == nil && how == unwind.HowCFI && row.Func <= pc {
+		// At an entry nothing but the return address is on the stack.
+		first, _, err := im.Row(row.Func, true)
+		a := im.Arch()
+		entered := err == nil && a != nil && first.CFA.Kind == cfi.Register &&
+			arch.Reg(first.CFA.Reg) == a.SP && first.CFA.N == int64(a.PtrSize)
+		return row.Func, entered
+	}
+	start, ok := im.FuncStart(pc)
+	if sym, named := im.Lookup(start); named && strings.Contains(sym.Name, ".cold") {
+		return 0, false
+	}
+	return start, ok
 }
 
 var _ unwind.Code = (*Space)(nil)
