@@ -72,9 +72,6 @@ func (s *state) check(f Frame, p *plan, next Frame, regs *arch.Regs) (End, uint6
 			return EndLoop, next.SP
 		}
 		return stepOn, 0
-	case next.PC == 0:
-		// Where nobody called, runtimes leave a zero for a return address.
-		return EndOutermost, 0
 	case next.SP < f.SP && p.how == HowGo:
 		// From the system stack back to the goroutine's.
 		if s.switches++; s.switches > maxSwitches {
@@ -82,6 +79,10 @@ func (s *state) check(f Frame, p *plan, next Frame, regs *arch.Regs) (End, uint6
 		}
 	case next.SP < f.SP, next.SP == f.SP && !f.Exact:
 		return EndNoAdvance, next.SP
+	}
+	if next.PC == 0 {
+		// Where nobody called, runtimes leave a zero for a return address.
+		return EndOutermost, 0
 	}
 	if !s.code.Executable((next.PC - 1) & s.mask) {
 		// A trampoline may begin its page: no byte before it.
@@ -136,6 +137,9 @@ func (s *state) word(addr uint64) (uint64, bool) {
 // conventions preserve more than the ABI asks for.
 func (s *state) byRow(f Frame, row *cfi.Row) (regs arch.Regs, end End, at uint64) {
 	regs = s.regs
+	if int(row.RA) >= len(row.Regs) {
+		return regs, EndBadRow, f.PC
+	}
 	ra := row.Regs[row.RA]
 	if ra.Kind == cfi.Undefined {
 		return regs, EndOutermost, 0
@@ -209,6 +213,9 @@ func (s *state) byRow(f Frame, row *cfi.Row) (regs arch.Regs, end End, at uint64
 	pc, ok := regs.Get(arch.Reg(row.RA))
 	if !ok {
 		return regs, EndNoRegister, uint64(row.RA)
+	}
+	if _, ok := regs.Get(s.arch.SP); !ok {
+		return regs, EndNoRegister, uint64(s.arch.SP)
 	}
 	regs.Set(s.arch.PC, pc&s.mask)
 	return regs, stepOn, 0
