@@ -118,6 +118,11 @@ type Layout struct {
 	Indirect bool
 	Add      int64
 	Saved    []SavedReg
+
+	// InFrame lists the registers that were saved on an aligned stack, at no
+	// fixed distance from the CFA: they lie at Frame+Offset.
+	Frame   Reg
+	InFrame []SavedReg
 }
 
 // SavedReg says that the caller's value of Reg lies at CFA+Offset. In a Layout,

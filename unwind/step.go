@@ -266,6 +266,14 @@ func (s *state) byLayout(_ Frame, l *arch.Layout) (regs arch.Regs, end End, at u
 		}
 		s.load(&regs, saved.Reg, cfa+uint64(saved.Offset))
 	}
+	if len(l.InFrame) > 0 {
+		frame, known := s.regs.Get(l.Frame)
+		for _, saved := range l.InFrame {
+			if regs.Clear(saved.Reg); known {
+				s.load(&regs, saved.Reg, frame+uint64(saved.Offset))
+			}
+		}
+	}
 	regs.Set(s.arch.SP, cfa)
 	regs.Set(s.arch.PC, pc&s.mask)
 	return regs, stepOn, 0

@@ -120,8 +120,12 @@ func (a *analysis) find(pc int) *state {
 	if st != nil && int(a.nodes[n].off) < pc && a.nodes[n].flow() == flowCall {
 		// The callee's frame has been unwound: the stack pointer is
 		// where it was before the call, the callee may have changed
-		// other registers.
-		a.m.clobber(st)
+		// other registers, unless it is a PC thunk.
+		if r, ok := a.thunk(&a.nodes[n].inst, int(a.nodes[n].off)); ok {
+			st.regs[r] = value{}
+		} else {
+			a.m.clobber(st)
+		}
 	}
 	return st
 }

@@ -91,7 +91,7 @@ func TestAnalyze(t *testing.T) {
 			want{
 				9: {Base: r10},
 				20: {Base: rsp, Indirect: true,
-					Saved: []arch.SavedReg{{Reg: rbp, Offset: lost}}},
+					Frame: rbp, InFrame: []arch.SavedReg{{Reg: rbp, Offset: 0}}},
 				31: sp(8),
 			},
 		},
@@ -112,9 +112,11 @@ func TestAnalyze(t *testing.T) {
 			"8d4c2404 83e4f0 ff71fc 55 89e5 51 e800010000 81c300100000 89c8 8b4dfc c9 8d61fc c3",
 			want{
 				7: {Base: ecx},
-				25: {Base: ecx, Saved: []arch.SavedReg{
-					{Reg: ebx, Offset: lost}, {Reg: ebp, Offset: lost},
-				}},
+				// In the call of the PC thunk: ecx is not changed by it.
+				19: {Base: ecx, Saved: []arch.SavedReg{{Reg: ebx, Offset: lost}},
+					Frame: ebp, InFrame: []arch.SavedReg{{Reg: ebp, Offset: 0}}},
+				25: {Base: ecx, Saved: []arch.SavedReg{{Reg: ebx, Offset: lost}},
+					Frame: ebp, InFrame: []arch.SavedReg{{Reg: ebp, Offset: 0}}},
 				34: {Base: esp, Offset: 4, Saved: []arch.SavedReg{{Reg: ebx, Offset: lost}}},
 			},
 		},

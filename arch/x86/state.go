@@ -217,6 +217,24 @@ func (st *state) base(m *Mode) (l arch.Layout, ok bool) {
 	return arch.Layout{}, false
 }
 
+// inFrame adds saved to l where own, its value, lies on an aligned stack that
+// the frame pointer or the stack pointer points into.
+func (st *state) inFrame(l *arch.Layout, own value, saved arch.SavedReg, m *Mode) bool {
+	r := bp
+	if v := st.regs[r]; v.kind != address || v.fromCFA() {
+		r = sp
+	}
+	v := st.regs[r]
+	for _, s := range st.slots[:st.nslots] {
+		if v.kind == address && s.n == v.n && s.v == own {
+			saved.Offset = int64(s.off) - int64(v.off)
+			l.Frame, l.InFrame = m.DWARF[r], append(l.InFrame, saved)
+			return true
+		}
+	}
+	return false
+}
+
 // layout tells how to unwind from st.
 func (st *state) layout(m *Mode) (arch.Layout, bool) {
 	l, ok := st.base(m)
@@ -238,6 +256,9 @@ func (st *state) layout(m *Mode) (arch.Layout, bool) {
 			}
 		}
 		if where == arch.NoOffset && v == own {
+			continue
+		}
+		if where == arch.NoOffset && st.inFrame(&l, own, arch.SavedReg{Reg: m.DWARF[r]}, m) {
 			continue
 		}
 		l.Saved = append(l.Saved, arch.SavedReg{Reg: m.DWARF[r], Offset: where})
