@@ -20,7 +20,10 @@ const (
 
 // registers reads the registers of the threads that are wanted.
 func (t *tracer) registers() {
-	room := make([]byte, regsetRoom*len(t.threads))
+	room := t.room
+	if n := regsetRoom * len(t.threads); n > len(room) {
+		room = make([]byte, n)
+	}
 	for i := range t.threads {
 		th := &t.threads[i]
 		if !th.wanted || th.st != halted {

@@ -76,6 +76,10 @@ func (c *candidate) find(dir int, sameMounts bool) {
 	if m.Deleted {
 		paths = append(paths, m.Path+" (deleted)") // a file that is really called so
 	}
+	if strings.Contains(m.Path, "\n") {
+		// The kernel writes a newline as \012, and \012 as it is.
+		paths = append(paths, strings.ReplaceAll(m.Path, "\n", `\012`))
+	}
 	rootPath := readlinkat(dir, "root")
 	root, err := openat(dir, "root", unix.O_PATH|unix.O_DIRECTORY)
 	if err != nil {
@@ -103,9 +107,10 @@ func (c *candidate) find(dir int, sameMounts bool) {
 	}
 }
 
-// named reports whether the link is to a file of the mapping's name.
+// named reports whether the link is to a file of the mapping's name. A newline
+// in that may be a \012.
 func (c *candidate) named(dir int, link string) bool {
-	s := readlinkat(dir, link)
+	s := strings.ReplaceAll(readlinkat(dir, link), `\012`, "\n")
 	return s == c.m.Path || c.m.Deleted && s == c.m.Path+" (deleted)"
 }
 

@@ -2,6 +2,7 @@ package live
 
 import (
 	"runtime"
+	"sync"
 	"time"
 	"unsafe"
 
@@ -118,9 +119,13 @@ func poll(tid int) (st waitState, sig int) {
 	return stopped, int(si.status & 0x7f)
 }
 
-// reap collects the remains of a thread.
+// reap collects the remains of a thread that has ended, and nothing else: a
+// wait for any tracee takes its stops too, whatever its options say, and the
+// signal that it has stopped for with them (wait_task_stopped).
 func reap(tid int) {
-	unix.RawSyscall6(unix.SYS_WAITID, unix.P_PID, uintptr(tid), 0, unix.WEXITED|unix.WALL|unix.WNOHANG, 0, 0)
+	if st, _ := poll(tid); st == ended {
+		unix.RawSyscall6(unix.SYS_WAITID, unix.P_PID, uintptr(tid), 0, unix.WEXITED|unix.WALL|unix.WNOHANG, 0, 0)
+	}
 }
 
 // pause sleeps for less than the Go scheduler would need to get a goroutine
@@ -131,6 +136,21 @@ func pause(d time.Duration) {
 }
 
 func yield() { unix.RawSyscall(unix.SYS_SCHED_YIELD, 0, 0, 0) }
+
+// quietStops keeps every stop of a tracee from sending bt a SIGCHLD, whose
+// handler would take the CPU that the tracee needs: SA_NOCLDSTOP. Children that
+// end are reported as before.
+var quietStops = sync.OnceFunc(func() {
+	const noCldStop = 1
+	var act [8]uintptr // struct sigaction of the kernel: handler, flags, …
+	get := unsafe.Pointer(&act)
+	const setSize = 8
+	if _, _, errno := unix.RawSyscall6(unix.SYS_RT_SIGACTION, uintptr(unix.SIGCHLD), 0, uintptr(get), setSize, 0, 0); errno != 0 {
+		return
+	}
+	act[1] |= noCldStop
+	unix.RawSyscall6(unix.SYS_RT_SIGACTION, uintptr(unix.SIGCHLD), uintptr(get), 0, setSize, 0, 0)
+})
 
 // onDyingThread runs f on an OS thread that ends when f returns, and returns
 // that thread's TID. Ptrace binds tracees to the thread that seized them: when

@@ -5,6 +5,8 @@ import (
 	"math/rand/v2"
 	"os/exec"
 	"strconv"
+	"sync"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -39,6 +41,32 @@ func TestSignalsAreNotLost(t *testing.T) {
 		}
 		if _, err := p.Snapshot(mm, live.Options{Arches: all.All}); err != nil {
 			t.Fatal(err)
+		}
+	}
+}
+
+// What collects the dead while a seizing takes long must not take the stops of
+// the living, and the signals that they stopped for, with them.
+func TestCollectingTakesNoStops(t *testing.T) {
+	ch := mode(t, "work")
+	p := open(t, ch.pid)
+	mm := readMaps(t, p)
+	var done atomic.Bool
+	var collectors sync.WaitGroup
+	for range 4 {
+		collectors.Go(func() { p.Collect(&done) })
+	}
+	defer collectors.Wait()
+	defer done.Store(true)
+	for range 300 {
+		s, err := p.Snapshot(mm, live.Options{Arches: all.All})
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, th := range s.Threads {
+			if th.NotStopped != "" {
+				t.Fatalf("thread %d: %s", th.TID, th.NotStopped)
+			}
 		}
 	}
 }

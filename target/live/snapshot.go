@@ -105,6 +105,7 @@ func (p *Process) once(mm *maps.Map, o *Options) (s *Snapshot, renewed bool, err
 		return nil, false, err
 	}
 	defer t.close()
+	quietStops()
 	own := onDyingThread(t.run)
 	if t.attached {
 		waitThreadEnd(own)
@@ -166,6 +167,7 @@ type tracer struct {
 	known   map[int]int // TID to index in threads, of those that are still listed
 	listing int
 	reader  reader
+	room    []byte // for the register sets
 	arena   []byte // for the stacks
 	iov     []remote
 	stack   *maps.Mapping // [stack]
@@ -211,12 +213,19 @@ func (p *Process) newTracer(mm *maps.Map, o *Options) (*tracer, error) {
 	}
 	// Most stacks are a few KiB deep. Touch the pages now: a page fault in
 	// the stop costs more than the copying.
-	t.arena = make([]byte, min(n*8<<10+128<<10, 32<<20))
-	for i := 0; i < len(t.arena); i += page {
-		t.arena[i] = 1
-	}
+	t.arena = touched(min(n*8<<10+128<<10, 32<<20))
+	t.room = touched(regsetRoom * cap(t.threads))
 	t.iov = make([]remote, 0, n+n/4+8)
 	return t, nil
+}
+
+// touched returns n bytes whose pages are there already.
+func touched(n int) []byte {
+	b := make([]byte, n)
+	for i := 0; i < n; i += page {
+		b[i] = 1
+	}
+	return b
 }
 
 func (t *tracer) close() {

@@ -385,3 +385,20 @@ func TestExec(t *testing.T) {
 	t.Logf("%d snapshots", n)
 	untraced(t, ch.pid)
 }
+
+// In a PID namespace of its own, with the procfs of the outer one, bt's
+// numbers and those of procfs mean different processes.
+func TestForeignProcfs(t *testing.T) {
+	testenv.NeedRoot(t)
+	ch := mode(t, "work")
+	cmd := helper("open", strconv.Itoa(ch.pid))
+	cmd.SysProcAttr = &syscall.SysProcAttr{Cloneflags: syscall.CLONE_NEWPID}
+	out, err := cmd.Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := string(out); !strings.HasPrefix(got, "comm: modes\n") || strings.Contains(got, "maps:") ||
+		!strings.Contains(got, "ptrace: false process "+strconv.Itoa(ch.pid)+": /proc shows another PID namespace") {
+		t.Errorf("%s", got)
+	}
+}
