@@ -149,10 +149,20 @@ func start(t *testing.T, argv ...string) *proc {
 	return p
 }
 
+// needPtrace skips t where users may not look at their own processes.
+func needPtrace(t *testing.T) {
+	t.Helper()
+	scope, err := os.ReadFile("/proc/sys/kernel/yama/ptrace_scope")
+	if err == nil && os.Geteuid() != 0 && scope[0] != '0' {
+		testenv.Skip(t, "ptrace is restricted: sysctl kernel.yama.ptrace_scope=0, or run as root")
+	}
+}
+
 // startCmd is start for a prepared command, and for programs that do not come
 // to rest.
 func startCmd(t *testing.T, cmd *exec.Cmd) *proc {
 	t.Helper()
+	needPtrace(t)
 	r, w, err := os.Pipe()
 	if err != nil {
 		t.Fatal(err)
