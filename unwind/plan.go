@@ -71,11 +71,22 @@ func (w *Walker) makePlan(pc uint64, exact bool) *plan {
 		lookup = (pc - 1) & w.mask
 	}
 	p := &plan{afterCall: !exact && w.afterCall(pc)}
+	var row *cfi.Row
+	var how How
 	if pc == 0 || !w.code.Executable(lookup) {
 		p.method, p.how = byLeaf, HowLeaf
-		return p
+		if exact || !w.code.Executable(pc) {
+			return p
+		}
+		// No call ends before the first byte of a page, but a trampoline
+		// may begin there.
+		if row, how = w.code.Row(pc, true); row == nil || !row.Signal {
+			w.matchTrampoline(p, pc)
+			return p
+		}
+	} else {
+		row, how = w.code.Row(lookup, exact)
 	}
-	row, how := w.code.Row(lookup, exact)
 	if !exact && (row == nil || !row.Signal) {
 		// A handler returns to the first byte of a trampoline, which no
 		// call precedes: look there too when that is another function.
