@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"math/bits"
 	"slices"
+	"sync"
 )
 
 // index answers which symbol covers a coordinate (see area). The nesting of the
@@ -94,12 +95,26 @@ func (ix *index) seal(total uint32) {
 // buildIndex makes the index of all tables. What the first table leaves without
 // an owner goes to the second one's.
 func (im *Image) buildIndex() *index {
-	ix := &index{stretches: []stretch{{0, none}}}
+	// The tables do not depend on each other: each on a CPU of its own.
+	flat := make([]*index, len(im.tables))
+	faults := make([]error, len(im.tables))
+	var wg sync.WaitGroup
 	for i, t := range im.tables {
-		next := t.flatten(&im.areas)
-		if i == 0 {
+		wg.Go(func() {
+			faults[i] = im.guard(func() error {
+				flat[i] = t.flatten(&im.areas)
+				return nil
+			})
+		})
+	}
+	wg.Wait()
+	ix := &index{stretches: []stretch{{0, none}}}
+	for i, next := range flat {
+		switch {
+		case faults[i] != nil:
+		case i == 0:
 			ix = next
-		} else {
+		default:
 			ix = overlay(ix, next)
 		}
 	}
