@@ -19,7 +19,7 @@ func TestArrows(t *testing.T) {
 		t.Fatal(err)
 	}
 	drawn := make(map[string][]string)
-	for _, m := range regexp.MustCompile(`(?m)^    ([a-z0-9/]+) +→(.*)$`).FindAllStringSubmatch(string(doc), -1) {
+	for _, m := range regexp.MustCompile(`(?m)^    ([a-z0-9/-]+) +→(.*)$`).FindAllStringSubmatch(string(doc), -1) {
 		drawn[m[1]] = strings.Fields(m[2])
 	}
 	if len(drawn) == 0 {

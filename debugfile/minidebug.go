@@ -1,0 +1,72 @@
+package debugfile
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+
+	"github.com/mikelolasagasti/xz"
+
+	"github.com/gatedso/bt/elfsym"
+)
+
+// What decompressing .gnu_debugdata may take. The symbol table of a large
+// library (50 MB of text) is about 10 MiB; symbol tables shrink to a fifth or a
+// tenth, and xz -9 has a dictionary of 64 MiB, whatever the size of its input.
+const (
+	maxMini      = 64 << 20 // bytes of output
+	maxMiniDict  = 64 << 20
+	maxMiniRatio = 256
+	minMini      = 64 << 10 // output that is allowed whatever the ratio
+)
+
+// MiniDebug returns the image in im's .gnu_debugdata section: the functions
+// that .dynsym does not have, in the .symtab of an ELF file compressed by xz.
+// It returns nil and no error where there is no such section. The returned
+// image does not need im, and holds its memory until it is dropped.
+func MiniDebug(im *elfsym.Image) (*elfsym.Image, error) {
+	sec, ok := im.Section(".gnu_debugdata")
+	if !ok || len(sec.Data) == 0 {
+		return nil, nil
+	}
+	name := im.Name + " (.gnu_debugdata)"
+	var data []byte
+	err := elfsym.Protect(func() (err error) {
+		data, err = unxz(sec.Data)
+		return err
+	})
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", name, err)
+	}
+	return elfsym.New(data, name)
+}
+
+var errBomb = errors.New("decompresses to too much")
+
+// unxz decompresses within the limits above.
+func unxz(packed []byte) (data []byte, err error) {
+	limit := min(maxMini, max(minMini, maxMiniRatio*int64(len(packed))))
+	defer func() {
+		if p := recover(); p != nil {
+			if _, fault := p.(interface{ Addr() uintptr }); fault {
+				panic(p) // for Protect
+			}
+			err = fmt.Errorf("xz: %v", p)
+		}
+	}()
+	r, err := xz.NewReader(bytes.NewReader(packed), maxMiniDict)
+	if err != nil {
+		return nil, err
+	}
+	var out bytes.Buffer
+	out.Grow(int(min(limit, 4*int64(len(packed)))) + bytes.MinRead)
+	n, err := io.Copy(&out, io.LimitReader(r, limit+1))
+	if err != nil {
+		return nil, err
+	}
+	if n > limit {
+		return nil, errBomb
+	}
+	return out.Bytes(), nil
+}
