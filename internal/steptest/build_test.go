@@ -1,0 +1,125 @@
+package steptest
+
+import (
+	"debug/elf"
+	"fmt"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/gatedso/bt/internal/testenv"
+)
+
+// allowance bounds the steps at which a stack may be short, or even wrong.
+type allowance struct {
+	in           string // a function on the stack; empty means anywhere
+	wrong, short int
+	why          string
+}
+
+// Where the best that can be had is not the whole stack.
+var (
+	noStart = allowance{"", 0, 40, "nothing tells where the functions begin"}
+	// Before a frame is set up and behind it the frame pointer is the caller's,
+	// whose own frame is then missed.
+	onlyFP   = allowance{"", 400, 40, "nothing describes the code but its frame pointer"}
+	stdcall  = allowance{"conventions", 60, 80, "nothing tells that a callee takes its arguments off the stack"}
+	cold     = allowance{"jump_table.cold", 0, 4, "a function's cold part, which begins in the middle of its frame"}
+	muslLibc = allowance{"/libc.so", 0, 200, "where musl is stripped, nothing tells where its functions begin"}
+	muslJump = allowance{"longjmp", 0, 4, "the stack pointer is that of the target already"}
+	muslSet  = allowance{"sigsetjmp", 0, 60, "the return address is in the jmp_buf"}
+)
+
+// variant is one way to compile testdata/steps.c.
+type variant struct {
+	name  string
+	cc    string // default gcc
+	flags string
+	strip bool
+	short bool // also with -short
+	allow []allowance
+}
+
+const (
+	noCFI   = " -fno-asynchronous-unwind-tables -fno-unwind-tables -fno-exceptions"
+	fp      = " -fno-omit-frame-pointer"
+	lazy    = " -Wl,-z,lazy"
+	now     = " -Wl,-z,now"
+	cet     = " -fcf-protection=full"
+	protect = " -fstack-protector-all -fstack-clash-protection"
+)
+
+var variants = []variant{
+	{name: "O0", flags: "-O0" + lazy, short: true},
+	{name: "O2", flags: "-O2" + now + " -fcf-protection=none", short: true},
+	{name: "O2-cet", flags: "-O2" + lazy + cet + protect},
+	{name: "O2-static", flags: "-O2 -static"},
+	{name: "Os-nopie-noplt", flags: "-Os -fno-plt -no-pie"},
+	{name: "O2-fp", flags: "-O2" + fp + now},
+	{name: "O2-stripped", flags: "-O2" + now, strip: true, allow: []allowance{noStart}},
+	{name: "O0-nocfi", flags: "-O0" + noCFI + now},
+	{name: "O2-nocfi", flags: "-O2" + noCFI + lazy, short: true, allow: []allowance{cold}},
+	{name: "O2-nocfi-cet-static", flags: "-O2 -static" + noCFI + cet + protect, allow: []allowance{cold}},
+	{name: "O2-nocfi-fp", flags: "-O2" + noCFI + fp + now},
+	{name: "O2-nocfi-fp-stripped", flags: "-O2" + noCFI + fp + now, strip: true, allow: []allowance{onlyFP}},
+	{name: "Os-nocfi", flags: "-Os" + noCFI + now},
+
+	{name: "m32-O0", flags: "-m32 -O0" + now},
+	{name: "m32-O2", flags: "-m32 -O2" + lazy + cet, short: true},
+	{name: "m32-O2-static", flags: "-m32 -O2 -static" + protect},
+	{name: "m32-Os-nopie", flags: "-m32 -Os -no-pie -fno-pie" + now},
+	{name: "m32-O0-nocfi", flags: "-m32 -O0" + noCFI + now},
+	{name: "m32-O2-nocfi", flags: "-m32 -O2" + noCFI + lazy, short: true, allow: []allowance{cold, stdcall}},
+	{name: "m32-O2-nocfi-fp", flags: "-m32 -O2" + noCFI + fp + now},
+	{name: "m32-Os-nocfi", flags: "-m32 -Os" + noCFI + now},
+
+	{name: "musl-O2", cc: "musl-gcc", flags: "-O2", allow: []allowance{muslJump, muslSet, muslLibc}},
+	{name: "musl-O2-static", cc: "musl-gcc", flags: "-O2 -static", allow: []allowance{muslJump, muslSet}},
+}
+
+// build compiles a variant and returns its path and the link-time addresses of
+// main and of the entry point.
+func build(t *testing.T, v variant) (path string, main, entry uint64) {
+	t.Helper()
+	cc := testenv.Need(t, "gcc", "gcc")
+	if v.cc == "musl-gcc" {
+		cc = testenv.Need(t, "musl-gcc", "musl-tools")
+	}
+	path = filepath.Join(t.TempDir(), "steps")
+	args := append(strings.Fields("-g0 -w -std=gnu11 "+v.flags), "testdata/steps.c", "-o", path)
+	if out, err := exec.Command(cc, args...).CombinedOutput(); err != nil {
+		if strings.Contains(v.flags, "-m32") && strings.Contains(string(out), "bits/") {
+			testenv.Skip(t, "gcc -m32 has no headers: apt-get install gcc-multilib\n%s", out)
+		}
+		t.Fatalf("%s %s: %v\n%s", cc, strings.Join(args, " "), err, out)
+	}
+	main, entry, err := mainOf(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if v.strip {
+		if out, err := exec.Command(testenv.Need(t, "strip", "binutils"), path).CombinedOutput(); err != nil {
+			t.Fatalf("strip: %v\n%s", err, out)
+		}
+	}
+	return path, main, entry
+}
+
+func mainOf(path string) (main, entry uint64, err error) {
+	f, err := elf.Open(path)
+	if err != nil {
+		return 0, 0, err
+	}
+	defer f.Close()
+	syms, err := f.Symbols()
+	if err != nil {
+		return 0, 0, err
+	}
+	for _, s := range syms {
+		if s.Name == "main" {
+			return s.Value, f.Entry, nil
+		}
+	}
+	return 0, 0, fmt.Errorf("%s: no main", path)
+}
