@@ -101,6 +101,11 @@ type Stack struct {
 // advance, so that a walk terminates whatever the memory holds.
 const maxSwitches = 1024
 
+// stackCheck is the number of frames after which to look whether there is a
+// stack at all. Tables that compute callers without reading memory could
+// otherwise lead on through all addresses.
+const stackCheck = 4096
+
 // maxText bounds the bytes of one function that are read to analyze it.
 const maxText = 64 << 10
 
@@ -158,6 +163,10 @@ func (w *Walker) WalkInto(buf []Frame, s Start, mem Memory) Stack {
 			out.End, out.At = EndMaxFrames, uint64(s.MaxFrames)
 			return out
 		}
+		if len(out.Frames)%stackCheck == stackCheck-1 && !st.onStack(frame.SP) {
+			out.End, out.At = EndNoMemory, frame.SP
+			return out
+		}
 		p := w.plan(frame.PC, frame.Exact)
 		if p.signal {
 			frame.Exact, frame.Signal = true, true
@@ -171,6 +180,13 @@ func (w *Walker) WalkInto(buf []Frame, s Start, mem Memory) Stack {
 		}
 		frame = next
 	}
+}
+
+// onStack reports whether there is memory around the stack pointer sp.
+func (s *state) onStack(sp uint64) bool {
+	_, above := s.mem.Word(sp, 1)
+	_, below := s.mem.Word((sp-1)&s.mask, 1)
+	return above || below
 }
 
 // stepOn is step's word that there is a caller; it never leaves the package.
