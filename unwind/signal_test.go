@@ -325,6 +325,28 @@ func TestSignalLoop(t *testing.T) {
 	}
 }
 
+// Handlers that are interrupted in turn, on one stack, are no loop.
+func TestManyNestedSignals(t *testing.T) {
+	const n, size = 3000, 0x240
+	tr := &a64.Trampolines[0]
+	var c fakeCode
+	c.add(&fakeFunc{start: codeTramp, text: tr.Code})
+	c.fn(codeF, byReg(a64, a64.SP, 8))
+	c.fn(codeH, outermost(a64))
+	mem := newMem(stack, (n+1)*size)
+	for i := range uint64(n) {
+		sp := stack + i*size
+		mem.put(sp, 8, codeTramp)
+		frameOf(mem, a64, tr, sp+8, sp+size)
+		mem.put(sp+8+40+128, 8, codeF+7)
+	}
+	mem.put(stack+n*size, 8, codeH+5)
+	s := unwind.New(a64, &c).Walk(unwind.Start{Regs: regs(map[arch.Reg]uint64{a64.PC: codeF + 5, a64.SP: stack})}, mem)
+	if len(s.Frames) != 2*n+2 || s.End != unwind.EndOutermost {
+		t.Errorf("%d frames, want %d; end %d at %#x", len(s.Frames), 2*n+2, s.End, s.At)
+	}
+}
+
 // Code that merely looks like a trampoline, in a function with a table, is none.
 func TestTrampolineBytesInAFunction(t *testing.T) {
 	tr := &a64.Trampolines[0]

@@ -68,8 +68,10 @@ func (s *state) check(f Frame, p *plan, next Frame, regs *arch.Regs) (End, uint6
 	case p.signal:
 		// The interrupted code may run anywhere, and may have jumped
 		// anywhere: nothing about its pc can be wrong.
-		if s.switches++; s.switches > maxSwitches {
-			return EndLoop, next.SP
+		if next.SP <= f.SP {
+			if s.switches++; s.switches > maxSwitches {
+				return EndLoop, next.SP
+			}
 		}
 		return stepOn, 0
 	case next.SP < f.SP && p.how == HowGo:
