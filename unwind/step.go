@@ -83,7 +83,11 @@ func (s *state) check(f Frame, p *plan, next Frame, regs *arch.Regs) (End, uint6
 		return EndNoAdvance, next.SP
 	}
 	if next.PC == 0 {
-		// Where nobody called, runtimes leave a zero for a return address.
+		// Where nobody called, runtimes leave a zero for a return address;
+		// what the instructions alone led to may just as well be wrong.
+		if p.how == HowAnalysis {
+			return s.badReturn(p, 0)
+		}
 		return EndOutermost, 0
 	}
 	if !s.code.Executable((next.PC - 1) & s.mask) {

@@ -24,7 +24,7 @@ var (
 	// Before a frame is set up and behind it the frame pointer is the caller's,
 	// whose own frame is then missed.
 	onlyFP   = allowance{"", 260, 20, "nothing describes the code but its frame pointer"}
-	stdcall  = allowance{"conventions", 40, 70, "nothing tells that a callee takes its arguments off the stack"}
+	stdcall  = allowance{"conventions", 10, 110, "nothing tells that a callee takes its arguments off the stack"}
 	cold     = allowance{"jump_table.cold", 0, 4, "a function's cold part, which begins in the middle of its frame"}
 	muslLibc = allowance{"/libc.so", 0, 200, "where musl is stripped, nothing tells where its functions begin"}
 	muslJump = allowance{"longjmp", 0, 4, "the stack pointer is that of the target already"}
