@@ -83,6 +83,10 @@ func (m *Module) MappedBuildID() []byte {
 	if id := m.space.src.BuildID(m.first); id != nil {
 		return id
 	}
+	if m.Gate == maps.Line {
+		// Its image is not settled yet: see SetImage.
+		return m.memoryBuildID()
+	}
 	if im, err := m.Image(); err == nil && im != nil {
 		return im.BuildID()
 	}

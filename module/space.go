@@ -393,7 +393,11 @@ func (s *Space) Resolve(name string, off uint64) (addr uint64, ok bool) {
 				}
 				continue
 			}
-			if a := off + p.Bias; a >= r.start && a < r.end {
+			a := off + p.Bias
+			if p.Image.PtrSize() == 4 {
+				a &= 1<<32 - 1
+			}
+			if a >= r.start && a < r.end {
 				return a, true
 			}
 		}
