@@ -28,9 +28,14 @@ func (m *Module) fromMemory() (*Image, error) {
 		if r.module != m || r.mapping.Perm&maps.Read == 0 && m.Gate == maps.NoGate {
 			continue
 		}
-		// Another copy of the same file, mapped elsewhere, is not it.
+		// Another copy of the same file, mapped elsewhere, is not it. It
+		// begins like the first one; a small file's first page can be
+		// mapped again within a copy, as data.
 		if r.start < m.head.Start {
 			continue
+		}
+		if r.mapping != m.head && r.mapping.Offset == 0 && r.mapping.Perm == m.head.Perm {
+			break
 		}
 		end := r.mapping.Offset + (r.end - r.start)
 		if end > maxMemoryImage || end < r.mapping.Offset {
