@@ -37,6 +37,8 @@ type Image struct {
 	indexMu sync.Mutex    // held while the index is being built
 	index   atomic.Pointer[index]
 
+	plt plt
+
 	inflateMu sync.Mutex
 	inflated  map[string]Section
 }
@@ -164,6 +166,7 @@ func (im *Image) load(f *elf.File) {
 	}
 	im.areas = im.findAreas()
 	im.tables = im.findTables()
+	im.findPLT()
 }
 
 // clip returns the part of [off, off+size) that exists in the file.
