@@ -72,23 +72,24 @@ func (im *Image) GoFunc(link uint64) (name string, start uint64, ok bool) {
 }
 
 // goRow makes a row from Go's pcln table. It knows where Go's own .debug_frame
-// is silent: which functions are outermost, and which switch stacks.
-func (im *Image) goRow(pc uint64, exact bool) (*cfi.Row, unwind.How) {
+// is silent: which functions are outermost, and which switch stacks. It reports
+// false where other tables are to be asked; known without a row, there is none.
+func (im *Image) goRow(pc uint64, exact bool) (row *cfi.Row, how unwind.How, known bool) {
 	t := im.goTab()
 	if t == nil {
-		return nil, 0
+		return nil, 0, false
 	}
 	f, ok := t.Func(pc)
 	if !ok {
-		return nil, 0
+		return nil, 0, false
 	}
 	a := im.Arch()
 	delta, ok := f.SPDelta(pc)
 	if a == nil || !ok {
-		return nil, 0
+		return nil, 0, false
 	}
 	b := goRows{arch: a, row: &cfi.Row{Func: f.Entry, FuncEnd: f.End, Start: pc, End: pc + 1, RA: uint8(a.PC)}}
-	how := unwind.HowGo
+	how = unwind.HowGo
 	switch f.Kind() {
 	case gopcln.Top:
 		b.outermost()
@@ -99,7 +100,9 @@ func (im *Image) goRow(pc uint64, exact bool) (*cfi.Row, unwind.How) {
 			b.outermost()
 		}
 	case gopcln.Sigreturn:
-		return nil, 0 // a trampoline, known by its code
+		// A trampoline, known by its code. Go's .debug_frame takes it
+		// for a function like any other.
+		return nil, 0, true
 	case gopcln.Injected:
 		b.bySP(delta)
 		how = unwind.HowInjected
@@ -122,7 +125,7 @@ func (im *Image) goRow(pc uint64, exact bool) (*cfi.Row, unwind.How) {
 	default:
 		b.bySP(delta)
 	}
-	return b.row, how
+	return b.row, how, true
 }
 
 // goRows writes the few rules that Go's frames take.

@@ -53,7 +53,7 @@ func (im *Image) PtrSize() int {
 func (im *Image) Row(pc uint64, exact bool) (row *cfi.Row, how unwind.How, err error) {
 	defer debug.SetPanicOnFault(debug.SetPanicOnFault(true))
 	defer guard(&err, im.Name)
-	if row, how := im.goRow(pc, exact); row != nil {
+	if row, how, known := im.goRow(pc, exact); known {
 		return row, how, nil
 	}
 	row = new(cfi.Row)
