@@ -1,7 +1,6 @@
 package jitmap
 
 import (
-	"cmp"
 	"errors"
 	"math"
 	"slices"
@@ -15,7 +14,7 @@ const (
 )
 
 // minBatch is how many functions are collected before they are put into order.
-const minBatch = 1 << 16
+const minBatch = 1 << 17
 
 // ErrTooLarge is the error for a file that is refused, or not read to its end,
 // because of what it would take to keep.
@@ -40,6 +39,11 @@ type record struct {
 }
 
 func (r *record) hi() uint64 { return r.lo + uint64(r.size) }
+
+// expect makes room for about n records.
+func (b *builder) expect(n int64) {
+	b.batch = slices.Grow(b.batch, int(min(n, minBatch)))
+}
 
 // keep adds a name.
 func (b *builder) keep(text []byte) name { return b.names.add(text) }
@@ -66,7 +70,7 @@ func (b *builder) add(start, size uint64, n name) error {
 func (b *builder) table() *Table {
 	b.merge()
 	// The last chunk goes on being filled: its length is the table's own.
-	return &Table{b.los, b.spans, slices.Clone(b.names)}
+	return newTable(b.los, b.spans, slices.Clone(b.names))
 }
 
 // merge takes the batch into the spans, by a sweep over the addresses. At each,
@@ -76,7 +80,7 @@ func (b *builder) merge() {
 		return
 	}
 	batch := b.batch
-	slices.SortFunc(batch, func(x, y record) int { return cmp.Compare(x.lo, y.lo) })
+	sortRecords(batch)
 	oldLos, oldSpans := b.los, b.spans
 	n := len(oldLos) + len(batch)
 	b.los, b.spans = make([]uint64, 0, n), make([]span, 0, n)

@@ -64,8 +64,11 @@ func (d *dump) read(r io.ReaderAt, size int64, b *builder) error {
 	}
 	for !d.closed {
 		h, err := w.at(d.off, prefixSize)
-		if len(h) < prefixSize {
+		if err != nil {
 			return err
+		}
+		if len(h) < prefixSize {
+			break
 		}
 		id, total := d.order.Uint32(h), int64(d.order.Uint32(h[4:]))
 		if total == 0 {

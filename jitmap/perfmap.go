@@ -10,6 +10,9 @@ import (
 // maxPerfMap is the size from which on a perf map is refused.
 const maxPerfMap = 1 << 30
 
+// usualLine is how long lines are on average.
+const usualLine = 48
+
 // ReadPerfMap reads a perf map of size bytes: a line for each function,
 // `START SIZE NAME`, both numbers in hexadecimal, with or without 0x
 // (tools/perf/Documentation/jit-interface.txt). Later lines override earlier
@@ -32,6 +35,7 @@ func (p *perfMap) read(r io.ReaderAt, size int64, b *builder) error {
 	if size > maxPerfMap {
 		return fmt.Errorf("%w: %d bytes", ErrTooLarge, size)
 	}
+	b.expect((size - p.off) / usualLine)
 	// A line longer than the buffer is cut; its name would be anyhow.
 	buf := make([]byte, min(max(size-p.off, 0), chunkSize))
 	have := 0

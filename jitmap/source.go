@@ -123,8 +123,9 @@ func (s *Source) Lookup(addr uint64) (name string, start uint64, from string, ok
 }
 
 // Refresh reads what has been added to the files, and a file anew that has been
-// replaced; it reports whether anything has changed. With an error, and after
-// the end of the process, what is known stays known.
+// replaced; it reports whether anything has changed. It does not look for markers
+// anew: that takes another Find. With an error, and after the end of the
+// process, what is known stays known.
 func (s *Source) Refresh() (changed bool, err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -4,7 +4,7 @@
 package jitmap
 
 import (
-	"sort"
+	"slices"
 	"unsafe"
 )
 
@@ -14,6 +14,82 @@ type Table struct {
 	los   []uint64 // where spans begin, ascending
 	spans []span   // of the same numbers
 	names names
+	areas []area
+	// bucket has for each 2^shift bytes of an area the number of the first
+	// span that begins there or behind.
+	bucket []uint32
+}
+
+// area is a part of the address space with spans in it. Programs have a few:
+// the heap of the JIT compiler, the program's own text.
+type area struct {
+	lo     uint64 // where its first span begins
+	shift  uint
+	bucket uint32 // the number of its first bucket
+	n      uint32 // of buckets
+}
+
+// gap is how much empty space makes two areas of one.
+const gap = 16 << 20
+
+func newTable(los []uint64, spans []span, names names) *Table {
+	t := &Table{los: los, spans: spans, names: names}
+	for first := 0; first < len(los); {
+		end := first + 1
+		for end < len(los) && los[end]-los[end-1]-uint64(spans[end-1].size) < gap {
+			end++
+		}
+		t.addArea(first, end)
+		first = end
+	}
+	return t
+}
+
+// addArea makes the area of the spans from first up to end, with a bucket for
+// two of them.
+func (t *Table) addArea(first, end int) {
+	lo, extent := t.los[first], t.los[end-1]-t.los[first]
+	a := area{lo: lo, bucket: uint32(len(t.bucket))}
+	for extent>>a.shift > uint64(end-first)/2 {
+		a.shift++
+	}
+	a.n = uint32(extent>>a.shift) + 1
+	t.bucket = slices.Grow(t.bucket, int(a.n)+1)
+	i := first
+	for k := range uint64(a.n) {
+		for t.los[i]-lo < k<<a.shift { // ends at the last one, in the last bucket
+			i++
+		}
+		t.bucket = append(t.bucket, uint32(i))
+	}
+	t.bucket = append(t.bucket, uint32(end))
+	t.areas = append(t.areas, a)
+}
+
+// find returns the number of the last span that begins at or below addr, or -1.
+func (t *Table) find(addr uint64) int {
+	lo, hi := 0, len(t.areas)
+	for lo < hi { // the areas that begin at or below addr are those below lo
+		if mid := (lo + hi) / 2; t.areas[mid].lo <= addr {
+			lo = mid + 1
+		} else {
+			hi = mid
+		}
+	}
+	if lo == 0 {
+		return -1
+	}
+	a := &t.areas[lo-1]
+	k := a.bucket + uint32(min((addr-a.lo)>>a.shift, uint64(a.n-1)))
+	lo, hi = int(t.bucket[k]), int(t.bucket[k+1])
+	for lo < hi {
+		if mid := (lo + hi) / 2; t.los[mid] <= addr {
+			lo = mid + 1
+		} else {
+			hi = mid
+		}
+	}
+	return lo - 1
 }
 
 // span is a range of addresses that belongs to one function: all of it, or what
@@ -31,7 +107,7 @@ func (t *Table) Len() int { return len(t.los) }
 // reported last of those that cover it. start is where that function begins.
 // It allocates nothing.
 func (t *Table) Lookup(addr uint64) (name string, start uint64, ok bool) {
-	i := sort.Search(len(t.los), func(i int) bool { return t.los[i] > addr }) - 1
+	i := t.find(addr)
 	if i < 0 {
 		return "", 0, false
 	}
