@@ -4,7 +4,6 @@ import (
 	"runtime/debug"
 	"slices"
 
-	"github.com/gatedso/bt/elfsym"
 	"github.com/gatedso/bt/maps"
 	"github.com/gatedso/bt/module"
 )
@@ -61,16 +60,10 @@ func (s *Symbolizer) Prepare(queries []Query) {
 		}
 		slices.Sort(b.links)
 		b.links = slices.Compact(b.links)
-		matches := make([]elfsym.Match, len(b.links))
-		im.LookupAll(b.links, matches)
-		for i, link := range b.links {
+		s.namesOf(im, b.mod).findAll(b.links, func(link uint64, name string, start uint64, from string, ok bool) {
 			n := Name{Module: b.mod, ModOff: link}
-			if m := matches[i]; m.OK {
-				n.Symbol, n.Offset, n.Source = s.demangle.name(m.Symbol.Name), link-m.Symbol.Value, m.Symbol.Table
-			} else {
-				s.afterSymbols(&n, im, link)
-			}
+			n.set(name, start, from, ok)
 			s.known[b.bias[link]] = n
-		}
+		})
 	}
 }

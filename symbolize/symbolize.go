@@ -3,11 +3,11 @@
 package symbolize
 
 import (
-	gomaps "maps"
 	"runtime/debug"
 	"sync"
 	"sync/atomic"
 
+	"github.com/gatedso/bt/debugfile"
 	"github.com/gatedso/bt/gate"
 	"github.com/gatedso/bt/maps"
 	"github.com/gatedso/bt/module"
@@ -17,12 +17,13 @@ import (
 type Miss uint8
 
 const (
-	Named     Miss = iota // it has one
-	Unmapped              // nothing is mapped there
-	Anonymous             // mapped, but from no file
-	NoImage               // the file cannot be had, or is another one now
-	NoSymbol              // no symbol of the file covers it
-	GateUnset             // in the gate DSO, and nothing names that
+	Named        Miss = iota // it has one
+	Unmapped                 // nothing is mapped there
+	Anonymous                // mapped, but from no file
+	NoImage                  // the file cannot be had, or is another one now
+	NoSymbol                 // no symbol of the file covers it
+	GateUnset                // in the gate DSO, and nothing names that
+	KernelHidden             // in the kernel, which does not tell its symbols
 )
 
 var missTexts = [...]string{
@@ -32,6 +33,7 @@ var missTexts = [...]string{
 	"its file cannot be read",
 	"no symbol covers it",
 	"the gate DSO is not set, or cannot be read",
+	"the kernel hides its symbols (sysctl kernel.kptr_restrict)",
 }
 
 func (m Miss) String() string {
@@ -56,6 +58,10 @@ type Name struct {
 type Options struct {
 	Gate     gate.Setting
 	Demangle Demangle
+	// Process, for a running process, names what is in no file of its.
+	Process *Process
+	// Debug finds separate debug files; nil: none are used.
+	Debug *debugfile.Finder
 	// GateSymbols name the gate where the setting is live and there is no
 	// process to read the image from.
 	GateSymbols []GateSymbol
@@ -67,10 +73,11 @@ type Symbolizer struct {
 	space *module.Space
 	gate  *gateNames
 
-	demangle Demangle
+	options Options
 
 	mu    sync.Mutex
-	names atomic.Pointer[map[*module.Image]*names] // replaced, never changed: reading takes no lock
+	names atomic.Pointer[map[*module.Image]*imageNames] // replaced, never changed: reading takes no lock
+	last  atomic.Pointer[imageNames]                    // the one asked for last
 
 	known map[uint64]Name // what Prepare found, by lookup address
 }
@@ -78,7 +85,7 @@ type Symbolizer struct {
 // New returns a symbolizer for space. The error is about the gate DSO alone;
 // the symbolizer works all the same, and leaves the gate's frames raw.
 func New(space *module.Space, o Options) (*Symbolizer, error) {
-	s := &Symbolizer{space: space, demangle: o.Demangle}
+	s := &Symbolizer{space: space, options: o}
 	var err error
 	s.gate, err = newGateNames(space, &o)
 	return s, err
@@ -117,10 +124,10 @@ func (s *Symbolizer) Name(addr uint64, exact bool) (n Name) {
 func (s *Symbolizer) name(addr uint64) Name {
 	p := s.space.Locate(addr)
 	if p.Mapping == nil {
-		return Name{Miss: Unmapped}
+		return s.kernel(addr)
 	}
 	if p.Module == nil {
-		return Name{Miss: Anonymous}
+		return s.jit(addr)
 	}
 	if p.Module.Gate != maps.NoGate {
 		return s.gate.name(s, addr, p)
@@ -134,21 +141,17 @@ func (s *Symbolizer) name(addr uint64) Name {
 // inImage names a link-time address.
 func (s *Symbolizer) inImage(im *module.Image, mod *module.Module, link uint64) Name {
 	n := Name{Module: mod, ModOff: link}
-	if ref, start, ok := im.Find(link); ok {
-		n.Symbol, n.Offset, n.Source = s.namesOf(im).get(ref), link-start, im.TableOf(ref)
-		return n
-	}
-	s.afterSymbols(&n, im, link)
+	n.set(s.namesOf(im, mod).find(link))
 	return n
 }
 
-// afterSymbols asks the sources that serve where no symbol table does.
-func (s *Symbolizer) afterSymbols(n *Name, im *module.Image, link uint64) {
-	if name, start, ok := im.GoFunc(link); ok {
-		n.Symbol, n.Offset, n.Source = clean(name), link-start, "gopclntab"
+// set takes in what find says of n's address.
+func (n *Name) set(name string, start uint64, from string, ok bool) {
+	if !ok {
+		n.Miss = NoSymbol
 		return
 	}
-	n.Miss = NoSymbol
+	n.Symbol, n.Offset, n.Source = name, n.ModOff-start, from
 }
 
 // Image names a link-time address of an image by itself, as addr2line does.
@@ -167,27 +170,4 @@ func (s *Symbolizer) Image(im *module.Image, link uint64, exact bool) (n Name) {
 }
 
 // NewForImage returns a symbolizer for Image alone.
-func NewForImage(d Demangle) *Symbolizer {
-	return &Symbolizer{demangle: d}
-}
-
-func (s *Symbolizer) namesOf(im *module.Image) *names {
-	if m := s.names.Load(); m != nil {
-		if n := (*m)[im]; n != nil {
-			return n
-		}
-	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	all := make(map[*module.Image]*names)
-	if m := s.names.Load(); m != nil {
-		if n := (*m)[im]; n != nil {
-			return n
-		}
-		gomaps.Copy(all, *m)
-	}
-	n := newNames(im.Image, s.demangle)
-	all[im] = n
-	s.names.Store(&all)
-	return n
-}
+func NewForImage(o Options) *Symbolizer { return &Symbolizer{options: o} }

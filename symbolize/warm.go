@@ -33,10 +33,14 @@ func (s *Symbolizer) Warm(addrs []uint64) {
 
 // WarmImage is Warm for link-time addresses of one image.
 func (s *Symbolizer) WarmImage(im *module.Image, links []uint64) {
-	if len(links) == 0 || !im.Indexed() {
+	if len(links) == 0 || s.names.Load() == nil {
 		return
 	}
-	names := s.namesOf(im)
+	n := (*s.names.Load())[im]
+	if n == nil || !n.sources[0].im.Indexed() {
+		return
+	}
+	names := n.sources[0].names
 	for len(links) > 0 {
 		n := min(len(links), warmBatch)
 		names.warm(links[:n])

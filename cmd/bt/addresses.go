@@ -31,7 +31,7 @@ func (a *app) addresses(out *os.File, pids []int, addrs []uint64, fromStdin bool
 		if err != nil {
 			return err
 		}
-		o.Space = a.newSpace(out, savedSpace(m, a.sysroot, nil, cache))
+		o.Space = a.newSpace(out, savedSpace(m, a.sysroot, nil, cache), nil)
 	case len(pids) > 0:
 		p, err := live.Open(pids[0], a.procfs)
 		if err != nil {
@@ -46,21 +46,20 @@ func (a *app) addresses(out *os.File, pids []int, addrs []uint64, fromStdin bool
 		if err != nil {
 			return fmt.Errorf("process %d: %w", p.PID, err)
 		}
-		o.Space = a.newSpace(out, module.NewSpace(m, capture.Source(p, a.sysroot), cache))
+		o.Space = a.newSpace(out, module.NewSpace(m, capture.Source(p, a.sysroot), cache), p)
 	case a.mapsFile != "":
 		m, err := module.ReadMaps(a.mapsFile)
 		if err != nil {
 			return err
 		}
-		o.Space = a.newSpace(out, savedSpace(m, a.sysroot, nil, cache))
+		o.Space = a.newSpace(out, savedSpace(m, a.sysroot, nil, cache), nil)
 	case a.exe != "":
 		im, err := elfsym.OpenPath(a.exe)
 		if err != nil {
 			return err
 		}
-		mode, _ := a.demangleMode()
 		img := module.NewImage(im)
-		o.Space = &imageSpace{path: a.exe, im: img, sym: symbolize.NewForImage(mode), opts: a.imageOptions(out, img)}
+		o.Space = &imageSpace{path: a.exe, im: img, sym: symbolize.NewForImage(a.nameOptions(nil)), opts: a.imageOptions(out, img)}
 	default:
 		o.NewSpace = func(text []byte, head stream.Head) (stream.Space, error) {
 			return a.reportSpace(out, text, head, cache)
@@ -117,17 +116,18 @@ func (a *app) reportSpace(out *os.File, text []byte, head stream.Head, cache *mo
 	for _, s := range head.GateSymbols {
 		symbols = append(symbols, symbolize.GateSymbol(s))
 	}
-	return a.newSpace(out, savedSpace(m, a.sysroot, ids, cache), symbols...), nil
+	return a.newSpace(out, savedSpace(m, a.sysroot, ids, cache), nil, symbols...), nil
 }
 
 // newSpace names the addresses of a space for stream.
-func (a *app) newSpace(out *os.File, space *module.Space, symbols ...symbolize.GateSymbol) stream.Space {
-	mode, _ := a.demangleMode()
-	sym, err := symbolize.New(space, symbolize.Options{
-		Gate:        a.gateSources().Decide(space.Maps),
-		Demangle:    mode,
-		GateSymbols: symbols,
-	})
+func (a *app) newSpace(out *os.File, space *module.Space, p *live.Process, symbols ...symbolize.GateSymbol) stream.Space {
+	names := a.nameOptions(space.Maps)
+	names.GateSymbols = symbols
+	if p != nil {
+		names.Debug.Root = a.rootOf(p)
+		names.Process = a.processNames(p, space.Maps)
+	}
+	sym, err := symbolize.New(space, names)
 	if err != nil && !a.raw {
 		a.incomplete("%v", err)
 	}

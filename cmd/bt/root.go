@@ -9,6 +9,7 @@ import (
 	"github.com/spf13/cobra"
 	"golang.org/x/sys/unix"
 
+	"github.com/gatedso/bt/debugfile"
 	"github.com/gatedso/bt/gate"
 	"github.com/gatedso/bt/render"
 	"github.com/gatedso/bt/symbolize"
@@ -24,6 +25,7 @@ type flags struct {
 	gateSet    bool
 	module     bool
 	buildID    bool
+	debugDirs  []string
 	sysroot    string
 	procfs     string
 	raw        bool
@@ -82,6 +84,7 @@ func (a *app) command() *cobra.Command {
 	f.StringVar(&a.gateDSO, "gate-dso", "", "what names the gate DSO: a path, 'live' (the image in the process), or '' (nothing: raw addresses)")
 	f.BoolVarP(&a.module, "module", "m", false, "print the module of each address")
 	f.BoolVarP(&a.buildID, "build-id", "b", false, "print the build ID of each address's module")
+	f.StringArrayVarP(&a.debugDirs, "debug-dir", "d", []string{debugfile.DefaultDir}, "where separate debug files are; may be repeated")
 	f.StringVar(&a.sysroot, "sysroot", "", "prefix for the files that the maps name")
 	f.StringVar(&a.procfs, "procfs", "/proc", "where procfs is mounted")
 	f.BoolVarP(&a.raw, "raw", "r", false, "addresses only, no symbols")

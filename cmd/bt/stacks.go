@@ -72,11 +72,10 @@ func (a *app) process(w *bufio.Writer, out *os.File, pid int, tids []int, cache 
 		a.incomplete("process %d: its main thread has ended, the others are printed", p.PID)
 	}
 
-	mode, _ := a.demangleMode()
-	sym, gateErr := symbolize.New(stacks.Space, symbolize.Options{
-		Gate:     a.gateSources().Decide(stacks.Space.Maps),
-		Demangle: mode,
-	})
+	names := a.nameOptions(stacks.Space.Maps)
+	names.Debug.Root = a.rootOf(p)
+	names.Process = a.processNames(p, stacks.Space.Maps)
+	sym, gateErr := symbolize.New(stacks.Space, names)
 	if gateErr != nil && !a.raw {
 		a.incomplete("%v", gateErr)
 	}

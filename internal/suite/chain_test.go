@@ -21,7 +21,7 @@ import (
 //	0xHEX        a frame at this address
 //	-            a frame without a name
 //	name*N       N frames of this name
-func (th thread) wantChain(t *testing.T, chain string) {
+func (th thread) wantChain(t testing.TB, chain string) {
 	t.Helper()
 	if err := matchChain(th.frames, strings.Fields(chain)); err != nil {
 		t.Errorf("thread %d: %v\nwant %s\ngot:\n%s", th.tid, err, chain, th)

@@ -47,7 +47,9 @@ func runTests(m *testing.M) int {
 		return 1
 	}
 	scratch, btPath = dir, filepath.Join(dir, "bt")
-	if out, err := exec.Command("go", "build", "-o", btPath, "github.com/gatedso/bt/cmd/bt").CombinedOutput(); err != nil {
+	cmd := exec.Command("go", "build", "-o", btPath, "github.com/gatedso/bt/cmd/bt")
+	cmd.Env = append(os.Environ(), "CGO_ENABLED=0") // as make build does
+	if out, err := cmd.CombinedOutput(); err != nil {
 		fmt.Fprintf(os.Stderr, "go build: %v\n%s", err, out)
 		return 1
 	}
@@ -56,7 +58,7 @@ func runTests(m *testing.M) int {
 
 // tempDir makes a directory that lives as long as the test and that other
 // users can read.
-func tempDir(t *testing.T) string {
+func tempDir(t testing.TB) string {
 	t.Helper()
 	dir, err := os.MkdirTemp(scratch, "")
 	if err != nil {
@@ -76,7 +78,7 @@ var builds struct {
 
 // build compiles testdata/progs/src with the compiler and flags given and
 // returns the program. What was built once is not built again.
-func build(t *testing.T, cc, src string, flags ...string) string {
+func build(t testing.TB, cc, src string, flags ...string) string {
 	t.Helper()
 	switch cc {
 	case "gcc":
@@ -124,7 +126,7 @@ var can32 = sync.OnceValue(func() bool {
 	return cmd.Run() == nil && exec.Command(filepath.Join(scratch, "probe32")).Run() == nil
 })
 
-func need32(t *testing.T) {
+func need32(t testing.TB) {
 	t.Helper()
 	if !can32() {
 		testenv.Skip(t, "gcc cannot build 32-bit programs: apt-get install gcc-multilib")
@@ -142,7 +144,7 @@ type proc struct {
 
 // start runs a program until it says that it is ready and all its threads
 // sleep; the program is killed when the test ends.
-func start(t *testing.T, argv ...string) *proc {
+func start(t testing.TB, argv ...string) *proc {
 	t.Helper()
 	p := startCmd(t, exec.Command(argv[0], argv[1:]...))
 	p.settle(t)
@@ -150,7 +152,7 @@ func start(t *testing.T, argv ...string) *proc {
 }
 
 // needPtrace skips t where users may not look at their own processes.
-func needPtrace(t *testing.T) {
+func needPtrace(t testing.TB) {
 	t.Helper()
 	scope, err := os.ReadFile("/proc/sys/kernel/yama/ptrace_scope")
 	if err == nil && os.Geteuid() != 0 && scope[0] != '0' {
@@ -160,7 +162,7 @@ func needPtrace(t *testing.T) {
 
 // startCmd is start for a prepared command, and for programs that do not come
 // to rest.
-func startCmd(t *testing.T, cmd *exec.Cmd) *proc {
+func startCmd(t testing.TB, cmd *exec.Cmd) *proc {
 	t.Helper()
 	needPtrace(t)
 	r, w, err := os.Pipe()
@@ -201,7 +203,7 @@ func startCmd(t *testing.T, cmd *exec.Cmd) *proc {
 }
 
 // line waits for a line of output that contains word.
-func (p *proc) line(t *testing.T, word string) string {
+func (p *proc) line(t testing.TB, word string) string {
 	t.Helper()
 	p.file.SetReadDeadline(time.Now().Add(patience))
 	for {
@@ -216,7 +218,7 @@ func (p *proc) line(t *testing.T, word string) string {
 }
 
 // settle waits until every thread sleeps.
-func (p *proc) settle(t *testing.T) {
+func (p *proc) settle(t testing.TB) {
 	t.Helper()
 	waitFor(t, fmt.Sprintf("threads of %v to sleep", p.cmd), func() bool {
 		for _, s := range taskStates(p.pid) {
@@ -229,7 +231,7 @@ func (p *proc) settle(t *testing.T) {
 }
 
 // waitFor polls until ok.
-func waitFor(t *testing.T, what string, ok func() bool) {
+func waitFor(t testing.TB, what string, ok func() bool) {
 	t.Helper()
 	for end := time.Now().Add(patience); !ok(); time.Sleep(2 * time.Millisecond) {
 		if time.Now().After(end) {
@@ -259,13 +261,13 @@ type result struct {
 }
 
 // bt runs bt, with nothing to read on standard input.
-func bt(t *testing.T, args ...string) result {
+func bt(t testing.TB, args ...string) result {
 	t.Helper()
 	return run(t, btCmd(t, args...))
 }
 
 // btCmd prepares a run of bt that is killed when it takes too long.
-func btCmd(t *testing.T, args ...string) *exec.Cmd {
+func btCmd(t testing.TB, args ...string) *exec.Cmd {
 	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	t.Cleanup(cancel)
 	cmd := exec.CommandContext(ctx, btPath, args...)
@@ -277,7 +279,7 @@ func btCmd(t *testing.T, args ...string) *exec.Cmd {
 	return cmd
 }
 
-func run(t *testing.T, cmd *exec.Cmd) result {
+func run(t testing.TB, cmd *exec.Cmd) result {
 	t.Helper()
 	var stdout, stderr bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &stdout, &stderr
@@ -293,7 +295,7 @@ func run(t *testing.T, cmd *exec.Cmd) result {
 }
 
 // want checks the exit status, and that a success has nothing to complain of.
-func (r result) want(t *testing.T, code int) result {
+func (r result) want(t testing.TB, code int) result {
 	t.Helper()
 	if r.code != code {
 		t.Errorf("exit %d, want %d\nstderr: %sstdout: %s", r.code, code, r.stderr, head(r.stdout))
@@ -314,13 +316,13 @@ func head(s string) string {
 
 // snapshot runs bt --pid on a process, wants exit status 0, and returns the one
 // process that it printed.
-func snapshot(t *testing.T, pid int, args ...string) process {
+func snapshot(t testing.TB, pid int, args ...string) process {
 	t.Helper()
 	return only(t, bt(t, append([]string{"--pid", strconv.Itoa(pid)}, args...)...).want(t, 0), pid)
 }
 
 // only is the process of an output that must hold no other.
-func only(t *testing.T, r result, pid int) process {
+func only(t testing.TB, r result, pid int) process {
 	t.Helper()
 	ps := parse(t, r.stdout)
 	if len(ps) != 1 || ps[0].pid != pid {

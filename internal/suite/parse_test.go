@@ -44,7 +44,7 @@ var (
 
 // parse reads what bt --pid prints and lets nothing pass that is not in its
 // manual.
-func parse(t *testing.T, out string) []process {
+func parse(t testing.TB, out string) []process {
 	t.Helper()
 	if out == "" {
 		return nil
@@ -105,7 +105,7 @@ func parse(t *testing.T, out string) []process {
 }
 
 // thread finds a thread by its TID.
-func (p process) thread(t *testing.T, tid int) thread {
+func (p process) thread(t testing.TB, tid int) thread {
 	t.Helper()
 	for _, th := range p.threads {
 		if th.tid == tid {
@@ -117,7 +117,7 @@ func (p process) thread(t *testing.T, tid int) thread {
 }
 
 // main is the thread whose TID is the PID.
-func (p process) main(t *testing.T) thread { t.Helper(); return p.thread(t, p.pid) }
+func (p process) main(t testing.TB) thread { t.Helper(); return p.thread(t, p.pid) }
 
 func (th thread) addrs() []uint64 {
 	var a []uint64

@@ -1,0 +1,77 @@
+package main
+
+import (
+	"errors"
+	"os"
+	"path/filepath"
+	"strconv"
+	"sync"
+
+	"github.com/gatedso/bt/debugfile"
+	"github.com/gatedso/bt/jitmap"
+	"github.com/gatedso/bt/kallsyms"
+	"github.com/gatedso/bt/maps"
+	"github.com/gatedso/bt/symbolize"
+	"github.com/gatedso/bt/target/live"
+)
+
+// nameOptions says how addresses are named; m are the target's maps, nil for
+// an ELF file by itself.
+func (a *app) nameOptions(m *maps.Map) symbolize.Options {
+	mode, _ := a.demangleMode()
+	o := symbolize.Options{
+		Demangle: mode,
+		Debug:    &debugfile.Finder{Dirs: a.debugDirs, Sysroot: a.sysroot},
+	}
+	if a.verbose {
+		o.Debug.Note = a.errorf
+	}
+	if m != nil {
+		o.Gate = a.gateSources().Decide(m)
+	}
+	return o
+}
+
+// processNames opens what names a process's addresses beside its files.
+func (a *app) processNames(p *live.Process, m *maps.Map) *symbolize.Process {
+	return &symbolize.Process{
+		JIT: sync.OnceValue(func() *jitmap.Source {
+			src, err := jitmap.Find(p.PID, a.procfs, m)
+			if err != nil && (src != nil || !errors.Is(err, jitmap.ErrNone)) {
+				a.verbosef("%v", err)
+			}
+			return src
+		}),
+		Kernel: sync.OnceValues(func() (*kallsyms.Table, error) {
+			t, err := kallsyms.Open(a.procfs)
+			if err != nil {
+				a.verbosef("%v", err)
+			}
+			return t, err
+		}),
+	}
+}
+
+// openFunc opens a path in the root directory that a target sees.
+type openFunc = func(path string) (*os.File, error)
+
+// rootOf returns how files are opened in the root directory of a process, for
+// its own debug files: nil where that is bt's own, or cannot be had.
+func (a *app) rootOf(p *live.Process) openFunc {
+	dir := filepath.Join(a.procfs, strconv.Itoa(p.PID), "root")
+	theirs, err := os.Stat(dir + "/.")
+	if err != nil {
+		return nil
+	}
+	if ours, err := os.Stat("/"); err == nil && os.SameFile(ours, theirs) {
+		return nil
+	}
+	root := sync.OnceValues(func() (*debugfile.Root, error) { return debugfile.OpenRoot(dir) })
+	return func(path string) (*os.File, error) {
+		r, err := root()
+		if err != nil {
+			return nil, err
+		}
+		return r.Open(path)
+	}
+}

@@ -1,0 +1,138 @@
+package symbolize
+
+import (
+	gomaps "maps"
+	"path/filepath"
+
+	"github.com/gatedso/bt/debugfile"
+	"github.com/gatedso/bt/elfsym"
+	"github.com/gatedso/bt/module"
+)
+
+// source is one ELF file whose symbols name an image's addresses.
+type source struct {
+	im    *elfsym.Image
+	names *names
+	label string // where it is from; empty for the image itself
+}
+
+// imageNames is all that names the addresses of an image, in order of
+// preference: its own full symbol table; where it has none, its separate debug
+// file's, then the small one embedded in it, then its dynamic symbols. After
+// these come PLT stubs and Go's table, see inImage.
+type imageNames struct {
+	im       *module.Image
+	sources  []source
+	demangle Demangle
+}
+
+func newImageNames(im *module.Image, path string, o *Options) *imageNames {
+	n := &imageNames{im: im, demangle: o.Demangle}
+	if _, full := im.Section(".symtab"); !full {
+		if o.Debug != nil {
+			if !filepath.IsAbs(path) {
+				path = "" // "[vdso]": by build ID alone
+			}
+			if d, via, _ := o.Debug.Find(im.Image, path); d != nil {
+				n.add(d, d.Name+" (by "+via+")", o)
+			}
+		}
+		if d, err := debugfile.MiniDebug(im.Image); err == nil && d != nil {
+			n.add(d, ".gnu_debugdata", o)
+		}
+	}
+	n.add(im.Image, "", o)
+	return n
+}
+
+func (n *imageNames) add(im *elfsym.Image, label string, o *Options) {
+	n.sources = append(n.sources, source{im, newNames(im, o.Demangle), label})
+}
+
+// find names a link-time address.
+func (n *imageNames) find(link uint64) (name string, start uint64, from string, ok bool) {
+	for i := range n.sources {
+		s := &n.sources[i]
+		ref, start, ok := s.im.Find(link)
+		if !ok {
+			continue
+		}
+		if s.label != "" {
+			return s.names.get(ref), start, s.label, true
+		}
+		return s.names.get(ref), start, s.im.TableOf(ref), true
+	}
+	return n.after(link)
+}
+
+// after asks the sources that serve where no symbol covers an address.
+func (n *imageNames) after(link uint64) (name string, start uint64, from string, ok bool) {
+	if name, start, _, ok := n.im.PLT(link); ok {
+		return n.demangle.name(name) + "@plt", start, "the relocations of the PLT", true
+	}
+	if name, start, ok := n.im.GoFunc(link); ok {
+		return clean(name), start, "gopclntab", true
+	}
+	return "", 0, "", false
+}
+
+// findAll is find for many addresses, in ascending order: it reads each symbol
+// table once.
+func (n *imageNames) findAll(links []uint64, found func(link uint64, name string, start uint64, from string, ok bool)) {
+	matches := make([]elfsym.Match, len(links))
+	for i := range n.sources {
+		s := &n.sources[i]
+		s.im.LookupAll(links, matches[:len(links)])
+		rest := links[:0:0]
+		for j, link := range links {
+			m := &matches[j]
+			if !m.OK {
+				rest = append(rest, link)
+				continue
+			}
+			from := s.label
+			if from == "" {
+				from = m.Table
+			}
+			found(link, n.demangle.name(m.Name), m.Value, from, true)
+		}
+		links = rest
+	}
+	for _, link := range links {
+		name, start, from, ok := n.after(link)
+		found(link, name, start, from, ok)
+	}
+}
+
+// namesOf returns what names im, the image of mod; mod is nil for an ELF file
+// by itself.
+func (s *Symbolizer) namesOf(im *module.Image, mod *module.Module) *imageNames {
+	if n := s.last.Load(); n != nil && n.im == im {
+		return n
+	}
+	if m := s.names.Load(); m != nil {
+		if n := (*m)[im]; n != nil {
+			s.last.Store(n)
+			return n
+		}
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	all := make(map[*module.Image]*imageNames)
+	if m := s.names.Load(); m != nil {
+		if n := (*m)[im]; n != nil {
+			return n
+		}
+		gomaps.Copy(all, *m)
+	}
+	path := im.Name
+	if mod != nil {
+		path = mod.Path
+	} else if abs, err := filepath.Abs(path); err == nil {
+		path = abs
+	}
+	n := newImageNames(im, path, &s.options)
+	all[im] = n
+	s.names.Store(&all)
+	return n
+}
