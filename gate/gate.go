@@ -10,10 +10,13 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
 	"strings"
+
+	"golang.org/x/sys/unix"
 
 	"github.com/gatedso/bt/elfsym"
 	"github.com/gatedso/bt/maps"
@@ -61,10 +64,27 @@ func (s Sources) Decide(m *maps.Map) Setting {
 		}
 	}
 	sysctl := filepath.Join(s.Procfs, "sys/kernel/gate_dso")
-	if b, err := os.ReadFile(sysctl); err == nil {
-		return Setting{strings.TrimSuffix(string(b), "\n"), sysctl}
+	if text, ok := readSysctl(sysctl); ok {
+		return Setting{strings.TrimSuffix(text, "\n"), sysctl}
 	}
 	return Setting{Live, "default"}
+}
+
+// maxSysctl bounds what a sysctl holds, in bytes: more than any path.
+const maxSysctl = 64 << 10
+
+// readSysctl reads a file of procfs, or of a saved copy, where anything may lie.
+func readSysctl(path string) (text string, ok bool) {
+	f, err := os.OpenFile(path, os.O_RDONLY|unix.O_NONBLOCK|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return "", false
+	}
+	defer f.Close()
+	if st, err := f.Stat(); err != nil || !st.Mode().IsRegular() {
+		return "", false
+	}
+	b, err := io.ReadAll(io.LimitReader(f, maxSysctl+1))
+	return string(b), err == nil && len(b) <= maxSysctl
 }
 
 // Unset reports whether gate frames stay raw.
