@@ -12,10 +12,11 @@ export CGO_ENABLED ?= 0
 all: build
 
 build:
-	$(GO) build -o bin/bt ./cmd/bt
+	$(GO) build -o bin/ ./cmd/...
 
 install: build
 	install -D -m 0755 bin/bt $(DESTDIR)$(PREFIX)/bin/bt
+	install -D -m 0755 bin/bt-debuginfod $(DESTDIR)$(PREFIX)/bin/bt-debuginfod
 
 # Skipped tests are listed with what they need; BT_TEST_STRICT=1 makes a
 # skipped test a failure.

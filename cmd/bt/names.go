@@ -5,9 +5,11 @@ import (
 	"os"
 	"path/filepath"
 	"strconv"
+	"strings"
 	"sync"
 
 	"github.com/gatedso/bt/debugfile"
+	"github.com/gatedso/bt/debugfile/debuginfod"
 	"github.com/gatedso/bt/jitmap"
 	"github.com/gatedso/bt/kallsyms"
 	"github.com/gatedso/bt/maps"
@@ -26,11 +28,38 @@ func (a *app) nameOptions(m *maps.Map) symbolize.Options {
 	if a.verbose {
 		o.Debug.Note = a.errorf
 	}
+	if h := a.debuginfodHelper(); h != nil {
+		o.Debug.Debuginfod = h
+	}
 	if m != nil {
 		o.Gate = a.gateSources().Decide(m)
 	}
 	return o
 }
+
+// debuginfodHelper is what downloads debug files: nil unless the user wants it.
+func (a *app) debuginfodHelper() *debuginfod.Helper {
+	urls := strings.Fields(os.Getenv("DEBUGINFOD_URLS"))
+	if a.debuginfod != "" && a.debuginfod != fromEnvironment {
+		urls = strings.Fields(a.debuginfod)
+	}
+	if len(urls) == 0 && a.debuginfod == "" {
+		return nil
+	}
+	h := &debuginfod.Helper{Cache: debuginfod.DefaultCache(os.Getenv), URLs: urls}
+	// The helper reads the variable; --debuginfod overrides it.
+	h.Env = []string{"DEBUGINFOD_URLS=" + strings.Join(urls, " ")}
+	if stderr, ok := a.stderr.(*os.File); ok && isTerminal(stderr) {
+		h.Progress = stderr
+	}
+	if a.verbose {
+		h.Note = a.errorf
+	}
+	return h
+}
+
+// fromEnvironment is the value of --debuginfod without a value.
+const fromEnvironment = "DEBUGINFOD_URLS"
 
 // processNames opens what names a process's addresses beside its files.
 func (a *app) processNames(p *live.Process, m *maps.Map) *symbolize.Process {

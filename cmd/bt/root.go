@@ -26,6 +26,7 @@ type flags struct {
 	module     bool
 	buildID    bool
 	debugDirs  []string
+	debuginfod string
 	sysroot    string
 	procfs     string
 	raw        bool
@@ -85,6 +86,8 @@ func (a *app) command() *cobra.Command {
 	f.BoolVarP(&a.module, "module", "m", false, "print the module of each address")
 	f.BoolVarP(&a.buildID, "build-id", "b", false, "print the build ID of each address's module")
 	f.StringArrayVarP(&a.debugDirs, "debug-dir", "d", []string{debugfile.DefaultDir}, "where separate debug files are; may be repeated")
+	f.StringVar(&a.debuginfod, "debuginfod", "", "download debug files from these servers, default $DEBUGINFOD_URLS; on when that is set")
+	f.Lookup("debuginfod").NoOptDefVal = fromEnvironment
 	f.StringVar(&a.sysroot, "sysroot", "", "prefix for the files that the maps name")
 	f.StringVar(&a.procfs, "procfs", "/proc", "where procfs is mounted")
 	f.BoolVarP(&a.raw, "raw", "r", false, "addresses only, no symbols")
