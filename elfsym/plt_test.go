@@ -91,7 +91,7 @@ type label struct {
 
 var (
 	labelLine = regexp.MustCompile(`^([0-9a-f]+) <(.*)>:$`)
-	codeLine  = regexp.MustCompile(`^ *([0-9a-f]+):\t((?:[0-9a-f]{2} )+)`)
+	codeLine  = regexp.MustCompile(`^ *([0-9a-f]+):[\t ]((?:[0-9a-f]{2} )+)`)
 )
 
 // pltLabels has a disassembler label the stubs.
@@ -134,6 +134,8 @@ func pltLabels(t testing.TB, tool, path string) (out []label) {
 //   - binutils does not name the half of a lazy IBT stub that lies in .plt, nor
 //     .iplt, nor the stubs of static programs. PLT does.
 //   - binutils labels the common part name@plt-0x10.
+//   - The last label of .plt extends to the end of the section, over the
+//     trampoline for TLS descriptors (DT_TLSDESC_PLT) if there is one.
 func diffPLT(t *testing.T, tool, path string) (same, ifunc, more int) {
 	t.Helper()
 	im, err := OpenPath(path)
@@ -141,6 +143,12 @@ func diffPLT(t *testing.T, tool, path string) (same, ifunc, more int) {
 		t.Fatal(err)
 	}
 	defer im.Close()
+	f, err := elf.Open(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	trampoline, _ := f.DynValue(elf.DT_TLSDESC_PLT)
 	for _, l := range pltLabels(t, tool, path) {
 		want, isStub := strings.CutSuffix(l.name, "@plt")
 		want = string(trimVersion([]byte(want)))
@@ -154,6 +162,10 @@ func diffPLT(t *testing.T, tool, path string) (same, ifunc, more int) {
 				ifunc++
 				if ok && !isIfunc(im, name) {
 					t.Errorf("%s: %#x: %q, want the GNU_IFUNC symbol of %s", path, addr, name, want)
+				}
+			case isStub && len(trampoline) == 1 && addr-trampoline[0] < 16:
+				if ok {
+					t.Errorf("%s: %#x: %q, want nothing in the TLS trampoline", path, addr, name)
 				}
 			case isStub:
 				same++
@@ -414,48 +426,4 @@ func TestPLTConcurrent(t *testing.T) {
 		})
 	}
 	wg.Wait()
-}
-
-// BenchmarkPLTBuild decodes and names all stubs of a file that is open.
-func BenchmarkPLTBuild(b *testing.B) {
-	each(b, func(b *testing.B, path string) {
-		im := open1(b, path)
-		defer im.Close()
-		if len(im.plt.secs) == 0 {
-			b.Skip("no table")
-		}
-		for b.Loop() {
-			im.buildPLT()
-		}
-		b.ReportMetric(float64(len(im.plt.stubs)), "stubs")
-	})
-}
-
-// BenchmarkPLTMiss asks for addresses that lie in no table.
-func BenchmarkPLTMiss(b *testing.B) {
-	each(b, func(b *testing.B, path string) {
-		im := open1(b, path)
-		defer im.Close()
-		sec := im.section(".text")
-		for b.Loop() {
-			im.PLT(sec.Addr)
-		}
-	})
-}
-
-// BenchmarkPLT asks for addresses in the table.
-func BenchmarkPLT(b *testing.B) {
-	each(b, func(b *testing.B, path string) {
-		im := open1(b, path)
-		defer im.Close()
-		if len(im.plt.secs) == 0 {
-			b.Skip("no table")
-		}
-		sec := im.plt.secs[0]
-		n := uint64(0)
-		for b.Loop() {
-			im.PLT(sec.addr + n%uint64(len(sec.code)))
-			n += 24
-		}
-	})
 }

@@ -101,6 +101,9 @@ func (w *writer) addDynamic() {
 		i := w.add(Section{Name: ".gnu.hash", Type: elf.SHT_GNU_HASH, Flags: elf.SHF_ALLOC, Data: h, Link: symtab})
 		tags = append(tags, [2]uint64{uint64(elf.DT_GNU_HASH), w.secs[i].Addr})
 	}
+	for _, t := range w.DynTags {
+		tags = append(tags, [2]uint64{uint64(t.Tag), t.Val})
+	}
 	tags = append(tags, [2]uint64{uint64(elf.DT_NULL), 0})
 	var dyn []byte
 	for _, t := range tags {

@@ -25,6 +25,7 @@ type File struct {
 	Symbols  []Symbol  // become .symtab and .strtab
 	DynSyms  []Symbol  // become .dynsym, .dynstr, a hash table and .dynamic
 	Hash     Hash      // which hash tables DynSyms get
+	DynTags  []DynTag  // further entries of the .dynamic that DynSyms make
 	BuildID  []byte    // becomes .note.gnu.build-id
 	// NoteAlign is the alignment of the build ID's note: 4 (default) or 8.
 	NoteAlign int
@@ -77,6 +78,12 @@ type Segment struct {
 	Type                             elf.ProgType
 	Flags                            elf.ProgFlag
 	Off, Vaddr, Filesz, Memsz, Align uint64
+}
+
+// DynTag is an entry of .dynamic.
+type DynTag struct {
+	Tag elf.DynTag
+	Val uint64
 }
 
 // Hash selects the hash tables of the dynamic symbols.
