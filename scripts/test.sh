@@ -17,9 +17,9 @@ failed=$(grep -cE '^ *--- FAIL' "$log")
 skipped=$(grep -cE '^ *--- SKIP' "$log")
 if [ "$skipped" -gt 0 ]; then
 	echo
-	echo "Skipped, for want of:"
-	grep -A3 -E '^ *--- SKIP' "$log" | grep -oE '[^ ]+ is not installed: .*|needs .*' | sort | uniq -c || true
-	packages=$(grep -oE 'apt-get install .*' "$log" | sed 's/apt-get install //' | tr ' ' '\n' | sort -u | tr '\n' ' ')
+	echo "Skipped, by reason (those without one do not apply):"
+	grep -oE '[^ ]+ is not installed: .*|needs root.*|[^:]*apt-get install .*' "$log" | sort | uniq -c || true
+	packages=$(grep -oE 'apt-get install [a-z0-9+. -]+' "$log" | sed 's/apt-get install //' | tr ' ' '\n' | grep . | sort -u | tr '\n' ' ')
 	[ -z "$packages" ] || echo "This installs all of it: apt-get install $packages"
 fi
 echo
