@@ -141,7 +141,7 @@ func (im *Image) blindStub(vaddr uint64) (stub, bool) {
 		start := (vaddr&^(stubAlign-1) - back) & im.addrMask()
 		j, ok := im.decodeStub(im.Bytes(start, maxStub), start)
 		if ok && j.slotted && vaddr-start < uint64(j.size) {
-			slot := im.slotOf(&j, im.plt.rel.got)
+			slot := im.slotOf(j, im.plt.rel.got)
 			ref, ok := findSlot(im.plt.slots, slot)
 			if j.relative && j.indexed { // see gotBase
 				offset, indexed := im.relocOffset(im.plt.rel.plt, j.index)
@@ -158,7 +158,7 @@ func (im *Image) blindStub(vaddr uint64) (stub, bool) {
 }
 
 // slotOf returns the address of the slot that a stub jumps through.
-func (im *Image) slotOf(j *jump, got uint64) uint64 {
+func (im *Image) slotOf(j jump, got uint64) uint64 {
 	if j.relative {
 		return (got + j.slot) & im.addrMask()
 	}
@@ -179,7 +179,7 @@ func (im *Image) buildPLT() {
 	var todo []pltSlot // what rel.dyn must tell: ref is an index of stubs
 	for i := range im.plt.secs {
 		sec := &im.plt.secs[i]
-		im.walkStubs(sec, func(start uint64, j *jump) bool {
+		im.walkStubs(sec, func(start uint64, j jump) bool {
 			slot := im.slotOf(j, got)
 			if !j.slotted {
 				offset, ok := im.relocOffset(rel.plt, j.index)
@@ -223,7 +223,7 @@ func (im *Image) buildPLT() {
 func (im *Image) gotBase() uint64 {
 	got, done := im.plt.rel.got, false
 	for i := 0; i < len(im.plt.secs) && !done; i++ {
-		im.walkStubs(&im.plt.secs[i], func(_ uint64, j *jump) bool {
+		im.walkStubs(&im.plt.secs[i], func(_ uint64, j jump) bool {
 			if j.relative && j.indexed {
 				if offset, ok := im.relocOffset(im.plt.rel.plt, j.index); ok {
 					got = offset - j.slot
@@ -238,7 +238,7 @@ func (im *Image) gotBase() uint64 {
 
 // walkStubs decodes a section from its start. What is no stub, such as the
 // common part of a lazy table, is passed over. It ends when found returns false.
-func (im *Image) walkStubs(sec *pltSection, found func(start uint64, j *jump) bool) {
+func (im *Image) walkStubs(sec *pltSection, found func(start uint64, j jump) bool) {
 	for off := 0; off < len(sec.code); {
 		start := sec.addr + uint64(off)
 		j, ok := im.decodeStub(sec.code[off:], start)
@@ -246,7 +246,7 @@ func (im *Image) walkStubs(sec *pltSection, found func(start uint64, j *jump) bo
 			off += stubAlign
 			continue
 		}
-		if !found(start, &j) {
+		if !found(start, j) {
 			return
 		}
 		off += int(j.size)

@@ -212,6 +212,9 @@ func TestPLTLayouts(t *testing.T) {
 			}
 			t.Logf("%d bytes the same, %d of IRELATIVE, %d more", same, ifunc, more)
 			wantStubs(t, path, "puts", "getpid", "strlen", "write", "chosen")
+			if name != "mold32-pie" { // DT_PLTGOT is not what its jumps are relative to
+				diffNoSections(t, path)
+			}
 		})
 	}
 }
@@ -340,55 +343,42 @@ func TestPLTFiles(t *testing.T) {
 	t.Logf("%d files, %d bytes the same, %d of IRELATIVE", len(files), total, ifuncs)
 }
 
-// TestPLTNoSections names stubs by their code and PT_DYNAMIC alone.
-func TestPLTNoSections(t *testing.T) {
-	testenv.Need(t, "gcc", "gcc-multilib")
-	for name, options := range pltLayouts() {
-		path := compile(t, options...)
-		if path == "" {
-			continue
-		}
-		if name == "mold32-pie" {
-			continue // DT_PLTGOT is not what its jumps are relative to
-		}
-		data, err := os.ReadFile(path)
-		if err != nil {
-			t.Fatal(err)
-		}
-		with, err := New(data, path)
-		if err != nil {
-			t.Fatal(err)
-		}
-		bare := bytes.Clone(data)
-		stripHeaders(bare)
-		without, err := New(bare, path)
-		if err != nil {
-			t.Fatal(err)
-		}
-		if len(without.secs) > 0 || !without.plt.blind {
-			t.Fatal("has sections still")
-		}
-		for _, a := range with.areas.list {
-			for addr := a.lo; addr < a.lo+a.size; addr++ {
-				wantName, wantStart, wantSize, _ := with.PLT(addr)
-				gotName, gotStart, gotSize, got := without.PLT(addr)
-				if got && (gotName != wantName || gotStart != wantStart || gotSize != wantSize) {
-					t.Fatalf("%s: %#x: %s at %#x+%d, want %s at %#x+%d", name, addr, gotName, gotStart, gotSize, wantName, wantStart, wantSize)
-				}
+// diffNoSections compares the names that stubs have by their code and PT_DYNAMIC
+// alone with those that they have with section headers.
+func diffNoSections(t *testing.T, path string) {
+	t.Helper()
+	data, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	with, err := New(data, path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	bare := bytes.Clone(data)
+	stripHeaders(bare)
+	without, err := New(bare, path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !without.plt.blind {
+		t.Fatal("has sections still")
+	}
+	found := 0
+	for _, a := range with.areas.list {
+		for addr := a.lo; addr < a.lo+a.size; addr++ {
+			wantName, wantStart, wantSize, _ := with.PLT(addr)
+			name, start, size, ok := without.PLT(addr)
+			if ok && (name != wantName || start != wantStart || size != wantSize) {
+				t.Fatalf("%#x: %s at %#x+%d, want %s at %#x+%d", addr, name, start, size, wantName, wantStart, wantSize)
+			}
+			if ok && start == addr {
+				found++
 			}
 		}
-		found := 0
-		for _, at := range pltNames(with) {
-			for _, s := range at {
-				addr, _ := strconv.ParseUint(s, 0, 64)
-				if _, _, _, ok := without.PLT(addr); ok {
-					found++
-				}
-			}
-		}
-		if found < 3 {
-			t.Errorf("%s: only %d stubs", name, found)
-		}
+	}
+	if found < 3 {
+		t.Errorf("only %d stubs without section headers", found)
 	}
 }
 
@@ -426,4 +416,51 @@ func TestPLTConcurrent(t *testing.T) {
 		})
 	}
 	wg.Wait()
+}
+
+// TestPLTGdb compares a sample with gdb, which names stubs as binutils does.
+func TestPLTGdb(t *testing.T) {
+	testenv.Need(t, "gcc", "gcc-multilib")
+	gdb := testenv.Need(t, "gdb", "gdb")
+	for _, options := range [][]string{{"-m64"}, {"-m64", "-Wl,-z,ibtplt"}, {"-m32"}, {"-m32", "-no-pie", "-fno-pie"}} {
+		path := compile(t, options...)
+		if path == "" {
+			testenv.Skip(t, "cannot be linked here")
+		}
+		im, err := OpenPath(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer im.Close()
+		var addrs []uint64
+		args := []string{"-batch", "-nx"}
+		for _, sec := range im.plt.secs {
+			for off := uint64(0); off < uint64(len(sec.code)); off += 5 {
+				addrs = append(addrs, sec.addr+off)
+				args = append(args, "-ex", fmt.Sprintf("info symbol %#x", sec.addr+off))
+			}
+		}
+		out, err := exec.Command(gdb, append(args, path)...).Output()
+		if err != nil {
+			t.Fatal(err)
+		}
+		lines := strings.Split(strings.TrimSpace(string(out)), "\n")
+		if len(lines) != len(addrs) {
+			t.Fatalf("%d answers to %d questions: %s", len(lines), len(addrs), out)
+		}
+		same := 0
+		for i, addr := range addrs {
+			want, _, isStub := strings.Cut(lines[i], "@plt")
+			if !isStub || want == "*ABS*" || strings.HasPrefix(want, "*ABS*+") {
+				continue
+			}
+			if name, _, _, _ := im.PLT(addr); name != want {
+				t.Errorf("%v: %#x: %q, gdb: %s", options, addr, name, lines[i])
+			}
+			same++
+		}
+		if same < 10 {
+			t.Errorf("%v: only %d compared: %s", options, same, out)
+		}
+	}
 }

@@ -141,11 +141,10 @@ func (im *Image) relocSlots(t relocTable, lo, hi uint64) []pltSlot {
 	resolvers := map[uint64]uint32{} // by address: Ref of the symbol, or none
 	size := im.relocSize(t.rela)
 	for b := t.data; len(b) >= size && len(slots) < maxPLTSlots; b = b[size:] {
-		r := im.reloc(b, t.rela)
-		if r.offset < lo || r.offset > hi {
+		if offset := im.word(b); offset < lo || offset > hi {
 			continue
 		}
-		switch r.typ {
+		switch r := im.reloc(b, t.rela); r.typ {
 		case machine.jumpSlot, machine.globDat:
 			if syms != nil && r.sym != 0 && r.sym < syms.n {
 				slots = append(slots, pltSlot{r.offset, uint32(syms.first) + r.sym})
