@@ -133,6 +133,10 @@ func (s *Symbolizer) name(addr uint64) Name {
 		return s.gate.name(s, addr, p)
 	}
 	if p.Image == nil {
+		// JIT compilers map their code from memory files, too.
+		if n := s.jit(addr); n.Symbol != "" {
+			return n
+		}
 		return Name{Miss: NoImage, Module: p.Module, ModOff: addr - p.Mapping.Start + p.Mapping.Offset}
 	}
 	return s.inImage(p.Image, p.Module, p.Link(addr))
