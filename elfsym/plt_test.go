@@ -80,7 +80,6 @@ func pltLayouts() map[string][]string {
 			out[name+bits] = append([]string{"-fcf-protection=none", "-m" + bits, "-fno-pie", "-no-pie"}, options...)
 		}
 	}
-	out["bnd64"] = []string{"-Wl,-z,bndplt"}
 	return out
 }
 
