@@ -25,24 +25,58 @@ const (
 // maxMangled and maxDemangled bound demangling, in bytes and as a power of two:
 // a few bytes of a hostile name can stand for gigabytes.
 const (
-	maxMangled   = 16 << 10
+	maxMangled   = 8 << 10
 	maxDemangled = 16
 )
 
+// maxWork bounds the estimate of hard: a second or two at worst. Of the names
+// in libLLVM's symbol table none comes near.
+const maxWork = 1 << 34
+
+// hard reports whether demangling a name may take long. Expanding parameter
+// packs and chains of constructors takes the demangler a time that is cubic in
+// the name's length, the former about 1000 times that of the latter.
+func hard(raw string) bool {
+	// An identifier may hold "sp", such as boost::spirit. It is an expansion
+	// only within an expression.
+	exprs := strings.ContainsAny(raw, "XQ") || strings.Contains(raw, "DT") || strings.Contains(raw, "Dt") || strings.Contains(raw, "DO")
+	work := uint64(0)
+	for i := range len(raw) - 1 {
+		switch a, b := raw[i], raw[i+1]; {
+		case a == 'D' && b == 'p', a == 's' && b == 'p' && exprs:
+			work += 1000
+		case (a == 'C' || a == 'D') && b >= '0' && b <= '5':
+			work++
+		}
+	}
+	return work*uint64(len(raw))*uint64(len(raw)) > maxWork
+}
+
 // name makes a symbol's name fit to show: demangled, and clean.
 func (d Demangle) name(raw string) string {
-	if d == None || !mangled(raw) || len(raw) > maxMangled {
+	if d == None || !mangled(raw) || len(raw) > maxMangled || hard(raw) {
 		return clean(raw)
 	}
+	name, ok := d.demangled(raw)
+	if !ok || name == "" || len(name) >= 1<<maxDemangled {
+		return clean(raw)
+	}
+	return clean(name)
+}
+
+func (d Demangle) demangled(raw string) (name string, ok bool) {
+	// The demangler panics on some names that no compiler has mangled.
+	defer func() {
+		if recover() != nil {
+			ok = false
+		}
+	}()
 	opts := []demangle.Option{demangle.MaxLength(maxDemangled)}
 	if d == Short {
 		opts = append(opts, demangle.NoParams)
 	}
 	name, err := demangle.ToString(raw, opts...)
-	if err != nil || len(name) >= 1<<maxDemangled {
-		return clean(raw)
-	}
-	return clean(name)
+	return name, err == nil
 }
 
 // mangled reports whether name looks like a C++ or Rust name at all.
@@ -96,7 +130,7 @@ func EscapeControls(s string) string {
 // bidi reports whether r reorders or splits the text around it: a name must
 // not be able to make a line read as another one.
 func bidi(r rune) bool {
-	return r >= 0x202a && r <= 0x202e || r >= 0x2066 && r <= 0x2069 || r == 0x2028 || r == 0x2029 || r == 0x200e || r == 0x200f
+	return r == 0x061c || r >= 0x202a && r <= 0x202e || r >= 0x2066 && r <= 0x2069 || r == 0x2028 || r == 0x2029 || r == 0x200e || r == 0x200f
 }
 
 // names remembers the names of an image's symbols as they are shown: one is

@@ -57,10 +57,14 @@ func (n *imageNames) find(link uint64) (name string, start uint64, from string, 
 		if !ok {
 			continue
 		}
-		if s.label != "" {
-			return s.names.get(ref), start, s.label, true
+		name := s.names.get(ref)
+		if name == "" {
+			continue
 		}
-		return s.names.get(ref), start, s.im.TableOf(ref), true
+		if s.label != "" {
+			return name, start, s.label, true
+		}
+		return name, start, s.im.TableOf(ref), true
 	}
 	return n.after(link)
 }
