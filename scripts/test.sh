@@ -9,8 +9,8 @@ status=$?
 grep -E '^(ok|FAIL|---? FAIL|panic:)|^ *--- FAIL' "$log" || true
 if [ $status -ne 0 ]; then
 	echo
-	echo "The failed tests' output:"
-	grep -vE '^(=== |--- PASS|    --- PASS|PASS|ok|\?)' "$log" | head -n 400
+	echo "The failed tests, each below its output:"
+	grep -vE '^ *(=== |--- PASS|--- SKIP)|^(PASS|ok|\?)' "$log" | grep -B60 -A2 -E '^ *--- FAIL|^panic:|^FAIL' | head -n 600
 fi
 passed=$(grep -cE '^ *--- PASS' "$log")
 failed=$(grep -cE '^ *--- FAIL' "$log")

@@ -1,10 +1,13 @@
 package live_test
 
 import (
+	"fmt"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"strconv"
 	"strings"
+	"syscall"
 	"testing"
 
 	"github.com/gatedso/bt/target/live"
@@ -75,6 +78,9 @@ func TestSnapshot(t *testing.T) {
 func TestSnapshotTruth(t *testing.T) {
 	ch := start(t, exec.Command(build(t, "threads"), "5", "9"))
 	until(t, "the reporting thread's end", func() bool { return len(tasks(t, ch.pid)) == 5 })
+	// Its memory must not change between the snapshot and the comparison.
+	syscall.Kill(ch.pid, syscall.SIGSTOP)
+	until(t, "the stop", func() bool { return allStopped(ch.pid) })
 	p := open(t, ch.pid)
 	s := snapshot(t, p, live.Options{})
 	for i := range s.Threads {
@@ -104,6 +110,18 @@ func TestSnapshotTruth(t *testing.T) {
 	if words > 1 { // the Memory itself
 		t.Errorf("%v allocations", words)
 	}
+}
+
+// allStopped reports whether every thread is in a group-stop.
+func allStopped(pid int) bool {
+	stats, _ := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/stat", pid))
+	for _, path := range stats {
+		b, err := os.ReadFile(path)
+		if err != nil || !strings.Contains(string(b), ") T ") {
+			return false
+		}
+	}
+	return len(stats) > 0
 }
 
 func TestTIDs(t *testing.T) {
