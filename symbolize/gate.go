@@ -73,8 +73,8 @@ func (g *gateNames) name(s *Symbolizer, addr uint64, p module.Place) Name {
 		g.bySymbols(&n, addr)
 		return n
 	}
-	bias := im.GateBias(p.Mapping.Start, p.Mapping.End)
-	return s.inImage(im, p.Module, addr-bias)
+	p.Image, p.Bias = im, im.GateBias(p.Mapping.Start, p.Mapping.End)
+	return s.inImage(im, p.Module, p.Link(addr))
 }
 
 // bySymbols names addr by the symbols that came with a report.
@@ -103,7 +103,11 @@ func (s *Symbolizer) GateSymbols() []GateSymbol {
 		start, end := m.Range()
 		bias := im.GateBias(start, end)
 		im.Named(func(sym elfsym.Symbol) bool {
-			list = append(list, GateSymbol{Addr: sym.Value + bias, Size: sym.Size, Name: sym.Name})
+			addr := sym.Value + bias
+			if im.PtrSize() == 4 {
+				addr &= 1<<32 - 1
+			}
+			list = append(list, GateSymbol{Addr: addr, Size: sym.Size, Name: sym.Name})
 			return true
 		})
 	}

@@ -24,15 +24,21 @@ func (s *Symbolizer) Prepare(queries []Query) {
 	defer debug.SetPanicOnFault(debug.SetPanicOnFault(true))
 	defer func() { recover() }() // a file that was truncated: Name reports the miss
 
+	// Modules can share an image, under two names, and a module can be mapped
+	// twice.
+	type copyOf struct {
+		mod  *module.Module
+		bias uint64
+	}
 	type batch struct {
-		mod   *module.Module
+		im    *module.Image
 		links []uint64
-		bias  map[uint64]uint64 // by link-time address
+		addrs map[uint64]uint64 // by link-time address
 	}
 	if s.known == nil {
 		s.known = make(map[uint64]Name, len(queries))
 	}
-	batches := make(map[*module.Image]*batch)
+	batches := make(map[copyOf]*batch)
 	seen := make(map[uint64]bool, len(queries))
 	for _, q := range queries {
 		addr := lookupAddress(q.Addr, q.Exact)
@@ -45,25 +51,26 @@ func (s *Symbolizer) Prepare(queries []Query) {
 			s.known[addr] = s.name(addr)
 			continue
 		}
-		b := batches[p.Image]
+		key := copyOf{p.Module, p.Bias}
+		b := batches[key]
 		if b == nil {
-			b = &batch{mod: p.Module, bias: make(map[uint64]uint64)}
-			batches[p.Image] = b
+			b = &batch{im: p.Image, addrs: make(map[uint64]uint64)}
+			batches[key] = b
 		}
 		link := p.Link(addr)
 		b.links = append(b.links, link)
-		b.bias[link] = addr
+		b.addrs[link] = addr
 	}
-	for im, b := range batches {
+	for key, b := range batches {
 		if len(b.links) > maxBatch {
 			continue
 		}
 		slices.Sort(b.links)
 		b.links = slices.Compact(b.links)
-		s.namesOf(im, b.mod).findAll(b.links, func(link uint64, name string, start uint64, from string, ok bool) {
-			n := Name{Module: b.mod, ModOff: link}
+		s.namesOf(b.im, key.mod).findAll(b.links, func(link uint64, name string, start uint64, from string, ok bool) {
+			n := Name{Module: key.mod, ModOff: link}
 			n.set(name, start, from, ok)
-			s.known[b.bias[link]] = n
+			s.known[b.addrs[link]] = n
 		})
 	}
 }
