@@ -76,10 +76,10 @@ func (ix *index) find(coord uint32) (ref, start uint32) {
 	return ix.owner(lo)
 }
 
-// seal builds the buckets, about one for two stretches, and drops spare capacity.
+// seal builds the buckets, two or more for a stretch, and drops spare capacity.
 func (ix *index) seal(total uint32) {
 	ix.stretches = slices.Clip(ix.stretches)
-	ix.shift = uint(max(0, bits.Len32(total)-bits.Len(uint(len(ix.stretches)))+1))
+	ix.shift = uint(max(0, bits.Len32(total)-bits.Len(uint(len(ix.stretches)))-1))
 	n := int(total>>ix.shift) + 1
 	ix.bucket = make([]uint32, n+1)
 	i := 0
