@@ -1,6 +1,7 @@
 package capture
 
 import (
+	"bytes"
 	"os"
 	"path/filepath"
 
@@ -24,12 +25,26 @@ type liveSource struct {
 }
 
 func (s *liveSource) OpenMapping(m *maps.Mapping) (*os.File, string, bool, error) {
-	if s.sysroot != "" {
-		if f, err := module.OpenRegular(filepath.Join(s.sysroot, m.Path)); err == nil {
-			return f, "sysroot", isMapped(f, m), nil
-		}
+	if s.sysroot == "" {
+		return s.Process.OpenMapping(m)
 	}
-	return s.Process.OpenMapping(m)
+	f, err := module.OpenRegular(filepath.Join(s.sysroot, m.Path))
+	if err != nil {
+		return s.Process.OpenMapping(m)
+	}
+	if isMapped(f, m) {
+		return f, "sysroot", true, nil
+	}
+	own, via, same, err := s.Process.OpenMapping(m)
+	if err != nil {
+		return f, "sysroot", false, nil // the memory may tell
+	}
+	if id := module.FileBuildID(f); id != nil && bytes.Equal(id, module.FileBuildID(own)) {
+		own.Close()
+		return f, "sysroot", same, nil
+	}
+	f.Close()
+	return own, via, same, nil
 }
 
 // isMapped reports whether f is the very file that m maps.

@@ -49,6 +49,16 @@ func OpenRegular(path string) (*os.File, error) {
 	return os.NewFile(uintptr(fd), path), nil
 }
 
+// FileBuildID reads a file's build ID, nil if it has none or is no ELF file.
+func FileBuildID(f *os.File) []byte {
+	im, err := elfsym.Open(f, f.Name())
+	if err != nil {
+		return nil
+	}
+	defer im.Close()
+	return bytes.Clone(im.BuildID())
+}
+
 // BuildID implements Source.
 func (f *Files) BuildID(m *maps.Mapping) []byte { return f.IDs[m.Path] }
 
