@@ -22,10 +22,9 @@ type Options struct {
 
 // The colours of a terminal, chosen to be legible on light and dark grounds.
 const (
-	dim    = "\x1b[2m"
-	green  = "\x1b[32m"
-	yellow = "\x1b[33m"
-	reset  = "\x1b[0m"
+	dim   = "\x1b[2m"
+	green = "\x1b[32m"
+	reset = "\x1b[0m"
 )
 
 // AppendAddr appends addr as bt prints addresses.
