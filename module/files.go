@@ -36,11 +36,19 @@ func (f *Files) OpenMapping(m *maps.Mapping) (*os.File, string, bool, error) {
 // OpenRegular opens a file that is to be read as an ELF file. What is no
 // regular file is refused, without waiting for anyone at its other end.
 func OpenRegular(path string) (*os.File, error) {
+	// Opening alone can have effects: on a watchdog, or on whoever waits at a
+	// FIFO's other end.
+	var st unix.Stat_t
+	if err := unix.Stat(path, &st); err != nil {
+		return nil, &os.PathError{Op: "open", Path: path, Err: err}
+	}
+	if st.Mode&unix.S_IFMT != unix.S_IFREG {
+		return nil, fmt.Errorf("%s: not a regular file", path)
+	}
 	fd, err := unix.Open(path, unix.O_RDONLY|unix.O_NONBLOCK|unix.O_CLOEXEC|unix.O_NOCTTY, 0)
 	if err != nil {
 		return nil, &os.PathError{Op: "open", Path: path, Err: err}
 	}
-	var st unix.Stat_t
 	if err := unix.Fstat(fd, &st); err != nil || st.Mode&unix.S_IFMT != unix.S_IFREG {
 		unix.Close(fd)
 		return nil, fmt.Errorf("%s: not a regular file", path)
