@@ -124,21 +124,25 @@ func (s *Stacks) frame(tid int, f *unwind.Frame) {
 }
 
 func (s *Stacks) note(tid int, f *unwind.Frame, n *symbolize.Name) {
-	addr := s.Options.AppendAddr(nil, f.PC)
-	file := "(anon)"
+	s.Note("thread %d: %s found by %s, %s", tid, s.Options.AppendAddr(nil, f.PC), f.How, Explain(n))
+}
+
+// Explain says where a name is from, or why there is none.
+func Explain(n *symbolize.Name) string {
+	var of, in string
 	if n.Module != nil {
-		file = n.Module.Path
+		file := n.Module.Path
 		if via := n.Module.Via(); via != "" {
 			file += " (opened by " + via + ")"
 		} else if _, err := n.Module.Image(); err != nil {
 			file += ": " + err.Error()
 		}
+		of, in = " of "+file, ", "+file
 	}
 	if n.Symbol != "" {
-		s.Note("thread %d: %s found by %s, named by %s of %s", tid, addr, f.How, n.Source, file)
-	} else {
-		s.Note("thread %d: %s found by %s, not named: %s, %s", tid, addr, f.How, n.Miss, file)
+		return "named by " + n.Source + of
 	}
+	return "not named: " + n.Miss.String() + in
 }
 
 func signalText(signo uint8) string {

@@ -338,7 +338,7 @@ func TestNotes(t *testing.T) {
 	want := []string{
 		"thread 1235: 00011000 found by registers, named by .symtab of /lib/libfoo.so (opened by test)",
 		"thread 1235: 000110f0 found by cfi, not named: no symbol covers it, /lib/libfoo.so (opened by test)",
-		"thread 1235: 00030010 found by cfi, not named: anonymous memory, (anon)",
+		"thread 1235: 00030010 found by cfi, not named: anonymous memory",
 		"thread 1235: 00040010 found by cfi, not named: its file cannot be read, /lib/gone.so: /lib/gone.so: gone",
 	}
 	if d := cmp.Diff(want, notes); d != "" {

@@ -133,7 +133,11 @@ func (a *app) newSpace(out *os.File, space *module.Space, p *live.Process, symbo
 	}
 	opts := a.renderOptions(out)
 	opts.PtrSize = space.PtrSize()
-	return &mappedSpace{space: space, sym: sym, opts: opts}
+	ms := &mappedSpace{space: space, sym: sym, opts: opts}
+	if a.verbose {
+		ms.note = a.errorf
+	}
+	return ms
 }
 
 func (a *app) imageOptions(out *os.File, im *module.Image) render.Options {
@@ -147,6 +151,7 @@ type mappedSpace struct {
 	space *module.Space
 	sym   *symbolize.Symbolizer
 	opts  render.Options
+	note  func(format string, args ...any) // for --verbose; else nil
 }
 
 func (s *mappedSpace) Answer(dst []byte, addr uint64, exact bool) []byte {
@@ -154,6 +159,9 @@ func (s *mappedSpace) Answer(dst []byte, addr uint64, exact bool) []byte {
 		return s.opts.AppendFrame(dst, addr, nil)
 	}
 	n := s.sym.Name(addr, exact)
+	if s.note != nil {
+		s.note("%s %s", s.opts.AppendAddr(nil, addr), render.Explain(&n))
+	}
 	return s.opts.AppendFrame(dst, addr, &n)
 }
 
