@@ -1,6 +1,8 @@
 package symbolize
 
 import (
+	"runtime/debug"
+
 	"github.com/gatedso/bt/elfsym"
 	"github.com/gatedso/bt/module"
 )
@@ -53,6 +55,9 @@ func (s *Symbolizer) WarmImage(im *module.Image, links []uint64) {
 //
 //go:noinline
 func (n *names) warm(links []uint64) (sum byte) {
+	// Whoever asks for a name that went away is told so then.
+	defer debug.SetPanicOnFault(debug.SetPanicOnFault(true))
+	defer func() { recover() }()
 	var refs [warmBatch]elfsym.Ref
 	var at [warmBatch]uint64
 	k := 0

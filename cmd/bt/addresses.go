@@ -6,6 +6,7 @@ import (
 	"os"
 	"path"
 	"path/filepath"
+	"runtime/debug"
 	"strconv"
 	"strings"
 
@@ -59,7 +60,7 @@ func (a *app) addresses(out *os.File, pids []int, addrs []uint64, fromStdin bool
 			return err
 		}
 		img := module.NewImage(im)
-		o.Space = &imageSpace{path: a.exe, im: img, sym: symbolize.NewForImage(a.nameOptions(nil)), opts: a.imageOptions(out, img)}
+		o.Space = &imageSpace{path: a.exe, im: img, sym: symbolize.NewForImage(a.nameOptions(nil)), opts: answerOptions{a.imageOptions(out, img)}}
 	default:
 		o.NewSpace = func(text []byte, head stream.Head) (stream.Space, error) {
 			return a.reportSpace(out, text, head, cache)
@@ -133,7 +134,7 @@ func (a *app) newSpace(out *os.File, space *module.Space, p *live.Process, symbo
 	}
 	opts := a.renderOptions(out)
 	opts.PtrSize = space.PtrSize()
-	ms := &mappedSpace{space: space, sym: sym, opts: opts}
+	ms := &mappedSpace{space: space, sym: sym, opts: answerOptions{opts}}
 	if a.verbose {
 		ms.note = a.errorf
 	}
@@ -146,15 +147,28 @@ func (a *app) imageOptions(out *os.File, im *module.Image) render.Options {
 	return opts
 }
 
+// answerOptions are how answers are printed.
+type answerOptions struct{ render.Options }
+
+// rawOnFault prints addr alone where its name went away: names are read from
+// mapped files, and somebody can truncate those. To be deferred.
+func (o *answerOptions) rawOnFault(out *[]byte, dst []byte, addr uint64) {
+	if recover() != nil {
+		*out = o.AppendFrame(dst, addr, nil)
+	}
+}
+
 // mappedSpace answers addresses of an address space.
 type mappedSpace struct {
 	space *module.Space
 	sym   *symbolize.Symbolizer
-	opts  render.Options
+	opts  answerOptions
 	note  func(format string, args ...any) // for --verbose; else nil
 }
 
-func (s *mappedSpace) Answer(dst []byte, addr uint64, exact bool) []byte {
+func (s *mappedSpace) Answer(dst []byte, addr uint64, exact bool) (out []byte) {
+	defer debug.SetPanicOnFault(debug.SetPanicOnFault(true))
+	defer s.opts.rawOnFault(&out, dst, addr)
 	if s.opts.Raw {
 		return s.opts.AppendFrame(dst, addr, nil)
 	}
@@ -181,10 +195,12 @@ type imageSpace struct {
 	path string
 	im   *module.Image
 	sym  *symbolize.Symbolizer
-	opts render.Options
+	opts answerOptions
 }
 
-func (s *imageSpace) Answer(dst []byte, addr uint64, exact bool) []byte {
+func (s *imageSpace) Answer(dst []byte, addr uint64, exact bool) (out []byte) {
+	defer debug.SetPanicOnFault(debug.SetPanicOnFault(true))
+	defer s.opts.rawOnFault(&out, dst, addr)
 	if s.opts.Raw {
 		return s.opts.AppendFrame(dst, addr, nil)
 	}
