@@ -57,11 +57,6 @@ type Arch struct {
 	PC      Reg      // the return-address column, which holds the pc
 	SP, FP  Reg
 
-	// CalleeSaved lists the registers that a function must preserve. A row
-	// that is silent on one of them means that the caller's value is still
-	// in it; silent on any other register means that its value is lost.
-	CalleeSaved []Reg
-
 	// RegsetSize is the size in bytes of the NT_PRSTATUS register set that
 	// PTRACE_GETREGSET and core files hold for a process of this CPU.
 	RegsetSize int

@@ -41,10 +41,9 @@ var Arch = &arch.Arch{
 		"rax", "rdx", "rcx", "rbx", "rsi", "rdi", "rbp", "rsp",
 		"r8", "r9", "r10", "r11", "r12", "r13", "r14", "r15", "rip",
 	},
-	PC:          RIP,
-	SP:          RSP,
-	FP:          RBP,
-	CalleeSaved: []arch.Reg{RBX, RBP, R12, R13, R14, R15},
+	PC: RIP,
+	SP: RSP,
+	FP: RBP,
 
 	RegsetSize:   regsetSize,
 	DecodeRegset: decodeRegset,

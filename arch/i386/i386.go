@@ -32,10 +32,9 @@ var Arch = &arch.Arch{
 	Names: []string{
 		"eax", "ecx", "edx", "ebx", "esp", "ebp", "esi", "edi", "eip",
 	},
-	PC:          EIP,
-	SP:          ESP,
-	FP:          EBP,
-	CalleeSaved: []arch.Reg{EBX, EBP, ESI, EDI},
+	PC: EIP,
+	SP: ESP,
+	FP: EBP,
 
 	RegsetSize:   regsetSize,
 	DecodeRegset: decodeRegset,
