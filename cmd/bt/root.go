@@ -9,10 +9,8 @@ import (
 	"github.com/spf13/cobra"
 	"golang.org/x/sys/unix"
 
-	"github.com/gatedso/bt/debugfile"
 	"github.com/gatedso/bt/gate"
 	"github.com/gatedso/bt/render"
-	"github.com/gatedso/bt/symbolize"
 )
 
 // flags are the command line's flags as given.
@@ -61,13 +59,9 @@ func (a *app) command() *cobra.Command {
 		Args:          cobra.ArbitraryArgs,
 		SilenceUsage:  true,
 		SilenceErrors: true,
+		// The subcommands' flags are checked by it, too.
+		PersistentPreRunE: a.checkFlags,
 		RunE: func(cmd *cobra.Command, args []string) error {
-			a.gateSet = cmd.Flags().Changed("gate-dso")
-			for _, name := range []string{"exe", "maps", "procfs", "output"} {
-				if f := cmd.Flags().Lookup(name); f.Changed && f.Value.String() == "" {
-					return usagef("--%s: the name is empty", name)
-				}
-			}
 			if err := a.check(); err != nil {
 				return err
 			}
@@ -81,28 +75,19 @@ func (a *app) command() *cobra.Command {
 	f.StringVar(&a.mapsFile, "maps", "", "the target: a saved copy of /proc/PID/maps")
 	f.StringVarP(&a.exe, "exe", "e", "", "the target: one ELF file, whose link-time addresses are named")
 	f.StringSliceVarP(&a.tids, "tid", "t", nil, "only these threads")
-	f.IntVarP(&a.maxFrames, "max-frames", "n", 256, "frames per thread; 0 = no limit")
-	f.StringVar(&a.gateDSO, "gate-dso", "", "what names the gate DSO: a path, 'live' (the image in the process), or '' (nothing: raw addresses)")
-	f.BoolVarP(&a.module, "module", "m", false, "print the module of each address")
-	f.BoolVarP(&a.buildID, "build-id", "b", false, "print the build ID of each address's module")
-	f.StringArrayVarP(&a.debugDirs, "debug-dir", "d", []string{debugfile.DefaultDir}, "where separate debug files are; may be repeated")
-	f.StringVar(&a.debuginfod, "debuginfod", "", "download debug files from these servers, default $DEBUGINFOD_URLS; on when that is set")
-	f.Lookup("debuginfod").NoOptDefVal = fromEnvironment
-	f.StringVar(&a.sysroot, "sysroot", "", "prefix for the files that the maps name")
-	f.StringVar(&a.procfs, "procfs", "/proc", "where procfs is mounted")
-	f.BoolVarP(&a.raw, "raw", "r", false, "addresses only, no symbols")
+	a.stackFlags(f)
+	a.nameFlags(f)
+	a.columnFlags(f)
+	a.procfsFlag(f)
 	f.BoolVar(&a.withMaps, "with-maps", false, "with --pid: print the maps and build IDs first, so that bt can name the output elsewhere")
 	f.BoolVar(&a.returns, "return-addresses", false, "addresses with no \"# thread\" line above them are return addresses")
-	f.StringVar(&a.demangle, "demangle", "full", "C++ and Rust names: full, short (without parameters), or none")
 	f.StringVarP(&a.format, "format", "f", "text", "output format: text")
-	f.StringVarP(&a.output, "output", "o", "", "write to this file instead of standard output")
-	f.StringVar(&a.color, "color", "auto", "auto, always or never")
-	f.BoolVarP(&a.verbose, "verbose", "v", false, "say on standard error where names and frames come from, and why some have none")
+	a.outputFlags(f)
 	cmd.AddCommand(versionCommand())
 	return cmd
 }
 
-// check refuses flag values that mean nothing.
+// check refuses flags of the root command that mean nothing together.
 func (a *app) check() error {
 	targets := 0
 	for _, given := range []bool{len(a.pids) > 0, a.mapsFile != "", a.exe != ""} {
@@ -113,31 +98,14 @@ func (a *app) check() error {
 	switch {
 	case targets > 1:
 		return usagef("--pid, --maps and --exe exclude each other")
-	case a.maxFrames < 0:
-		return usagef("--max-frames %d: must not be negative", a.maxFrames)
 	case a.format != "text":
 		return usagef("--format %q: must be text", a.format)
-	case a.color != "auto" && a.color != "always" && a.color != "never":
-		return usagef("--color %q: must be auto, always or never", a.color)
 	case a.withMaps && len(a.pids) == 0:
 		return usagef("--with-maps needs --pid")
 	case len(a.tids) > 0 && len(a.pids) == 0:
 		return usagef("--tid needs --pid")
 	}
-	_, err := a.demangleMode()
-	return err
-}
-
-func (a *app) demangleMode() (symbolize.Demangle, error) {
-	switch a.demangle {
-	case "full":
-		return symbolize.Full, nil
-	case "short":
-		return symbolize.Short, nil
-	case "none":
-		return symbolize.None, nil
-	}
-	return 0, usagef("--demangle %q: must be full, short or none", a.demangle)
+	return nil
 }
 
 // dispatch finds out what is wanted: the target says which address space, the
