@@ -36,10 +36,12 @@
 //
 // Ties. Of several symbols with the same start that all cover an address,
 // functions come before objects, objects before symbols without a type; then
-// global (and unique) before weak before local; then glibc's internal aliases
-// (__GI_*) come last; then the name with the fewest leading underscores is first;
-// then the shortest; then the first in the table. At most 256 bytes of a name
-// count.
+// exported ones (global, unique or weak) before local ones; then glibc's internal
+// aliases (__GI_*) come last; then the name with the fewest leading underscores is
+// first; then global before weak; then the shortest; then the first in the table.
+// At most 256 bytes of a name count. Global comes before weak in every case but
+// one: libraries define a function under a reserved name, __fork, and export the
+// name that people know, fork, as a weak alias of it.
 //
 // Names. A version (@VER, @@VER) is not part of the name. Suffixes that
 // compilers add, .cold, .part.0, .abi0, are. A name is cut at 1 MiB.

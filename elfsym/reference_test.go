@@ -174,10 +174,12 @@ func best(syms []refSym) refSym {
 			return a.value > b.value
 		case class(a) != class(b):
 			return class(a) < class(b)
-		case binding(a) != binding(b):
-			return binding(a) < binding(b)
+		case (binding(a) == 2) != (binding(b) == 2):
+			return binding(b) == 2
 		case bars(short(a.name)) != bars(short(b.name)):
 			return bars(short(a.name)) < bars(short(b.name))
+		case binding(a) != binding(b):
+			return binding(a) < binding(b)
 		case len(short(a.name)) != len(short(b.name)):
 			return len(short(a.name)) < len(short(b.name))
 		}

@@ -154,19 +154,22 @@ func (s *symbol) rank() int {
 	switch s.typ() {
 	case elf.STT_FUNC, elf.STT_GNU_IFUNC:
 	case elf.STT_OBJECT:
-		r = 3
+		r = 2
 	default:
-		r = 6
+		r = 4
 	}
-	switch elf.ST_BIND(s.info) {
-	case elf.STB_GLOBAL, stbGNUUnique:
-	case elf.STB_WEAK:
+	if !s.global() && !s.weak() {
 		r++
-	default:
-		r += 2
 	}
 	return r
 }
+
+func (s *symbol) global() bool {
+	b := elf.ST_BIND(s.info)
+	return b == elf.STB_GLOBAL || b == stbGNUUnique
+}
+
+func (s *symbol) weak() bool { return elf.ST_BIND(s.info) == elf.STB_WEAK }
 
 // tieName is how many bytes of a name count when it decides between symbols: a
 // million aliases of one long name must not cost more than that.
@@ -181,12 +184,15 @@ func (t *table) better(a *symbol, i uint32, b *symbol, j uint32) bool {
 	return t.betterName(i, j)
 }
 
-// betterName decides between symbols i and j that differ in nothing else.
+// betterName decides between symbols i and j of the same rank.
 func (t *table) betterName(i, j uint32) bool {
 	a, b := t.at(i), t.at(j)
 	na, nb := t.nameAt(a.name, tieName), t.nameAt(b.name, tieName)
 	if ua, ub := underscores(na), underscores(nb); ua != ub {
 		return ua < ub
+	}
+	if ga, gb := a.global(), b.global(); ga != gb {
+		return ga
 	}
 	if len(na) != len(nb) {
 		return len(na) < len(nb)
