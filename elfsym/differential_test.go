@@ -18,6 +18,8 @@ func realFiles(t testing.TB) []string {
 		"/lib/x86_64-linux-gnu/libc.so.6", "/lib64/ld-linux-x86-64.so.2", "/lib/x86_64-linux-gnu/libcrypto.so.3",
 		"/lib/x86_64-linux-gnu/libssl.so.3", "/lib/x86_64-linux-gnu/libstdc++.so.6", "/lib/i386-linux-gnu/libc.so.6", "/lib32/libc.so.6",
 		"/usr/lib/x86_64-linux-gnu/libLLVM-14.so.1", "/usr/lib/musl/lib/libc.so", "/lib/ld-musl-x86_64.so.1",
+		"/usr/powerpc64-linux-gnu/lib/libc.so.6", // function descriptors
+		"/usr/arm-linux-gnueabihf/lib/libc.so.6", // Thumb
 		"/usr/lib/debug/.build-id/*/*.debug",
 	} {
 		paths, _ := filepath.Glob(pattern)

@@ -24,8 +24,8 @@
 // empty. Local symbols other than functions may not be called .L*, .annobin_*,
 // nor $a, $d, $t, $x (with or without .suffix), which are the mapping symbols
 // of ARM, AArch64 and RISC-V. ARM's Thumb bit is no part of a function's
-// address. (The function descriptors of 64-bit big-endian PowerPC, which lie in
-// .opd, are not followed: such files have no names here.)
+// address. A function of 64-bit PowerPC's first ABI whose value lies in .opd is
+// at the address that its descriptor there holds.
 //
 // Sized before sizeless. A symbol with a size covers [value, value+size), up to
 // the end of its section. Of those that cover an address, the one that starts

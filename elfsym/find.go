@@ -24,7 +24,8 @@ func (im *Image) findTables() []*table {
 		im.numSyms += t.n
 		t.exec = im.execSections()
 		t.thumb = im.Machine == elf.EM_ARM
-		t.common = t.is64 && !t.thumb && im.Order.String() == binary.LittleEndian.String()
+		t.opd = im.findDescriptors()
+		t.common = t.is64 && !t.thumb && t.opd.data == nil && im.Order.String() == binary.LittleEndian.String()
 		t.mapping = t.thumb || im.Machine == elf.EM_AARCH64 || im.Machine == elf.EM_RISCV
 		out = append(out, t)
 	}

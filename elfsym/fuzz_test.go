@@ -49,7 +49,7 @@ func exercise(data []byte) {
 
 func seeds() [][]byte {
 	syms := []testelf.Symbol{sy("f", text, 0x20), sy("g", text+8, 8), sy("h", text+0x40, 0), sy("$x", text+0x50, 0, elf.STT_NOTYPE, elf.STB_LOCAL)}
-	var out [][]byte
+	out := [][]byte{opdFile(binary.BigEndian).Bytes()}
 	for _, class := range []elf.Class{elf.ELFCLASS32, elf.ELFCLASS64} {
 		for _, order := range []testelf.ByteOrder{binary.LittleEndian, binary.BigEndian} {
 			for _, strip := range []bool{false, true} {

@@ -3,6 +3,7 @@ package elfsym
 import (
 	"bufio"
 	"bytes"
+	"debug/elf"
 	"fmt"
 	"math/rand/v2"
 	"os/exec"
@@ -54,6 +55,9 @@ func TestAddr2line(t *testing.T) {
 				t.Fatal(err)
 			}
 			defer im.Close()
+			if im.Machine == elf.EM_ARM {
+				t.Skip("elfutils takes the Thumb bit for a part of the address: its functions begin a byte late")
+			}
 			names := aliases(im)
 			rng := rand.New(rand.NewPCG(8, 9))
 			var addrs []uint64

@@ -49,7 +49,15 @@ func newReference(f *elf.File) *reference {
 			if s.Section == 0 || s.Section >= 0xff00 || s.Name == "" {
 				continue
 			}
-			if bySection && f.Sections[s.Section].Flags&elf.SHF_EXECINSTR == 0 {
+			v := s.Value
+			section := f.Sections[s.Section]
+			if f.Machine == elf.EM_PPC64 && section.Name == ".opd" && (typ == elf.STT_FUNC || typ == elf.STT_GNU_IFUNC) {
+				word := make([]byte, 8)
+				if _, err := section.ReadAt(word, int64(v-section.Addr)); err != nil {
+					continue
+				}
+				v = f.ByteOrder.Uint64(word)
+			} else if bySection && section.Flags&elf.SHF_EXECINSTR == 0 {
 				continue
 			}
 			if bind == elf.STB_LOCAL && typ != elf.STT_FUNC && typ != elf.STT_GNU_IFUNC {
@@ -62,7 +70,6 @@ func newReference(f *elf.File) *reference {
 					continue
 				}
 			}
-			v := s.Value
 			if f.Machine == elf.EM_ARM && typ != elf.STT_OBJECT && typ != elf.STT_NOTYPE {
 				v &^= 1
 			}

@@ -16,13 +16,15 @@ type table struct {
 
 	order   binary.ByteOrder
 	is64    bool
-	common  bool   // 64-bit, little-endian, no Thumb: decoded without detours
+	common  bool   // 64-bit, little-endian, no Thumb, no descriptors: decoded without detours
 	exec    []bool // by section index: executable. nil: any section will do
 	thumb   bool   // bit 0 of a function's value is no part of its address
 	mapping bool   // there are mapping symbols
+	opd     descriptors
 }
 
-// symbol is a decoded entry; value is without a Thumb bit.
+// symbol is a decoded entry; value is without a Thumb bit, and that of a function's
+// code, not of its descriptor.
 type symbol struct {
 	value, size uint64
 	name        uint32
@@ -60,6 +62,9 @@ func (t *table) atAny(i uint32) (s symbol) {
 	}
 	if t.thumb && isFunc(s.typ()) {
 		s.value &^= 1
+	}
+	if t.opd.data != nil {
+		t.follow(&s)
 	}
 	return s
 }

@@ -14,6 +14,7 @@ type source struct {
 	im    *elfsym.Image
 	names *names
 	label string // where it is from; empty for the image itself
+	shift uint64 // of the image's addresses from its own: see debugfile.Shift
 }
 
 // imageNames is all that names the addresses of an image, in order of
@@ -34,11 +35,11 @@ func newImageNames(im *module.Image, path string, o *Options) *imageNames {
 				path = "" // "[vdso]": by build ID alone
 			}
 			if d, via, _ := o.Debug.Find(im.Image, path); d != nil {
-				n.add(d, d.Name+" (by "+via+")", o)
+				n.addDebug(d, d.Name+" (by "+via+")", o)
 			}
 		}
-		if d, err := debugfile.MiniDebug(im.Image); err == nil && d != nil {
-			n.add(d, ".gnu_debugdata", o)
+		if d := o.Debug.MiniDebug(im.Image); d != nil {
+			n.addDebug(d, ".gnu_debugdata", o)
 		}
 	}
 	n.add(im.Image, "", o)
@@ -46,17 +47,31 @@ func newImageNames(im *module.Image, path string, o *Options) *imageNames {
 }
 
 func (n *imageNames) add(im *elfsym.Image, label string, o *Options) {
-	n.sources = append(n.sources, source{im, newNames(im, o.Demangle), label})
+	if im != n.im.Image {
+		im.TakeDescriptors(n.im.Image)
+	}
+	n.sources = append(n.sources, source{im: im, names: newNames(im, o.Demangle), label: label})
+}
+
+// addDebug adds a debug file of n's image.
+func (n *imageNames) addDebug(im *elfsym.Image, label string, o *Options) {
+	shift, err := debugfile.Shift(n.im.Image, im)
+	if err != nil {
+		return // debugfile has refused it already
+	}
+	n.add(im, label, o)
+	n.sources[len(n.sources)-1].shift = shift
 }
 
 // find names a link-time address.
 func (n *imageNames) find(link uint64) (name string, start uint64, from string, ok bool) {
 	for i := range n.sources {
 		s := &n.sources[i]
-		ref, start, ok := s.im.Find(link)
+		ref, start, ok := s.im.Find(link - s.shift)
 		if !ok {
 			continue
 		}
+		start += s.shift
 		name := s.names.get(ref)
 		if name == "" {
 			continue
@@ -86,7 +101,7 @@ func (n *imageNames) findAll(links []uint64, found func(link uint64, name string
 	matches := make([]elfsym.Match, len(links))
 	for i := range n.sources {
 		s := &n.sources[i]
-		s.im.LookupAll(links, matches[:len(links)])
+		s.im.LookupAll(shifted(links, s.shift), matches[:len(links)])
 		rest := links[:0:0]
 		for j, link := range links {
 			m := &matches[j]
@@ -98,7 +113,7 @@ func (n *imageNames) findAll(links []uint64, found func(link uint64, name string
 			if from == "" {
 				from = m.Table
 			}
-			found(link, n.demangle.name(m.Name), m.Value, from, true)
+			found(link, n.demangle.name(m.Name), m.Value+s.shift, from, true)
 		}
 		links = rest
 	}
@@ -106,6 +121,18 @@ func (n *imageNames) findAll(links []uint64, found func(link uint64, name string
 		name, start, from, ok := n.after(link)
 		found(link, name, start, from, ok)
 	}
+}
+
+// shifted turns addresses of an image into those of its debug file.
+func shifted(links []uint64, shift uint64) []uint64 {
+	if shift == 0 {
+		return links
+	}
+	out := make([]uint64, len(links))
+	for i, link := range links {
+		out[i] = link - shift
+	}
+	return out
 }
 
 // namesOf returns what names im, the image of mod; mod is nil for an ELF file
