@@ -3,12 +3,12 @@ package capture
 import (
 	"bytes"
 	"os"
-	"path/filepath"
 
 	"golang.org/x/sys/unix"
 
 	"github.com/gatedso/bt/maps"
 	"github.com/gatedso/bt/module"
+	"github.com/gatedso/bt/rootfs"
 	"github.com/gatedso/bt/target/live"
 )
 
@@ -28,7 +28,7 @@ func (s *liveSource) OpenMapping(m *maps.Mapping) (*os.File, string, bool, error
 	if s.sysroot == "" {
 		return s.Process.OpenMapping(m)
 	}
-	f, err := module.OpenRegular(filepath.Join(s.sysroot, m.Path))
+	f, err := rootfs.In(s.sysroot, m.Path)
 	if err != nil {
 		return s.Process.OpenMapping(m)
 	}

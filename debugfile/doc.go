@@ -8,4 +8,6 @@
 // takes reading the whole file, is not asked then; unequal ones are a refusal
 // whatever the CRC says. A debug file's own debuglink is not followed, and
 // .gnu_debugaltlink, which has DWARF only, is not read.
+//
+// A prelinked image has another base than its debug file: Shift.
 package debugfile

@@ -78,7 +78,8 @@ func (s *search) helps(im *elfsym.Image) error {
 	case sameBytes(im, s.im):
 		return fmt.Errorf("%s: is the same file as the image", im.Name)
 	}
-	return nil
+	_, err := Shift(s.im, im)
+	return err
 }
 
 // sameBytes finds a debuglink that leads back to the image, by whatever name,
@@ -114,47 +115,11 @@ func (s *search) linkedTo(e *file, f *os.File) error {
 	return nil
 }
 
-// identify returns the identity of an open file, which must be a regular one.
+// identify returns the identity of an open file.
 func identify(f *os.File) (fileID, error) {
 	var st unix.Stat_t
 	if err := unix.Fstat(int(f.Fd()), &st); err != nil {
 		return fileID{}, fmt.Errorf("%s: %w", f.Name(), err)
 	}
-	if st.Mode&unix.S_IFMT != unix.S_IFREG {
-		return fileID{}, fmt.Errorf("%s: not a regular file", f.Name())
-	}
 	return fileID{uint64(st.Dev), st.Ino, st.Size, st.Mtim.Nano()}, nil
-}
-
-// openFlags do not wait for the other end of a pipe, nor make a terminal the
-// controlling one.
-const openFlags = unix.O_RDONLY | unix.O_NONBLOCK | unix.O_CLOEXEC | unix.O_NOCTTY
-
-func openRegular(path string) (*os.File, error) {
-	fd, err := unix.Open(path, openFlags, 0)
-	return regular(fd, err, path)
-}
-
-// regular makes a File of a descriptor from open(2), whose path is for messages.
-func regular(fd int, err error, path string) (*os.File, error) {
-	if err != nil {
-		return nil, notThere(&os.PathError{Op: "open", Path: path, Err: err})
-	}
-	// NewFile looks at O_NONBLOCK and would hand the file to the poller.
-	unix.SetNonblock(fd, false)
-	f := os.NewFile(uintptr(fd), path)
-	if _, err := identify(f); err != nil {
-		f.Close()
-		return nil, err
-	}
-	return f, nil
-}
-
-// notThere makes ENOTDIR (a component of the path is a file) and ENAMETOOLONG
-// what they mean to a search: there is no such file.
-func notThere(err *os.PathError) error {
-	if err.Err == unix.ENOTDIR || err.Err == unix.ENAMETOOLONG {
-		err.Err = unix.ENOENT
-	}
-	return err
 }

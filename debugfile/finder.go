@@ -5,9 +5,13 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strings"
 	"sync"
 
+	"golang.org/x/sys/unix"
+
 	"github.com/gatedso/bt/elfsym"
+	"github.com/gatedso/bt/rootfs"
 )
 
 // DefaultDir is where distributions install separate debug files.
@@ -34,13 +38,18 @@ type Finder struct {
 	Dirs []string
 
 	// Sysroot is the directory that holds the target's files, or "". Symbolic
-	// links in it are resolved within it where the kernel can do that.
+	// links in it are resolved within it.
 	Sysroot string
 
 	// Root opens a path in the root directory that the target sees, or is nil.
 	// It must not follow the target's symbolic links out of that directory and
-	// must not wait for the other end of a pipe: see Root.Open.
+	// must open regular files only: see rootfs.Root.
 	Root func(path string) (*os.File, error)
+
+	// RootPath is what the paths given to Find, when they lead into Root, begin
+	// with: the kernel counts paths from the top of the mount namespace, so
+	// that those of a process below a chroot repeat its path. It may be "".
+	RootPath string
 
 	// Debuginfod is asked last, for images that have a build ID, unless nil.
 	Debuginfod Fetcher
@@ -52,9 +61,7 @@ type Finder struct {
 	results map[key]*result
 	files   map[fileID]*file
 
-	noteMu      sync.Mutex
-	openSysroot sync.Once
-	sysroot     *Root
+	noteMu sync.Mutex
 }
 
 // key tells what a search depends on.
@@ -113,11 +120,7 @@ func (f *Finder) Close() error {
 			errs = append(errs, file.im.Close())
 		}
 	}
-	if f.sysroot != nil {
-		errs = append(errs, f.sysroot.Close())
-	}
-	f.files, f.results, f.sysroot = nil, nil, nil
-	f.openSysroot = sync.Once{}
+	f.files, f.results = nil, nil
 	return errors.Join(errs...)
 }
 
@@ -144,17 +147,17 @@ type search struct {
 
 func (s *search) run() (*elfsym.Image, string, error) {
 	s.seen = make(map[fileID]bool)
-	places := s.f.places()
+	places := s.places()
 	for _, name := range s.byBuildID() {
-		for _, open := range places {
-			if im := s.try(open, name, s.sameID); im != nil {
+		for _, p := range places {
+			if im := s.try(p.open, name, s.sameID); im != nil {
 				return im, ViaBuildID, nil
 			}
 		}
 	}
-	for _, name := range s.byLink() {
-		for _, open := range places {
-			if im := s.try(open, name, s.linkedTo); im != nil {
+	for _, p := range places {
+		for _, name := range s.byLink(p.path) {
+			if im := s.try(p.open, name, s.linkedTo); im != nil {
 				return im, ViaDebuglink, nil
 			}
 		}
@@ -165,29 +168,34 @@ func (s *search) run() (*elfsym.Image, string, error) {
 	return nil, "", errors.Join(s.refused...)
 }
 
-// places lists the ways to open an absolute path: on the host, below the
-// sysroot, in the target's root.
-func (f *Finder) places() []func(string) (*os.File, error) {
-	places := []func(string) (*os.File, error){openRegular}
-	if f.Sysroot != "" {
-		places = append(places, f.inSysroot)
-	}
-	if f.Root != nil {
-		places = append(places, f.Root)
-	}
-	return places
+// place is a root directory to look for files in.
+type place struct {
+	open func(path string) (*os.File, error)
+	path string // what the image is called there
 }
 
-func (f *Finder) inSysroot(path string) (*os.File, error) {
-	f.openSysroot.Do(func() {
-		// Without openat2, links lead where they lead: the user named this
-		// directory, and what is found is verified.
-		f.sysroot, _ = OpenRoot(f.Sysroot)
-	})
-	if f.sysroot != nil {
-		return f.sysroot.Open(path)
+// places lists the host, the sysroot and the target's root.
+func (s *search) places() []place {
+	places := []place{{rootfs.Open, s.path}}
+	// A file of the host may be called by a symbolic link, and its debug file
+	// lie where it itself does. Paths in maps have no links.
+	if s.linked && filepath.IsAbs(s.path) {
+		if real, err := filepath.EvalSymlinks(s.path); err == nil && real != s.path {
+			places = append(places, place{rootfs.Open, real})
+		}
 	}
-	return openRegular(filepath.Join(f.Sysroot, path))
+	if s.f.Sysroot != "" {
+		open := func(path string) (*os.File, error) { return rootfs.In(s.f.Sysroot, path) }
+		places = append(places, place{open, s.path})
+	}
+	if s.f.Root != nil {
+		path := s.path
+		if below, ok := strings.CutPrefix(path, strings.TrimSuffix(s.f.RootPath, "/")+"/"); ok {
+			path = "/" + below
+		}
+		places = append(places, place{s.f.Root, path})
+	}
+	return places
 }
 
 // maxBuildID is the length in bytes of the longest build ID looked for; linkers
@@ -208,24 +216,45 @@ func (s *search) byBuildID() []string {
 }
 
 // byLink lists the three places that the GDB manual ("Separate Debug Files")
-// gives for a debuglink.
-func (s *search) byLink() []string {
-	if !s.linked || !filepath.IsAbs(s.path) {
+// gives for the debuglink of an image called path.
+func (s *search) byLink(path string) []string {
+	if !s.linked || !filepath.IsAbs(path) {
 		return nil
 	}
-	dir := filepath.Dir(s.path)
+	dir := filepath.Dir(path)
 	names := []string{filepath.Join(dir, s.link.Name), filepath.Join(dir, ".debug", s.link.Name)}
 	for _, d := range s.f.Dirs {
 		names = append(names, filepath.Join(d, dir, s.link.Name))
+		if alias, ok := merged(dir); ok {
+			names = append(names, filepath.Join(d, alias, s.link.Name))
+		}
 	}
 	return names
+}
+
+// merged returns the other name of a directory where /lib, /bin and the like
+// are links to those in /usr: packages made before the merge have their debug
+// files below /usr/lib/debug/lib, while maps say /usr/lib.
+func merged(dir string) (string, bool) {
+	below, inUsr := strings.CutPrefix(dir, "/usr/")
+	if !inUsr {
+		below = strings.TrimPrefix(dir, "/")
+	}
+	top, _, _ := strings.Cut(below, "/")
+	switch {
+	case top != "bin" && top != "sbin" && !strings.HasPrefix(top, "lib"): // lib32, lib64, libx32
+		return "", false
+	case inUsr:
+		return "/" + below, true
+	}
+	return "/usr/" + below, true
 }
 
 // try opens a file and returns its image if it is the debug file.
 func (s *search) try(open func(string) (*os.File, error), name string, proven func(*file, *os.File) error) *elfsym.Image {
 	f, err := open(name)
 	if err != nil {
-		if !errors.Is(err, os.ErrNotExist) {
+		if !notThere(err) {
 			s.refuse(err)
 		}
 		return nil
@@ -255,6 +284,12 @@ func (s *search) try(open func(string) (*os.File, error), name string, proven fu
 	return im
 }
 
+// notThere reports whether an error says that there is no such file. That is so
+// as well where a component of the path is a file, or too long to be one.
+func notThere(err error) bool {
+	return errors.Is(err, os.ErrNotExist) || errors.Is(err, unix.ENOTDIR) || errors.Is(err, unix.ENAMETOOLONG)
+}
+
 func (s *search) refuse(err error) {
 	s.f.note("debug file for %s: %v", s.path, err)
 	s.refused = append(s.refused, err)
@@ -270,5 +305,5 @@ func (s *search) fetch() *elfsym.Image {
 		s.f.note("debug file for %s: debuginfod: %v", s.path, err)
 		return nil
 	}
-	return s.try(openRegular, path, s.sameID)
+	return s.try(rootfs.Open, path, s.sameID)
 }

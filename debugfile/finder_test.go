@@ -13,7 +13,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"github.com/gatedso/bt/internal/testenv"
+	"github.com/gatedso/bt/rootfs"
 )
 
 // idPath is where a debug directory has the debug file of an image.
@@ -159,12 +159,9 @@ func TestFindElsewhere(t *testing.T) {
 	}
 }
 
-func openRoot(t *testing.T, dir string) *Root {
+func openRoot(t *testing.T, dir string) *rootfs.Root {
 	t.Helper()
-	root, err := OpenRoot(dir)
-	if errors.Is(err, unix.ENOSYS) || errors.Is(err, unix.EPERM) {
-		testenv.Skip(t, "no openat2: needs Linux 5.6")
-	}
+	root, err := rootfs.OpenRoot(dir)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -177,52 +174,6 @@ func mustLink(t *testing.T, to, name string) {
 	if err := os.Symlink(to, name); err != nil {
 		t.Fatal(err)
 	}
-}
-
-// TestRootConfines tries to leave a root.
-func TestRootConfines(t *testing.T) {
-	dir := t.TempDir()
-	secret := filepath.Join(dir, "secret")
-	write(t, secret, []byte("host"))
-	top := filepath.Join(dir, "top")
-	write(t, top+"/in", []byte("target"))
-	mustLink(t, secret, top+"/absolute")
-	mustLink(t, "../secret", top+"/relative")
-	mustLink(t, "/../../secret", top+"/dots")
-	mustLink(t, "/proc/self/exe", top+"/proc")
-	mustLink(t, "loop", top+"/loop")
-	mustLink(t, "/in", top+"/ok")
-	root := openRoot(t, top)
-	for _, name := range []string{"absolute", "relative", "dots", "proc", "../secret", secret, "loop", "/", ""} {
-		if f, err := root.Open(name); err == nil {
-			t.Errorf("%q opened %s", name, f.Name())
-			f.Close()
-		}
-	}
-	for _, name := range []string{"in", "/in", "../in", "ok"} {
-		f, err := root.Open(name)
-		if err != nil {
-			t.Error(err)
-			continue
-		}
-		f.Close()
-	}
-	if _, err := OpenRoot(dir + "/none"); !errors.Is(err, os.ErrNotExist) {
-		t.Error(err)
-	}
-}
-
-// TestRootOfProcess opens files by the magic link of a process.
-func TestRootOfProcess(t *testing.T) {
-	self, err := os.Executable()
-	if err != nil {
-		t.Fatal(err)
-	}
-	f, err := openRoot(t, "/proc/self/root").Open(self)
-	if err != nil {
-		t.Fatal(err)
-	}
-	f.Close()
 }
 
 // TestDebuglinkCycles has files that link to themselves and to each other.

@@ -39,7 +39,24 @@ func MiniDebug(im *elfsym.Image) (*elfsym.Image, error) {
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", name, err)
 	}
-	return elfsym.New(data, name)
+	mini, err := elfsym.New(data, name)
+	if err != nil {
+		return nil, err
+	}
+	if _, err := Shift(im, mini); err != nil {
+		return nil, err
+	}
+	return mini, nil
+}
+
+// MiniDebug is the function of that name; what its error says goes to f.Note.
+// f may be nil.
+func (f *Finder) MiniDebug(im *elfsym.Image) *elfsym.Image {
+	mini, err := MiniDebug(im)
+	if err != nil && f != nil {
+		f.note("%v", err)
+	}
+	return mini
 }
 
 var errBomb = errors.New("decompresses to too much")

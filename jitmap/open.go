@@ -3,9 +3,10 @@ package jitmap
 import (
 	"errors"
 	"os"
-	"strings"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/gatedso/bt/rootfs"
 )
 
 var errNotRegular = errors.New("not a regular file")
@@ -13,26 +14,19 @@ var errNotRegular = errors.New("not a regular file")
 // openat opens a file of the process's directory; links of procfs lead to where
 // they point.
 func (p *process) openat(name string, flags int) (int, error) {
-	return retry(func() (int, error) { return unix.Openat(int(p.dir.Fd()), name, flags|unix.O_CLOEXEC, 0) })
+	for {
+		fd, err := unix.Openat(int(p.dir.Fd()), name, flags|unix.O_CLOEXEC, 0)
+		if err != unix.EINTR {
+			return fd, err
+		}
+	}
 }
 
 // openBelow opens a file by a path of the process, whose root is given: symbolic
 // links on the way count from there.
 func openBelow(root int, path string, flags int) (*os.File, *unix.Stat_t, error) {
 	return openRegular(path, func(path string, more int) (int, error) {
-		how := unix.OpenHow{
-			Flags:   uint64(flags | more | unix.O_CLOEXEC),
-			Resolve: unix.RESOLVE_IN_ROOT | unix.RESOLVE_NO_MAGICLINKS,
-		}
-		return retry(func() (int, error) {
-			fd, err := unix.Openat2(root, path, &how)
-			if err == unix.ENOSYS || err == unix.EPERM {
-				// Before Linux 5.6, or a filter that does not know it. What
-				// is found is checked all the same.
-				return unix.Openat(root, strings.TrimLeft(path, "/"), flags|more|unix.O_CLOEXEC, 0)
-			}
-			return fd, err
-		})
+		return rootfs.OpenAt(root, path, flags|more)
 	})
 }
 
@@ -68,16 +62,6 @@ func openAs(path string, flags int, open func(path string, flags int) (int, erro
 		return -1, nil, err
 	}
 	return fd, &st, nil
-}
-
-// retry repeats what was interrupted, or, inside a root, overtaken by a rename.
-func retry(open func() (int, error)) (fd int, err error) {
-	for range 100 {
-		if fd, err = open(); err != unix.EINTR && err != unix.EAGAIN {
-			break
-		}
-	}
-	return fd, err
 }
 
 // fileID tells whether a path still leads to the same file.

@@ -5,20 +5,18 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"path/filepath"
 	"sync"
-
-	"golang.org/x/sys/unix"
 
 	"github.com/gatedso/bt/elfsym"
 	"github.com/gatedso/bt/maps"
+	"github.com/gatedso/bt/rootfs"
 )
 
 // Files is the source of an address space of which only the maps were saved:
 // its files are taken by their paths.
 type Files struct {
 	Maps    *maps.Map
-	Sysroot string            // prefix for every path
+	Sysroot string            // the root directory of every path, if not empty
 	IDs     map[string][]byte // build IDs by path, where they were saved with the maps
 }
 
@@ -26,35 +24,11 @@ type Files struct {
 // saved build ID; a file that was deleted already when the maps were saved is
 // used only with one.
 func (f *Files) OpenMapping(m *maps.Mapping) (*os.File, string, bool, error) {
-	file, err := OpenRegular(filepath.Join(f.Sysroot, m.Path))
+	file, err := rootfs.In(f.Sysroot, m.Path)
 	if err != nil {
 		return nil, "", false, err
 	}
 	return file, "path", !m.Deleted, nil
-}
-
-// OpenRegular opens a file that is to be read as an ELF file. What is no
-// regular file is refused, without waiting for anyone at its other end.
-func OpenRegular(path string) (*os.File, error) {
-	// Opening alone can have effects: on a watchdog, or on whoever waits at a
-	// FIFO's other end.
-	var st unix.Stat_t
-	if err := unix.Stat(path, &st); err != nil {
-		return nil, &os.PathError{Op: "open", Path: path, Err: err}
-	}
-	if st.Mode&unix.S_IFMT != unix.S_IFREG {
-		return nil, fmt.Errorf("%s: not a regular file", path)
-	}
-	fd, err := unix.Open(path, unix.O_RDONLY|unix.O_NONBLOCK|unix.O_CLOEXEC|unix.O_NOCTTY, 0)
-	if err != nil {
-		return nil, &os.PathError{Op: "open", Path: path, Err: err}
-	}
-	if err := unix.Fstat(fd, &st); err != nil || st.Mode&unix.S_IFMT != unix.S_IFREG {
-		unix.Close(fd)
-		return nil, fmt.Errorf("%s: not a regular file", path)
-	}
-	unix.SetNonblock(fd, false)
-	return os.NewFile(uintptr(fd), path), nil
 }
 
 // FileBuildID reads a file's build ID, nil if it has none or is no ELF file.

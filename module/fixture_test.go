@@ -12,6 +12,7 @@ import (
 	"github.com/gatedso/bt/internal/testelf"
 	"github.com/gatedso/bt/maps"
 	"github.com/gatedso/bt/module"
+	"github.com/gatedso/bt/rootfs"
 )
 
 // libOf is a library with its text on the second page, linked at base.
@@ -96,7 +97,7 @@ func (s *source) OpenMapping(m *maps.Mapping) (*os.File, string, bool, error) {
 	if !ok {
 		return nil, "", false, fmt.Errorf("%s: %w", m.Path, os.ErrNotExist)
 	}
-	f, err := module.OpenRegular(path)
+	f, err := rootfs.Open(path)
 	return f, "test", !s.other[m.Path], err
 }
 

@@ -6,8 +6,6 @@ import (
 	"strings"
 	"testing"
 
-	"golang.org/x/sys/unix"
-
 	"github.com/gatedso/bt/internal/testelf"
 	"github.com/gatedso/bt/maps"
 	"github.com/gatedso/bt/module"
@@ -344,46 +342,6 @@ func TestCache(t *testing.T) {
 	a, b, c := image(path), image(same), image(other)
 	if a == nil || a != b || a == c || c == nil {
 		t.Errorf("images %p, %p, %p", a, b, c)
-	}
-}
-
-// What is no regular file is refused at once, whatever it is.
-func TestOpenRegular(t *testing.T) {
-	dir := t.TempDir()
-	path := write(t, dir, "file", []byte("x"))
-	link := dir + "/link"
-	if err := os.Symlink(path, link); err != nil {
-		t.Fatal(err)
-	}
-	if err := unix.Mkfifo(dir+"/fifo", 0o600); err != nil {
-		t.Fatal(err)
-	}
-	for _, p := range []string{path, link} {
-		f, err := module.OpenRegular(p)
-		if err != nil {
-			t.Errorf("%s: %v", p, err)
-			continue
-		}
-		if fl, err := unix.FcntlInt(f.Fd(), unix.F_GETFL, 0); err != nil || fl&unix.O_NONBLOCK != 0 {
-			t.Errorf("%s: flags %x, %v", p, fl, err)
-		}
-		if fl, err := unix.FcntlInt(f.Fd(), unix.F_GETFD, 0); err != nil || fl&unix.FD_CLOEXEC == 0 {
-			t.Errorf("%s: passed on to children", p)
-		}
-		f.Close()
-	}
-	before := descriptors(t)
-	for _, p := range []string{dir + "/fifo", dir, "/dev/null", dir + "/none", "", "a\x00b"} {
-		f, err := module.OpenRegular(p)
-		if err == nil {
-			f.Close()
-			t.Errorf("%q was opened", p)
-		} else if !strings.Contains(err.Error(), p) {
-			t.Errorf("%q: the error does not name it: %v", p, err)
-		}
-	}
-	if after := descriptors(t); after != before {
-		t.Errorf("%d file descriptors, %d before", after, before)
 	}
 }
 

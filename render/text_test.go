@@ -20,6 +20,7 @@ import (
 	"github.com/gatedso/bt/internal/testelf"
 	"github.com/gatedso/bt/maps"
 	"github.com/gatedso/bt/module"
+	"github.com/gatedso/bt/rootfs"
 	"github.com/gatedso/bt/symbolize"
 	"github.com/gatedso/bt/target"
 	"github.com/gatedso/bt/unwind"
@@ -33,7 +34,7 @@ func (s source) OpenMapping(m *maps.Mapping) (*os.File, string, bool, error) {
 	if !ok {
 		return nil, "", false, fmt.Errorf("%s: gone", m.Path)
 	}
-	f, err := module.OpenRegular(path)
+	f, err := rootfs.Open(path)
 	return f, "test", true, err
 }
 

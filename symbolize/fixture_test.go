@@ -12,6 +12,7 @@ import (
 	"github.com/gatedso/bt/internal/testelf"
 	"github.com/gatedso/bt/maps"
 	"github.com/gatedso/bt/module"
+	"github.com/gatedso/bt/rootfs"
 	"github.com/gatedso/bt/symbolize"
 )
 
@@ -61,7 +62,7 @@ func (s *source) OpenMapping(m *maps.Mapping) (*os.File, string, bool, error) {
 	if !ok {
 		return nil, "", false, os.ErrNotExist
 	}
-	f, err := module.OpenRegular(path)
+	f, err := rootfs.Open(path)
 	return f, "test", true, err
 }
 

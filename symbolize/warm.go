@@ -39,7 +39,7 @@ func (s *Symbolizer) WarmImage(im *module.Image, links []uint64) {
 		return
 	}
 	n := (*s.names.Load())[im]
-	if n == nil || !n.sources[0].im.Indexed() {
+	if n == nil || n.sources[0].shift != 0 || !n.sources[0].im.Indexed() {
 		return
 	}
 	names := n.sources[0].names

@@ -125,7 +125,7 @@ func (a *app) newSpace(out *os.File, space *module.Space, p *live.Process, symbo
 	names := a.nameOptions(space.Maps)
 	names.GateSymbols = symbols
 	if p != nil {
-		names.Debug.Root = a.rootOf(p)
+		a.useRoot(names.Debug, p)
 		names.Process = a.processNames(p, space.Maps)
 	}
 	sym, err := symbolize.New(space, names)

@@ -13,6 +13,7 @@ import (
 	"github.com/gatedso/bt/jitmap"
 	"github.com/gatedso/bt/kallsyms"
 	"github.com/gatedso/bt/maps"
+	"github.com/gatedso/bt/rootfs"
 	"github.com/gatedso/bt/symbolize"
 	"github.com/gatedso/bt/target/live"
 )
@@ -81,26 +82,31 @@ func (a *app) processNames(p *live.Process, m *maps.Map) *symbolize.Process {
 	}
 }
 
-// openFunc opens a path in the root directory that a target sees.
-type openFunc = func(path string) (*os.File, error)
-
-// rootOf returns how files are opened in the root directory of a process, for
-// its own debug files: nil where that is bt's own, or cannot be had.
-func (a *app) rootOf(p *live.Process) openFunc {
-	dir := filepath.Join(a.procfs, strconv.Itoa(p.PID), "root")
-	theirs, err := os.Stat(dir + "/.")
-	if err != nil {
-		return nil
+// useRoot has f look for debug files in the root directory of a process, too,
+// unless that is bt's own.
+func (a *app) useRoot(f *debugfile.Finder, p *live.Process) {
+	dir := filepath.Join(a.procfs, strconv.Itoa(p.PID))
+	if sameFile("/", dir+"/root/.") && sameFile("/proc/self/ns/mnt", dir+"/ns/mnt") {
+		return
 	}
-	if ours, err := os.Stat("/"); err == nil && os.SameFile(ours, theirs) {
-		return nil
-	}
-	root := sync.OnceValues(func() (*debugfile.Root, error) { return debugfile.OpenRoot(dir) })
-	return func(path string) (*os.File, error) {
+	root := sync.OnceValues(func() (*rootfs.Root, error) { return rootfs.OpenRoot(dir + "/root") })
+	f.Root = func(path string) (*os.File, error) {
 		r, err := root()
 		if err != nil {
 			return nil, err
 		}
 		return r.Open(path)
 	}
+	if path, err := os.Readlink(dir + "/root"); err == nil {
+		f.RootPath = path
+	}
+}
+
+func sameFile(a, b string) bool {
+	x, err := os.Stat(a)
+	if err != nil {
+		return false
+	}
+	y, err := os.Stat(b)
+	return err == nil && os.SameFile(x, y)
 }

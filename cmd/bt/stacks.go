@@ -73,7 +73,7 @@ func (a *app) process(w *bufio.Writer, out *os.File, pid int, tids []int, cache 
 	}
 
 	names := a.nameOptions(stacks.Space.Maps)
-	names.Debug.Root = a.rootOf(p)
+	a.useRoot(names.Debug, p)
 	names.Process = a.processNames(p, stacks.Space.Maps)
 	sym, gateErr := symbolize.New(stacks.Space, names)
 	if gateErr != nil && !a.raw {
