@@ -83,7 +83,7 @@ func (a *app) command() *cobra.Command {
 	f.BoolVar(&a.returns, "return-addresses", false, "addresses with no \"# thread\" line above them are return addresses")
 	f.StringVarP(&a.format, "format", "f", "text", "output format: text")
 	a.outputFlags(f)
-	cmd.AddCommand(versionCommand())
+	cmd.AddCommand(a.gateCommand(), versionCommand())
 	return cmd
 }
 
