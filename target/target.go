@@ -14,7 +14,9 @@ type Thread struct {
 	Name string // /proc/PID/task/TID/comm; empty when it is not known any more
 
 	Arch *arch.Arch
-	Regs arch.Regs
+	// Machine names the CPU where Arch is nil because bt does not unwind it.
+	Machine string
+	Regs    arch.Regs
 
 	// Blocked is the set of blocked signals (bit signo-1), valid when
 	// HasBlocked is set.

@@ -1,0 +1,236 @@
+package core
+
+import (
+	"bytes"
+	"debug/elf"
+	"encoding/binary"
+	"fmt"
+)
+
+// The notes that are read (include/uapi/linux/elf.h), all of owner "CORE".
+const (
+	ntPRStatus = 1
+	ntPRPSInfo = 3
+	ntAuxv     = 6
+	ntSiginfo  = 0x53494749
+	ntFile     = 0x46494c45
+)
+
+// Auxiliary vector entries (include/uapi/linux/auxvec.h).
+const (
+	atPhdr        = 3
+	atPhent       = 4
+	atPhnum       = 5
+	atPagesz      = 6
+	atBase        = 7
+	atEntry       = 9
+	atRandom      = 25
+	atExecfn      = 31
+	atSysinfoEhdr = 33
+)
+
+// noteHeader is the size of Elf32_Nhdr and Elf64_Nhdr alike.
+const noteHeader = 12
+
+// wanted reports whether a note is read at all: of a core with many threads
+// most bytes are vector registers.
+func wanted(typ uint32) bool {
+	switch typ {
+	case ntPRStatus, ntPRPSInfo, ntAuxv, ntSiginfo, ntFile:
+		return true
+	}
+	return false
+}
+
+// notes reads the notes of one segment as far as they reach, and reports
+// whether they end where the segment does.
+func (f *File) notes(h *header, b []byte) (whole bool) {
+	for len(b) >= noteHeader {
+		namesz, descsz := uint64(h.order.Uint32(b)), uint64(h.order.Uint32(b[4:]))
+		typ := h.order.Uint32(b[8:])
+		b = b[noteHeader:]
+		// Names and descriptors are padded to 4 bytes, in 64-bit cores, too.
+		if align4(namesz) > uint64(len(b)) {
+			return false
+		}
+		name := b[:namesz]
+		b = b[align4(namesz):]
+		if descsz > uint64(len(b)) {
+			return false
+		}
+		if isCore(name) && wanted(typ) {
+			f.note(h, typ, b[:descsz])
+		}
+		b = b[min(align4(descsz), uint64(len(b))):]
+	}
+	return len(b) == 0
+}
+
+func align4(n uint64) uint64 { return (n + 3) &^ 3 }
+
+// isCore reports whether a note's owner is the one whose types are known here.
+func isCore(name []byte) bool { return string(bytes.TrimRight(name, "\x00")) == "CORE" }
+
+func (f *File) note(h *header, typ uint32, desc []byte) {
+	switch typ {
+	case ntPRStatus:
+		f.prstatus(h, desc)
+	case ntPRPSInfo:
+		f.prpsinfo(h, desc)
+	case ntAuxv:
+		f.auxv(h, desc)
+	case ntSiginfo:
+		// The kernel writes the one of the thread that died, behind that
+		// thread's registers; gdb each thread's own behind its registers.
+		if n := len(f.Threads); n > 0 && f.Threads[n-1].Info == nil {
+			f.Threads[n-1].Info = parseSiginfo(h, desc)
+		}
+	case ntFile:
+		f.mapped(h, desc)
+	}
+}
+
+func (f *File) problem(format string, args ...any) {
+	const most = 20
+	if len(f.Problems) < most {
+		f.Problems = append(f.Problems, fmt.Sprintf(format, args...))
+	}
+}
+
+// prstatus reads a thread: struct elf_prstatus.
+func (f *File) prstatus(h *header, b []byte) {
+	l := h.layoutOf()
+	if len(b) < l.set {
+		f.problem("a thread's NT_PRSTATUS note is cut short: %d bytes", len(b))
+		return
+	}
+	var t Thread
+	t.Signal = int(h.order.Uint16(b[12:]))
+	t.TID = int(int32(h.order.Uint32(b[l.pid:])))
+	// gdb leaves the set of blocked signals empty, and that of a 32-bit
+	// process holds half of them.
+	if h.word() == 8 {
+		t.Blocked = h.order.Uint64(b[24:])
+		t.HasBlocked = t.Blocked != 0
+	}
+	set := b[l.set:]
+	if l.regs.size > 0 && len(set) >= 4 {
+		// pr_fpvalid, an int, follows, and padding.
+		set = set[:(len(set)-4)/l.regs.size*l.regs.size]
+	}
+	t.Registers = bytes.Clone(set)
+	t.PC, t.HasPC = l.regs.word(h.order, set, l.regs.pc)
+	if l.regs.mask != 0 {
+		t.PC &= l.regs.mask
+	}
+	t.SP, _ = l.regs.word(h.order, set, l.regs.sp)
+	if a := l.arch; a != nil {
+		t.Arch = a
+		t.Regs, t.HasRegs = a.DecodeRegset(set)
+		if a.TLSBase != nil {
+			t.tls, _ = a.TLSBase(set)
+		}
+	}
+	if !t.HasPC {
+		f.problem("thread %d: the register set of %s is not known: %d bytes", t.TID, f.MachineName(), len(set))
+	}
+	f.Threads = append(f.Threads, t)
+}
+
+// word returns word i of a register set.
+func (g *gregs) word(order binary.ByteOrder, set []byte, i int) (uint64, bool) {
+	if g.size == 0 || len(set) < (i+1)*g.size {
+		return 0, false
+	}
+	if g.size == 8 {
+		return order.Uint64(set[8*i:]), true
+	}
+	return uint64(order.Uint32(set[4*i:])), true
+}
+
+// prpsinfo reads the process: struct elf_prpsinfo. Its size tells its layout:
+// a flag of one word follows four bytes, then the user and group, which some
+// 32-bit machines have in 16 bits, then four pid_t.
+func (f *File) prpsinfo(h *header, b []byte) {
+	var uid, pid, name int
+	switch {
+	case len(b) >= 136 && h.class == elf.ELFCLASS64:
+		uid, pid, name = 16, 24, 40
+	case len(b) >= 128 && h.class == elf.ELFCLASS32:
+		uid, pid, name = 8, 16, 32
+	case len(b) >= 124 && h.class == elf.ELFCLASS32:
+		uid, pid, name = 8, 12, 28
+	default:
+		f.problem("the NT_PRPSINFO note is cut short: %d bytes", len(b))
+		return
+	}
+	f.UID = int(h.order.Uint32(b[uid:]))
+	if pid-uid == 4 {
+		f.UID = int(h.order.Uint16(b[uid:]))
+	}
+	f.PID = int(int32(h.order.Uint32(b[pid:])))
+	f.Comm = cString(b[name : name+16])
+	f.Args = string(bytes.TrimRight([]byte(cString(b[name+16:name+16+80])), " "))
+}
+
+// cString is the text before the first NUL.
+func cString(b []byte) string {
+	if i := bytes.IndexByte(b, 0); i >= 0 {
+		b = b[:i]
+	}
+	return string(b)
+}
+
+func (h *header) addr(b []byte) uint64 {
+	if h.class == elf.ELFCLASS64 {
+		return h.order.Uint64(b)
+	}
+	return uint64(h.order.Uint32(b))
+}
+
+// auxv reads the auxiliary vector: pairs of words, ended by AT_NULL.
+func (f *File) auxv(h *header, b []byte) {
+	f.Auxv = make(map[uint64]uint64)
+	w := h.word()
+	for ; len(b) >= 2*w; b = b[2*w:] {
+		typ := h.addr(b)
+		if typ == 0 {
+			return
+		}
+		if _, ok := f.Auxv[typ]; !ok {
+			f.Auxv[typ] = h.addr(b[w:])
+		}
+	}
+}
+
+// mapped reads NT_FILE: a count, the unit of offsets, that many triples of
+// start, end and offset, and as many names (fs/binfmt_elf.c, fill_files_note).
+func (f *File) mapped(h *header, b []byte) {
+	w := h.word()
+	if len(b) < 2*w {
+		f.problem("the NT_FILE note is cut short: %d bytes", len(b))
+		return
+	}
+	count, unit := h.addr(b), h.addr(b[w:])
+	b = b[2*w:]
+	if count > uint64(len(b)/(3*w)) {
+		f.problem("the NT_FILE note is damaged: %d files in %d bytes", count, len(b))
+		return
+	}
+	names := b[3*w*int(count):]
+	f.Files = make([]FileMapping, 0, count)
+	for ; count > 0; count-- {
+		m := FileMapping{Start: h.addr(b), End: h.addr(b[w:]), Offset: h.addr(b[2*w:]) * unit}
+		b = b[3*w:]
+		end := bytes.IndexByte(names, 0)
+		if end < 0 {
+			f.problem("the NT_FILE note is damaged: it lacks names")
+			return
+		}
+		m.Path = string(names[:end])
+		names = names[end+1:]
+		if m.Start < m.End {
+			f.Files = append(f.Files, m)
+		}
+	}
+}
