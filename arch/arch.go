@@ -100,6 +100,21 @@ type Arch struct {
 	// pc; called says that the pc is a return address. It reports false
 	// when the ways out do not agree.
 	Ahead func(code []byte, pc int, called bool) (Layout, bool)
+
+	// Disassemble reads the instruction at the start of code, which lies at
+	// pc, for people; regs are the registers before it. It reports false
+	// when it has no text for it. It is nil for a CPU that has none.
+	Disassemble func(code []byte, pc uint64, regs *Regs) (Instruction, bool)
+}
+
+// Instruction is what Disassemble tells of one instruction.
+type Instruction struct {
+	Text  string // in the syntax of GNU as
+	Size  int    // in bytes
+	Width int    // of its memory operand, in bytes; 0 if that is not known
+	// Addrs are the addresses of its memory operands, as far as the
+	// registers tell them. The stack that a push or a call uses is none.
+	Addrs []uint64
 }
 
 // Layout is a frame as Analyze finds it: the canonical frame address (CFA) is

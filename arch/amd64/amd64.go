@@ -56,6 +56,8 @@ var Arch = &arch.Arch{
 	Analyze:   x86.AMD64.Analyze,
 	Edge:      x86.AMD64.Edge,
 	Ahead:     x86.AMD64.Ahead,
+
+	Disassemble: x86.AMD64.Disassemble,
 }
 
 // The register set is struct user_regs_struct of the kernel's

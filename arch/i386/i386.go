@@ -46,6 +46,8 @@ var Arch = &arch.Arch{
 	Analyze:   x86.I386.Analyze,
 	Edge:      x86.I386.Edge,
 	Ahead:     x86.I386.Ahead,
+
+	Disassemble: x86.I386.Disassemble,
 }
 
 // The register set is struct user_regs_struct32 of the kernel's
