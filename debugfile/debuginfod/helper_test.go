@@ -11,7 +11,6 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/gatedso/bt/debugfile/debuginfod"
 	"github.com/gatedso/bt/debugfile/debuginfod/fetch"
@@ -118,7 +117,6 @@ func TestHelperFails(t *testing.T) {
 
 // TestRealServer downloads from Debian's server, and shares its client's cache.
 func TestRealServer(t *testing.T) {
-	testenv.Need(t, "debuginfod", "debuginfod")
 	testenv.Need(t, "debuginfod-find", "debuginfod")
 	testenv.Need(t, "gcc", "gcc")
 	dir := t.TempDir()
@@ -140,7 +138,7 @@ func TestRealServer(t *testing.T) {
 	}
 	defer im.Close()
 	have, none := im.BuildID(), []byte("no such build ID 123")
-	url := startServer(t, dir, files, have)
+	url := testenv.Debuginfod(t, files, have)
 
 	// Ours, then theirs from the same cache with a server that does not exist.
 	h := helper(t, "serve", url)
@@ -179,39 +177,4 @@ func TestRealServer(t *testing.T) {
 	if _, err := c.Lookup(none); err != debuginfod.ErrMiss {
 		t.Error(err)
 	}
-}
-
-// startServer runs debuginfod on a free port of loopback until it knows id.
-func startServer(t *testing.T, dir, files string, id []byte) (url string) {
-	t.Helper()
-	for range 5 {
-		s := httptest.NewServer(http.NotFoundHandler()) // to find a free port
-		url = s.URL
-		s.Close()
-		cmd := exec.Command("debuginfod", "-d", filepath.Join(dir, "db.sqlite"), "-F", "-p", url[strings.LastIndex(url, ":")+1:], files)
-		cmd.Env = append(os.Environ(), "DEBUGINFOD_URLS=") // asks no other server
-		if err := cmd.Start(); err != nil {
-			t.Fatal(err)
-		}
-		ended := make(chan error, 1)
-		go func() { ended <- cmd.Wait() }()
-		t.Cleanup(func() { cmd.Process.Kill() })
-		for range 600 {
-			resp, err := http.Get(fmt.Sprintf("%s/buildid/%x/debuginfo", url, id))
-			if err == nil {
-				resp.Body.Close()
-				if resp.StatusCode == http.StatusOK {
-					return url
-				}
-			}
-			select {
-			case <-ended: // somebody else has taken the port
-			case <-time.After(50 * time.Millisecond):
-				continue
-			}
-			break
-		}
-	}
-	t.Fatal("debuginfod does not come up")
-	return ""
 }
