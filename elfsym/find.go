@@ -89,10 +89,8 @@ func (im *Image) dynamicTable() (syms, strs []byte) {
 		}
 	}
 	var symtab, strtab, strsz, hash, gnuHash uint64
-	size := im.wordSize()
-	for b := im.dyn; uint64(len(b)) >= 2*size; b = b[2*size:] {
-		v := im.word(b[size:])
-		switch elf.DynTag(im.word(b)) {
+	for tag, v := range im.dynamic {
+		switch tag {
 		case elf.DT_SYMTAB:
 			symtab = v
 		case elf.DT_STRTAB:
@@ -103,8 +101,6 @@ func (im *Image) dynamicTable() (syms, strs []byte) {
 			hash = v
 		case elf.DT_GNU_HASH:
 			gnuHash = v
-		case elf.DT_NULL:
-			b = b[:2*size]
 		}
 	}
 	if symtab == 0 || strtab == 0 {
@@ -123,6 +119,17 @@ func (im *Image) dynamicTable() (syms, strs []byte) {
 	}
 	syms, strs = im.at(symtab), im.at(strtab)
 	return syms[:min(uint64(len(syms)), n*entry)], strs[:min(uint64(len(strs)), strsz)]
+}
+
+// dynamic yields the entries of PT_DYNAMIC.
+func (im *Image) dynamic(yield func(tag elf.DynTag, v uint64) bool) {
+	size := im.wordSize()
+	for b := im.dyn; uint64(len(b)) >= 2*size; b = b[2*size:] {
+		tag := elf.DynTag(im.word(b))
+		if tag == elf.DT_NULL || !yield(tag, im.word(b[size:])) {
+			return
+		}
+	}
 }
 
 func (im *Image) wordSize() uint64 {

@@ -43,13 +43,14 @@ func exercise(data []byte) {
 		if ref, _, ok := im.LookupRef(addrs[i]); ok {
 			im.NameBytes(ref)
 			im.Symbol(ref)
+			im.Version(ref)
 		}
 	}
 }
 
 func seeds() [][]byte {
 	syms := []testelf.Symbol{sy("f", text, 0x20), sy("g", text+8, 8), sy("h", text+0x40, 0), sy("$x", text+0x50, 0, elf.STT_NOTYPE, elf.STB_LOCAL)}
-	out := [][]byte{opdFile(binary.BigEndian).Bytes()}
+	out := [][]byte{opdFile(binary.BigEndian).Bytes(), versioned(elf.ELFCLASS64, binary.LittleEndian).Bytes()}
 	for _, class := range []elf.Class{elf.ELFCLASS32, elf.ELFCLASS64} {
 		for _, order := range []testelf.ByteOrder{binary.LittleEndian, binary.BigEndian} {
 			for _, strip := range []bool{false, true} {

@@ -39,6 +39,9 @@ type Image struct {
 
 	plt plt
 
+	versionsOnce sync.Once
+	versions     versions
+
 	inflateMu sync.Mutex
 	inflated  map[string]Section
 }

@@ -23,10 +23,8 @@ type relocations struct {
 // static program, by the sections' names.
 func (im *Image) relocations() (r relocations) {
 	var jmprel, pltrelsz, pltrel, rela, relasz, rel, relsz uint64
-	size := im.wordSize()
-	for b := im.dyn; uint64(len(b)) >= 2*size; b = b[2*size:] {
-		v := im.word(b[size:])
-		switch elf.DynTag(im.word(b)) {
+	for tag, v := range im.dynamic {
+		switch tag {
 		case elf.DT_JMPREL:
 			jmprel = v
 		case elf.DT_PLTRELSZ:
@@ -43,8 +41,6 @@ func (im *Image) relocations() (r relocations) {
 			relsz = v
 		case elf.DT_PLTGOT:
 			r.got = v
-		case elf.DT_NULL:
-			b = b[:2*size]
 		}
 	}
 	in := func(addr, size uint64) []byte {

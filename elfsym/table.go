@@ -124,15 +124,20 @@ const maxName = 1 << 20
 // nameAt returns the string at offset off of the string table, without its
 // version.
 func (t *table) nameAt(off uint32, limit int) []byte {
-	if uint64(off) >= uint64(len(t.strs)) {
+	return trimVersion(cString(t.strs, off, limit))
+}
+
+// cString returns the string at offset off of strs, cut at limit bytes.
+func cString(strs []byte, off uint32, limit int) []byte {
+	if uint64(off) >= uint64(len(strs)) {
 		return nil
 	}
-	b := t.strs[off:]
+	b := strs[off:]
 	b = b[:min(len(b), limit)]
 	if i := bytes.IndexByte(b, 0); i >= 0 {
 		b = b[:i]
 	}
-	return trimVersion(b)
+	return b
 }
 
 // trimVersion drops @VER or @@VER. It leaves what only looks like a version:
