@@ -5,17 +5,24 @@ import (
 	"github.com/spf13/pflag"
 
 	"github.com/gatedso/bt/debugfile"
+	"github.com/gatedso/bt/gate/store"
 	"github.com/gatedso/bt/symbolize"
 )
 
 // nameFlags are the flags of every command that names addresses.
 func (a *app) nameFlags(f *pflag.FlagSet) {
 	f.StringVar(&a.gateDSO, "gate-dso", "", "what names the gate DSO: a path, 'live' (the image in the process), or '' (nothing: raw addresses)")
+	a.stateDirFlag(f)
+	a.debugFlags(f)
+	f.StringVar(&a.sysroot, "sysroot", "", "prefix for the files that the maps name")
+	f.StringVar(&a.demangle, "demangle", "full", "C++ and Rust names: full, short (without parameters), or none")
+}
+
+// debugFlags say where separate debug files are.
+func (a *app) debugFlags(f *pflag.FlagSet) {
 	f.StringArrayVarP(&a.debugDirs, "debug-dir", "d", []string{debugfile.DefaultDir}, "where separate debug files are; may be repeated")
 	f.StringVar(&a.debuginfod, "debuginfod", "", "download debug files from these servers, default $DEBUGINFOD_URLS; on when that is set")
 	f.Lookup("debuginfod").NoOptDefVal = fromEnvironment
-	f.StringVar(&a.sysroot, "sysroot", "", "prefix for the files that the maps name")
-	f.StringVar(&a.demangle, "demangle", "full", "C++ and Rust names: full, short (without parameters), or none")
 }
 
 // columnFlags are the flags of every command that prints frames.
@@ -34,7 +41,17 @@ func (a *app) stackFlags(f *pflag.FlagSet) {
 func (a *app) outputFlags(f *pflag.FlagSet) {
 	f.StringVarP(&a.output, "output", "o", "", "write to this file instead of standard output")
 	f.StringVar(&a.color, "color", "auto", "auto, always or never")
+	a.verboseFlag(f)
+}
+
+func (a *app) verboseFlag(f *pflag.FlagSet) {
 	f.BoolVarP(&a.verbose, "verbose", "v", false, "say on standard error where names and frames come from, and why some have none")
+}
+
+// stateDirFlag is --state-dir.
+func (a *app) stateDirFlag(f *pflag.FlagSet) {
+	f.StringVar(&a.stateDir, "state-dir", "", "where registered gate images are, default $"+store.Env+", "+store.System+
+		" for root, $XDG_STATE_HOME/bt/gate for others")
 }
 
 func (a *app) procfsFlag(f *pflag.FlagSet) {
@@ -49,7 +66,7 @@ func (a *app) checkFlags(cmd *cobra.Command, _ []string) error {
 	var err error
 	f.Visit(func(f *pflag.Flag) {
 		switch f.Name {
-		case "exe", "maps", "core", "procfs", "output":
+		case "exe", "maps", "core", "procfs", "output", "state-dir":
 			if f.Value.String() == "" {
 				err = usagef("--%s: the name is empty", f.Name)
 			}

@@ -22,7 +22,7 @@ func (a *app) gateCommand() *cobra.Command {
 		Args:  noArgs,
 		RunE:  func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
-	cmd.AddCommand(a.gateDumpCommand())
+	cmd.AddCommand(a.gateDumpCommand(), a.gateRegisterCommand(), a.gateUnregisterCommand())
 	return cmd
 }
 

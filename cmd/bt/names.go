@@ -24,18 +24,24 @@ func (a *app) nameOptions(m *maps.Map) symbolize.Options {
 	mode, _ := a.demangleMode()
 	o := symbolize.Options{
 		Demangle: mode,
-		Debug:    &debugfile.Finder{Dirs: a.debugDirs, Sysroot: a.sysroot},
-	}
-	if a.verbose {
-		o.Debug.Note = a.errorf
-	}
-	if h := a.debuginfodHelper(); h != nil {
-		o.Debug.Debuginfod = h
+		Debug:    a.debugFinder(),
 	}
 	if m != nil {
 		o.Gate = a.gateSources().Decide(m)
 	}
 	return o
+}
+
+// debugFinder finds separate debug files.
+func (a *app) debugFinder() *debugfile.Finder {
+	f := &debugfile.Finder{Dirs: a.debugDirs, Sysroot: a.sysroot}
+	if a.verbose {
+		f.Note = a.errorf
+	}
+	if h := a.debuginfodHelper(); h != nil {
+		f.Debuginfod = h
+	}
+	return f
 }
 
 // debuginfodHelper is what downloads debug files: nil unless the user wants it.

@@ -26,6 +26,7 @@ type flags struct {
 	debugDirs  []string
 	debuginfod string
 	sysroot    string
+	stateDir   string
 	procfs     string
 	raw        bool
 	withMaps   bool

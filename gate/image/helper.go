@@ -118,6 +118,20 @@ var helpers = map[string]map[ABI]*helper{
 	},
 }
 
+// Native reports whether processes on this machine can have gate images for a
+// machine: bt's own, or one of the other ABIs'.
+func Native(machine elf.Machine) bool {
+	if own, err := Own(); err == nil && own.Machine == machine {
+		return true
+	}
+	for _, h := range helpers[runtime.GOARCH] {
+		if h.machine == machine {
+			return true
+		}
+	}
+	return false
+}
+
 func helperFor(goarch string, abi ABI) *helper { return helpers[goarch][abi] }
 
 const (
