@@ -172,6 +172,9 @@ func (s *Stacks) endText(t *target.Unwound) string {
 	case unwind.EndLoop:
 		return "the stack goes round in circles at " + addr
 	case unwind.EndNoRegister:
+		if t.Machine != "" {
+			return "bt does not unwind " + t.Machine + " yet"
+		}
 		if t.Arch == nil || !t.HasRegs {
 			return "no registers"
 		}

@@ -48,6 +48,13 @@ func (a *app) addresses(out *os.File, pids []int, addrs []uint64, fromStdin bool
 			return fmt.Errorf("process %d: %w", p.PID, err)
 		}
 		o.Space = a.newSpace(out, module.NewSpace(m, capture.Source(p, a.sysroot), cache), p)
+	case a.core != "":
+		c, err := a.openCore()
+		if err != nil {
+			return err
+		}
+		defer c.close()
+		o.Space = a.newSpace(out, module.NewSpace(c.src.Maps, c.src, cache), nil)
 	case a.mapsFile != "":
 		m, err := module.ReadMaps(a.mapsFile)
 		if err != nil {
@@ -76,7 +83,7 @@ func (a *app) addresses(out *os.File, pids []int, addrs []uint64, fromStdin bool
 	}
 	res, err := stream.Run(a.stdin, out, o)
 	if res.NoSpace {
-		a.incomplete("addresses without a target: give --pid, --maps or --exe, or maps lines before the addresses")
+		a.incomplete("addresses without a target: give --pid, --core, --maps or --exe, or maps lines before the addresses")
 	}
 	if res.Malformed > 0 {
 		a.incomplete("line %d is no address: %q (%d such lines passed through)", res.FirstMalformed.Number, res.FirstMalformed.Text, res.Malformed)

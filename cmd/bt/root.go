@@ -18,6 +18,7 @@ type flags struct {
 	pids, tids []string
 	mapsFile   string
 	exe        string
+	core       string
 	maxFrames  int
 	gateDSO    string
 	gateSet    bool
@@ -45,6 +46,7 @@ into every process.
   bt --pid 1234               print every thread's stack of a running process
   bt --pid 1234 7f12…         name addresses in that process, without stopping it
   … | bt --pid 1234 -         the same, addresses from standard input
+  bt --core core.1234         print every thread's stack of a core file
   … | bt --maps saved.maps    name addresses by a saved copy of /proc/PID/maps
   … | bt --exe PROG           name link-time addresses of one ELF file
   bt < report                 name a report: maps lines, then addresses
@@ -74,13 +76,14 @@ func (a *app) command() *cobra.Command {
 	f.SortFlags = false
 	f.StringSliceVarP(&a.pids, "pid", "p", nil, "the target: a running process; a comma list, or given more than once")
 	f.StringVar(&a.mapsFile, "maps", "", "the target: a saved copy of /proc/PID/maps")
-	f.StringVarP(&a.exe, "exe", "e", "", "the target: one ELF file, whose link-time addresses are named")
+	f.StringVarP(&a.core, "core", "c", "", "the target: a core file, also a compressed one")
+	f.StringVarP(&a.exe, "exe", "e", "", "the target: one ELF file, whose link-time addresses are named; with --core: the program")
 	f.StringSliceVarP(&a.tids, "tid", "t", nil, "only these threads")
 	a.stackFlags(f)
 	a.nameFlags(f)
 	a.columnFlags(f)
 	a.procfsFlag(f)
-	f.BoolVar(&a.withMaps, "with-maps", false, "with --pid: print the maps and build IDs first, so that bt can name the output elsewhere")
+	f.BoolVar(&a.withMaps, "with-maps", false, "with --pid or --core: print the maps and build IDs first, so that bt can name the output elsewhere")
 	f.BoolVar(&a.returns, "return-addresses", false, "addresses with no \"# thread\" line above them are return addresses")
 	f.StringVarP(&a.format, "format", "f", "text", "output format: text")
 	a.outputFlags(f)
@@ -91,20 +94,20 @@ func (a *app) command() *cobra.Command {
 // check refuses flags of the root command that mean nothing together.
 func (a *app) check() error {
 	targets := 0
-	for _, given := range []bool{len(a.pids) > 0, a.mapsFile != "", a.exe != ""} {
+	for _, given := range []bool{len(a.pids) > 0, a.core != "", a.mapsFile != "", a.exe != "" && a.core == ""} {
 		if given {
 			targets++
 		}
 	}
 	switch {
 	case targets > 1:
-		return usagef("--pid, --maps and --exe exclude each other")
+		return usagef("--pid, --core, --maps and --exe exclude each other, but for --core with --exe")
 	case a.format != "text":
 		return usagef("--format %q: must be text", a.format)
-	case a.withMaps && len(a.pids) == 0:
-		return usagef("--with-maps needs --pid")
-	case len(a.tids) > 0 && len(a.pids) == 0:
-		return usagef("--tid needs --pid")
+	case a.withMaps && len(a.pids) == 0 && a.core == "":
+		return usagef("--with-maps needs --pid or --core")
+	case len(a.tids) > 0 && len(a.pids) == 0 && a.core == "":
+		return usagef("--tid needs --pid or --core")
 	}
 	return nil
 }
@@ -138,15 +141,16 @@ func (a *app) dispatch(cmd *cobra.Command, args []string) error {
 			return usagef("--%s has no number", flag)
 		}
 	}
-	none := len(pids) == 0 && a.mapsFile == "" && a.exe == ""
+	stacks := len(pids) > 0 || a.core != ""
+	none := !stacks && a.mapsFile == "" && a.exe == ""
 	switch {
 	case none && len(addrs) > 0:
-		return usagef("addresses need a target: --pid, --maps or --exe")
+		return usagef("addresses need a target: --pid, --core, --maps or --exe")
 	case none && !dash && isTerminal(a.stdin):
 		return cmd.Help()
 	case len(pids) > 1 && len(args) > 0:
 		return usagef("addresses belong to one process: give --pid once")
-	case len(pids) > 0 && len(args) > 0 && (a.withMaps || len(tids) > 0):
+	case stacks && len(args) > 0 && (a.withMaps || len(tids) > 0):
 		return usagef("--with-maps and --tid are for stacks, not for given addresses")
 	}
 
@@ -155,6 +159,8 @@ func (a *app) dispatch(cmd *cobra.Command, args []string) error {
 		return err
 	}
 	switch {
+	case a.core != "" && len(args) == 0:
+		err = a.coreStacks(out, tids)
 	case len(pids) > 0 && len(args) == 0:
 		err = a.stacks(out, pids, tids)
 	default:

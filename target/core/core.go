@@ -59,8 +59,10 @@ type Thread struct {
 	PC, SP uint64
 	HasPC  bool
 
-	Signal int      // the signal that stopped it (pr_cursig); 0: none
-	Info   *Siginfo // what the signal brought; nil if the core does not tell
+	Signal int // the signal that stopped it (pr_cursig); 0: none
+	// Siginfo is the signal's siginfo_t, in the core's byte order and the
+	// layout of most machines: signo, errno, code. Nil if the core has none.
+	Siginfo []byte
 
 	// Registers is the general register set as the kernel lays it out for
 	// the machine (elf_gregset_t).

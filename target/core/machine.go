@@ -82,6 +82,14 @@ func (h *header) layoutOf() (l layout) {
 	return l
 }
 
+// PtrSize is the size in bytes of the process's addresses.
+func (f *File) PtrSize() int {
+	if f.Class == elf.ELFCLASS32 {
+		return 4
+	}
+	return 8
+}
+
 // MachineName names the CPU and ABI of the core for people.
 func (f *File) MachineName() string {
 	if f.Machine == elf.EM_X86_64 && f.Class == elf.ELFCLASS32 {

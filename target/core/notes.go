@@ -82,8 +82,13 @@ func (f *File) note(h *header, typ uint32, desc []byte) {
 	case ntSiginfo:
 		// The kernel writes the one of the thread that died, behind that
 		// thread's registers; gdb each thread's own behind its registers.
-		if n := len(f.Threads); n > 0 && f.Threads[n-1].Info == nil {
-			f.Threads[n-1].Info = parseSiginfo(h, desc)
+		if n := len(f.Threads); n > 0 && f.Threads[n-1].Siginfo == nil && len(desc) >= 12 {
+			info := bytes.Clone(desc)
+			if h.machine == elf.EM_MIPS { // arch/mips/include/uapi/asm/siginfo.h
+				copy(info[4:8], desc[8:12])
+				copy(info[8:12], desc[4:8])
+			}
+			f.Threads[n-1].Siginfo = info
 		}
 	case ntFile:
 		f.mapped(h, desc)

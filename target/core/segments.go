@@ -39,11 +39,19 @@ func (f *File) sortSegments() {
 
 // segmentAt returns the segment that holds addr, or nil.
 func (f *File) segmentAt(addr uint64) *Segment {
-	i := sort.Search(len(f.Segments), func(i int) bool { return f.Segments[i].End > addr })
-	if i < len(f.Segments) && f.Segments[i].Start <= addr {
+	if i := f.segmentIndex(addr); i >= 0 {
 		return &f.Segments[i]
 	}
 	return nil
+}
+
+// segmentIndex returns the index of the segment that holds addr, or -1.
+func (f *File) segmentIndex(addr uint64) int {
+	i := sort.Search(len(f.Segments), func(i int) bool { return f.Segments[i].End > addr })
+	if i < len(f.Segments) && f.Segments[i].Start <= addr {
+		return i
+	}
+	return -1
 }
 
 // fileAt returns the mapped file at addr, or nil.

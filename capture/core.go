@@ -1,0 +1,270 @@
+package capture
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"sync"
+
+	"github.com/gatedso/bt/elfsym"
+	"github.com/gatedso/bt/maps"
+	"github.com/gatedso/bt/module"
+	"github.com/gatedso/bt/rootfs"
+	"github.com/gatedso/bt/target"
+	"github.com/gatedso/bt/target/core"
+	"github.com/gatedso/bt/unwind"
+)
+
+// CoreFiles says where the files that a core file's process had mapped are.
+type CoreFiles struct {
+	Exe     string // the program; empty: where the core says it was
+	Sysroot string // prefix of all paths but Exe; one that lacks there is taken without it
+	// Warn, if set, is told of a file that the user has named and that is
+	// not the one that was mapped. It may be called by several goroutines.
+	Warn func(format string, args ...any)
+}
+
+// CoreSource is the memory of a core file and the files that were mapped. It is
+// safe for concurrent use. The caller must Close it, after all use of the
+// modules that it serves.
+type CoreSource struct {
+	Maps *maps.Map // what was mapped
+
+	f       *core.File
+	files   CoreFiles
+	program string                   // the path of the program in Maps
+	heads   map[string]*maps.Mapping // by path: where the file's first byte is mapped
+
+	mu     sync.Mutex
+	ids    map[string][]byte
+	opened map[string]*os.File // proven to be what was mapped; nil where that failed
+	refuse sync.Once
+}
+
+// NewCoreSource returns the source for a core file, which must stay open.
+func NewCoreSource(f *core.File, files CoreFiles) *CoreSource {
+	s := &CoreSource{
+		Maps: f.Maps(), f: f, files: files, program: f.Program(),
+		heads:  make(map[string]*maps.Mapping),
+		ids:    make(map[string][]byte),
+		opened: make(map[string]*os.File),
+	}
+	for i := range s.Maps.Entries {
+		e := &s.Maps.Entries[i]
+		if e.Offset == 0 && e.IsFile() && s.heads[e.Path] == nil {
+			s.heads[e.Path] = e
+		}
+	}
+	return s
+}
+
+// Program is the path of the program in Maps; empty if the core does not tell.
+func (s *CoreSource) Program() string { return s.program }
+
+// Close closes files that memory was read from.
+func (s *CoreSource) Close() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, f := range s.opened {
+		if f != nil {
+			f.Close()
+		}
+	}
+	clear(s.opened)
+}
+
+// place is where a mapped file may be.
+type place struct {
+	root, path, via string
+	named           bool // by the user: to refuse it is worth a warning
+}
+
+func (s *CoreSource) places(m *maps.Mapping) (list []place) {
+	if s.files.Exe != "" && m.Path == s.program {
+		list = append(list, place{path: s.files.Exe, via: "exe", named: true})
+	}
+	if s.files.Sysroot != "" {
+		list = append(list, place{root: s.files.Sysroot, path: m.Path, via: "sysroot"})
+	}
+	return append(list, place{path: m.Path, via: "path"})
+}
+
+func (p *place) String() string { return filepath.Join(p.root, p.path) }
+
+// OpenMapping implements module.Source. A file is the mapped one if it has the
+// build ID that the core's memory shows, or, where that has none, the same
+// first page; where the core holds not even that, the name must do.
+func (s *CoreSource) OpenMapping(m *maps.Mapping) (*os.File, string, bool, error) {
+	var failed error
+	for _, p := range s.places(m) {
+		f, err := rootfs.In(p.root, p.path)
+		if err == nil {
+			if err = s.compare(f, p.String(), m); err == nil {
+				return f, p.via, true, nil
+			}
+			f.Close()
+		}
+		if p.named && s.files.Warn != nil {
+			s.refuse.Do(func() { s.files.Warn("%v", err) })
+		}
+		if failed == nil || !errors.Is(err, os.ErrNotExist) {
+			failed = err
+		}
+	}
+	return nil, "", false, failed
+}
+
+// compare tells why f, called name, is not the file that m maps; nil if it is.
+func (s *CoreSource) compare(f *os.File, name string, m *maps.Mapping) error {
+	if want := s.BuildID(m); want != nil {
+		if got := module.FileBuildID(f); !bytes.Equal(got, want) {
+			return fmt.Errorf("%s is not the file that was mapped as %s (build ID %x, mapped %x)", name, m.Path, got, want)
+		}
+		return nil
+	}
+	held, page := s.firstPage(m), make([]byte, firstPage)
+	n, _ := f.ReadAt(page[:len(held)], 0)
+	// Behind the end of a file its last page is zero.
+	if !bytes.Equal(held[:n], page[:n]) || len(bytes.TrimLeft(held[n:], "\x00")) > 0 {
+		return fmt.Errorf("%s is not the file that was mapped as %s: it begins otherwise", name, m.Path)
+	}
+	return nil
+}
+
+// firstPage is what the kernel dumps of an ELF image by default.
+const firstPage = 4096
+
+// firstPage returns what the core holds of the first page of the file behind m.
+func (s *CoreSource) firstPage(m *maps.Mapping) []byte {
+	head := s.heads[m.Path]
+	if head == nil || head.Perm&maps.Write != 0 {
+		return nil
+	}
+	page := make([]byte, min(firstPage, head.End-head.Start))
+	n, _ := s.f.ReadMemory(head.Start, page)
+	return page[:n]
+}
+
+// BuildID implements module.Source: the mapped image shows it in its first
+// pages.
+func (s *CoreSource) BuildID(m *maps.Mapping) []byte {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	id, known := s.ids[m.Path]
+	if !known {
+		if head := s.heads[m.Path]; head != nil {
+			data := make([]byte, min(head.End-head.Start, 64<<10))
+			n, _ := s.f.ReadMemory(head.Start, data)
+			if im, err := elfsym.New(data[:n], m.Path); err == nil {
+				id = im.BuildID()
+			}
+		}
+		s.ids[m.Path] = id
+	}
+	return id
+}
+
+// ReadMemory implements module.Source. What the core has left out is read from
+// the mapped file where that is proven to be the same and was not written to.
+func (s *CoreSource) ReadMemory(addr uint64, b []byte) (int, error) {
+	n, err := s.f.ReadMemory(addr, b)
+	for n < len(b) {
+		got := s.fromFile(addr+uint64(n), b[n:])
+		if got == 0 {
+			return n, err
+		}
+		n += got
+		if n < len(b) {
+			var k int
+			k, err = s.f.ReadMemory(addr+uint64(n), b[n:])
+			n += k
+		}
+	}
+	return n, nil
+}
+
+// fromFile reads what the core does not hold at addr from the mapped file.
+func (s *CoreSource) fromFile(addr uint64, b []byte) int {
+	m := s.Maps.Find(addr)
+	if m == nil || !m.IsFile() || m.Perm&maps.Write != 0 {
+		return 0
+	}
+	want := s.BuildID(m)
+	if want == nil {
+		return 0
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	f, known := s.opened[m.Path]
+	if !known {
+		if len(s.opened) >= maxOpened {
+			return 0
+		}
+		for _, p := range s.places(m) {
+			var err error
+			if f, err = rootfs.In(p.root, p.path); err != nil {
+				f = nil
+				continue
+			}
+			if bytes.Equal(module.FileBuildID(f), want) {
+				break
+			}
+			f.Close()
+			f = nil
+		}
+		s.opened[m.Path] = f
+	}
+	if f == nil {
+		return 0
+	}
+	off := m.Offset + (addr - m.Start)
+	if off > 1<<62 {
+		return 0
+	}
+	n, _ := f.ReadAt(b[:min(uint64(len(b)), m.End-addr)], int64(off))
+	return n
+}
+
+// maxOpened bounds the files that memory is read from.
+const maxOpened = 256
+
+// Core takes the stacks of a core file's threads, the one that died first.
+// o.Source is not used. Threads of a CPU that bt does not unwind have one frame,
+// where they were.
+func Core(src *CoreSource, o Options) *Stacks {
+	f := src.f
+	s := &Stacks{Space: module.NewSpace(src.Maps, src, o.Cache)}
+	for _, tid := range o.TIDs {
+		if !slices.ContainsFunc(f.Threads, func(t core.Thread) bool { return t.TID == tid }) {
+			s.Gone = append(s.Gone, tid)
+		}
+	}
+	w := walkers{space: s.Space}
+	mem := f.Memory(func(addr uint64, b []byte) int {
+		n, _ := src.ReadMemory(addr, b)
+		return n
+	})
+	for i := range f.Threads {
+		t := &f.Threads[i]
+		if len(o.TIDs) > 0 && !slices.Contains(o.TIDs, t.TID) {
+			continue
+		}
+		u := target.Unwound{Thread: t.Thread}
+		err := elfsym.Protect(func() error {
+			u.Stack = w.walk(&u.Thread, mem, o.MaxFrames)
+			return nil
+		})
+		if err != nil {
+			// The file shrinks while it is read.
+			u.Stack = unwind.Stack{End: unwind.EndNoMemory, At: t.SP}
+		}
+		if len(u.Stack.Frames) == 0 && t.HasPC {
+			u.Stack.Frames = []unwind.Frame{{PC: t.PC, SP: t.SP, Exact: true}}
+		}
+		s.Threads = append(s.Threads, u)
+	}
+	return s
+}

@@ -1,0 +1,102 @@
+package main
+
+import (
+	"bufio"
+	"errors"
+	"os"
+	"strings"
+
+	"github.com/gatedso/bt/capture"
+	"github.com/gatedso/bt/module"
+	"github.com/gatedso/bt/render"
+	"github.com/gatedso/bt/symbolize"
+	"github.com/gatedso/bt/target/core"
+	"github.com/gatedso/bt/unwind"
+)
+
+// coreTarget is an opened core file.
+type coreTarget struct {
+	file *core.File
+	src  *capture.CoreSource
+}
+
+// openCore opens --core and says what it lacks.
+func (a *app) openCore() (*coreTarget, error) {
+	f, err := core.Open(a.core)
+	if err != nil {
+		return nil, err
+	}
+	for _, p := range f.Problems {
+		a.incomplete("%s: %s", a.core, p)
+	}
+	src := capture.NewCoreSource(f, capture.CoreFiles{Exe: a.exe, Sysroot: a.sysroot, Warn: a.incomplete})
+	return &coreTarget{f, src}, nil
+}
+
+func (c *coreTarget) close() {
+	c.src.Close()
+	c.file.Close()
+}
+
+// name is what the process was called by, or its command name.
+func (c *coreTarget) name() string {
+	exec := c.file.ExecFile()
+	switch args := c.file.Args; {
+	case exec != "" && (args == exec || strings.HasPrefix(args, exec+" ")):
+		return exec
+	case args != "":
+		name, _, _ := strings.Cut(args, " ")
+		return name
+	case exec != "":
+		return exec
+	case c.file.Comm != "":
+		return "[" + c.file.Comm + "]"
+	}
+	return c.src.Program()
+}
+
+// coreStacks prints the stacks of a core file.
+func (a *app) coreStacks(out *os.File, tids []int) error {
+	c, err := a.openCore()
+	if err != nil {
+		return err
+	}
+	defer c.close()
+	stacks := capture.Core(c.src, capture.Options{TIDs: tids, MaxFrames: a.maxFrames, Cache: new(module.Cache)})
+	defer stacks.Close()
+	for _, tid := range stacks.Gone {
+		a.incomplete("thread %d is not in %s", tid, a.core)
+	}
+	if len(tids) > 0 && len(stacks.Threads) == 0 {
+		return errors.New("none of the threads asked for is in the core")
+	}
+	sym, gateErr := symbolize.New(stacks.Space, a.nameOptions(stacks.Space.Maps))
+	if gateErr != nil && !a.raw {
+		a.incomplete("%v", gateErr)
+	}
+	w := bufio.NewWriterSize(out, 64<<10)
+	r := render.Stacks{W: w, Options: a.renderOptions(out), Symbols: sym, Space: stacks.Space}
+	r.Options.PtrSize = c.file.PtrSize()
+	if a.verbose {
+		r.Note = a.errorf
+	}
+	if a.withMaps {
+		r.Maps()
+	}
+	r.Process(c.file.PID, c.name())
+	if !r.Threads(stacks.Threads) {
+		a.status = exitIncomplete
+		a.explainPartial(c.file, stacks)
+	}
+	return w.Flush()
+}
+
+// explainPartial says how to see what a stack lacks that only was not kept.
+func (a *app) explainPartial(f *core.File, s *capture.Stacks) {
+	for i := range s.Threads {
+		if f.Partial && s.Threads[i].Stack.End == unwind.EndNoMemory {
+			a.errorf("%s: memory that it holds was not kept while it was read: decompress it, or save it to a file, to see all", a.core)
+			return
+		}
+	}
+}

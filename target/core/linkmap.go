@@ -1,0 +1,285 @@
+package core
+
+import (
+	"bytes"
+	"debug/elf"
+	"path"
+)
+
+// Bounds of what is followed in memory, which may hold anything.
+const (
+	maxImages  = 4096    // entries of the dynamic linker's list
+	maxHeaders = 4 << 10 // bytes of program headers
+	maxDynamic = 1024    // entries of PT_DYNAMIC
+	maxName    = 4096    // bytes of a path
+	maxLookup  = 64      // segments below PT_DYNAMIC in which its image may begin
+)
+
+// image is an ELF image in memory.
+type image struct {
+	base    uint64 // where its first byte is mapped
+	bias    uint64
+	loads   []phdr
+	dynamic uint64 // address of PT_DYNAMIC, 0 if there is none
+	interp  uint64 // address of PT_INTERP
+}
+
+// imageAt reads the image whose first byte is at addr.
+func (f *File) imageAt(addr uint64) (im image, ok bool) {
+	page := make([]byte, maxHeaders)
+	n, _ := f.ReadMemory(addr, page)
+	h, ok := f.imageHeader(page[:n])
+	if !ok || h.phoff > uint64(n) {
+		return im, false
+	}
+	return f.image(&h, page[h.phoff:n], addr)
+}
+
+// imageHeader reads the ELF header of an image of the core's own kind.
+func (f *File) imageHeader(b []byte) (h header, ok bool) {
+	if len(b) < maxEhdr || string(b[:4]) != elf.ELFMAG || elf.Class(b[elf.EI_CLASS]) != f.Class {
+		return h, false
+	}
+	h = header{class: f.Class, order: f.Order}
+	if f.Class == elf.ELFCLASS64 {
+		h.phoff, h.phsize, h.phnum = f.Order.Uint64(b[32:]), int(f.Order.Uint16(b[54:])), int(f.Order.Uint16(b[56:]))
+	} else {
+		h.phoff, h.phsize, h.phnum = uint64(f.Order.Uint32(b[28:])), int(f.Order.Uint16(b[42:])), int(f.Order.Uint16(b[44:]))
+	}
+	return h, h.phsize >= h.minPhsize()
+}
+
+// image reads the program headers of the image at base.
+func (f *File) image(h *header, table []byte, base uint64) (im image, ok bool) {
+	im.base = base
+	var dynamic, interp *phdr
+	for i := 0; i < h.phnum && len(table) >= h.phsize; i++ {
+		p := h.phdr(table)
+		table = table[h.phsize:]
+		switch p.typ {
+		case elf.PT_LOAD:
+			if len(im.loads) == 0 {
+				im.bias = base - (p.vaddr - p.off)
+			}
+			im.loads = append(im.loads, p)
+		case elf.PT_DYNAMIC:
+			dynamic = &p
+		case elf.PT_INTERP:
+			interp = &p
+		}
+	}
+	if dynamic != nil {
+		im.dynamic = f.mask(dynamic.vaddr + im.bias)
+	}
+	if interp != nil {
+		im.interp = f.mask(interp.vaddr + im.bias)
+	}
+	return im, len(im.loads) > 0
+}
+
+// mask cuts an address to the core's word.
+func (f *File) mask(addr uint64) uint64 {
+	if f.Class == elf.ELFCLASS32 {
+		return addr & (1<<32 - 1)
+	}
+	return addr
+}
+
+// pointer reads word i of the structure at addr.
+func (f *File) pointer(addr, i uint64) (uint64, bool) {
+	var b [8]byte
+	w := uint64(f.PtrSize())
+	if n, _ := f.ReadMemory(f.mask(addr+i*w), b[:w]); n < int(w) {
+		return 0, false
+	}
+	if w == 4 {
+		return uint64(f.Order.Uint32(b[:])), true
+	}
+	return f.Order.Uint64(b[:]), true
+}
+
+// text reads the string at addr, "" if it cannot be read.
+func (f *File) text(addr uint64) string {
+	if addr == 0 {
+		return ""
+	}
+	b := make([]byte, maxName)
+	n, _ := f.ReadMemory(addr, b)
+	if i := bytes.IndexByte(b[:n], 0); i >= 0 {
+		return string(b[:i])
+	}
+	return ""
+}
+
+// ExecFile is the path that the program was started by, as given to execve;
+// empty if the core does not tell.
+func (f *File) ExecFile() string { return f.text(f.Auxv[atExecfn]) }
+
+// Program is the path of the program as Files has it; empty if unknown.
+func (f *File) Program() string {
+	for _, typ := range []uint64{atPhdr, atEntry} {
+		if m := f.fileAt(f.Auxv[typ]); m != nil {
+			return m.Path
+		}
+	}
+	// Without auxiliary vector: the file of the command's name.
+	for i := range f.Files {
+		if base := path.Base(f.Files[i].Path); f.Comm != "" && base[:min(len(base), 15)] == f.Comm {
+			return f.Files[i].Path
+		}
+	}
+	return ""
+}
+
+// findFiles makes up for the NT_FILE note, which qemu and old kernels do not
+// write: the auxiliary vector leads to the program, this to the list of what
+// the dynamic linker has loaded.
+func (f *File) findFiles() {
+	prog, ok := f.programImage()
+	if !ok {
+		return
+	}
+	name := f.ExecFile()
+	if name == "" {
+		name = f.Comm
+	}
+	f.addImage(absolute(name), &prog)
+	linker := f.Auxv[atBase]
+	for _, l := range f.linkMap(&prog) {
+		if l.base == linker {
+			linker = 0
+		}
+		f.addImage(absolute(l.name), &l.image)
+	}
+	if linker != 0 {
+		// It has not come to list itself yet.
+		if im, ok := f.imageAt(linker); ok {
+			f.addImage(absolute(f.text(prog.interp)), &im)
+		}
+	}
+}
+
+// absolute makes a path absolute, as those of NT_FILE are. Where a relative
+// one began is not known.
+func absolute(name string) string { return path.Join("/", name) }
+
+// programImage finds the program by the address of its program headers.
+func (f *File) programImage() (im image, ok bool) {
+	at := f.Auxv[atPhdr]
+	if at == 0 {
+		return im, false
+	}
+	// They follow the ELF header in all that linkers make.
+	head := uint64(64)
+	if f.Class == elf.ELFCLASS32 {
+		head = 52
+	}
+	if im, ok = f.imageAt(f.mask(at - head)); ok {
+		return im, true
+	}
+	h := header{class: f.Class, order: f.Order, phsize: int(f.Auxv[atPhent]), phnum: int(f.Auxv[atPhnum])}
+	if h.phsize < h.minPhsize() || h.phsize > maxHeaders {
+		return im, false
+	}
+	table := make([]byte, maxHeaders)
+	n, _ := f.ReadMemory(at, table)
+	return f.image(&h, table[:n], f.mask(at-head))
+}
+
+// loaded is an image that the dynamic linker lists.
+type loaded struct {
+	image
+	name string
+}
+
+// linkMap follows the dynamic linker's list (struct r_debug and struct
+// link_map, <link.h>), but for the program, its first entry, and the vDSO.
+func (f *File) linkMap(prog *image) (list []loaded) {
+	at, ok := f.rDebug(prog)
+	if !ok {
+		return nil
+	}
+	at, _ = f.pointer(at, 1) // r_map
+	seen := make(map[uint64]bool)
+	for first := true; at != 0 && !seen[at] && len(seen) < maxImages; first = false {
+		seen[at] = true
+		bias, ok1 := f.pointer(at, 0)
+		name, ok2 := f.pointer(at, 1)
+		dynamic, ok3 := f.pointer(at, 2)
+		if !ok1 || !ok2 || !ok3 {
+			return list
+		}
+		if !first {
+			im, ok := f.imageOf(bias, dynamic)
+			if path := f.text(name); ok && path != "" && im.base != f.Auxv[atSysinfoEhdr] {
+				list = append(list, loaded{im, path})
+			}
+		}
+		at, _ = f.pointer(at, 3) // l_next
+	}
+	return list
+}
+
+// imageOf finds the image with this load bias and this PT_DYNAMIC.
+func (f *File) imageOf(bias, dynamic uint64) (image, bool) {
+	if im, ok := f.imageAt(bias); ok && im.dynamic == dynamic {
+		return im, true
+	}
+	// One that is linked high, as prelink leaves them.
+	i := f.segmentIndex(dynamic)
+	for j := i; j >= 0 && j > i-maxLookup; j-- {
+		if im, ok := f.imageAt(f.Segments[j].Start); ok && im.dynamic == dynamic {
+			return im, true
+		}
+	}
+	return image{}, false
+}
+
+// Tags of PT_DYNAMIC that lead to struct r_debug. MIPS's PT_DYNAMIC is
+// read-only: its tags tell where the pointer is, the second one relative to
+// the entry (elf/dl-debug.c of glibc).
+const (
+	dtDebug         = 21
+	dtMipsRldMap    = 0x70000016
+	dtMipsRldMapRel = 0x70000035
+)
+
+func (f *File) rDebug(prog *image) (uint64, bool) {
+	if prog.dynamic == 0 {
+		return 0, false
+	}
+	for i := range uint64(maxDynamic) {
+		tag, ok1 := f.pointer(prog.dynamic, 2*i)
+		val, ok2 := f.pointer(prog.dynamic, 2*i+1)
+		if !ok1 || !ok2 || tag == 0 {
+			return 0, false
+		}
+		switch {
+		case tag == dtDebug && val != 0:
+			return val, true
+		case tag == dtMipsRldMap && f.Machine == elf.EM_MIPS:
+			return f.pointer(val, 0)
+		case tag == dtMipsRldMapRel && f.Machine == elf.EM_MIPS:
+			return f.pointer(f.mask(prog.dynamic+2*i*uint64(f.PtrSize())+val), 0)
+		}
+	}
+	return 0, false
+}
+
+// addImage lists the parts of an image that are mapped from its file.
+func (f *File) addImage(path string, im *image) {
+	page := f.Auxv[atPagesz]
+	if page == 0 || page&(page-1) != 0 {
+		page = 4096
+	}
+	for _, p := range im.loads {
+		if p.filesz == 0 {
+			continue
+		}
+		start := f.mask(p.vaddr + im.bias)
+		end := (start + p.filesz + page - 1) &^ (page - 1)
+		if start &^= page - 1; start < end {
+			f.Files = append(f.Files, FileMapping{Start: start, End: end, Offset: p.off &^ (page - 1), Path: path})
+		}
+	}
+}
