@@ -1,0 +1,140 @@
+package fault
+
+import "github.com/gatedso/bt/maps"
+
+// instruction finds the instruction that was the fault.
+func (c *Cause) instruction(d *Death) {
+	if !c.HasPC {
+		return
+	}
+	at := c.PC
+	switch {
+	case c.Signo == sigTRAP && d.Info.Code == siKernel:
+		at-- // int3 is a trap: the pc lies behind it
+	case c.Signo == sigSYS:
+		return // the pc lies behind the system call
+	case c.HasAddr && c.Addr == c.PC && (c.Signo == sigSEGV || c.Signo == sigBUS):
+		return // what lies there was not executed
+	}
+	c.InsnAddr = at
+	c.Code, c.CodeAddr = d.Code, d.CodeAddr
+	off := at - d.CodeAddr
+	if at < d.CodeAddr || off >= uint64(len(d.Code)) {
+		c.Code = nil
+		return
+	}
+	if d.Arch.Disassemble == nil {
+		return
+	}
+	if ins, ok := d.Arch.Disassemble(d.Code[off:], at, d.Regs); ok && ins.Size <= len(d.Code)-int(off) {
+		c.Insn = ins
+	}
+}
+
+// hints finds out what the facts mean.
+func (c *Cause) hints(d *Death) {
+	hint := func(h Hint) { c.Hints = append(c.Hints, h) }
+	switch {
+	case c.Signo == sigSEGV && d.Info.Code == siKernel:
+		// arch/x86/kernel/traps.c: exc_general_protection gives no address.
+		if d.Arch == nil || d.Arch.PtrSize != 8 || !c.refusedOperand(d) {
+			hint(Protection)
+		}
+	case c.Signo == sigBUS && d.Info.Code == busADRALN:
+		hint(Misaligned)
+	case c.Signo == sigBUS && d.Info.Code == busADRERR && c.HasAddr && d.Maps != nil:
+		if m := d.Maps.Find(c.Addr); m != nil && m.IsFile() {
+			hint(PastEOF)
+		}
+	case c.Signo == sigSEGV && c.HasAddr:
+		c.badAccess(d, hint)
+	}
+}
+
+// refusedOperand finds the operand that the CPU refused without looking.
+func (c *Cause) refusedOperand(d *Death) bool {
+	for _, addr := range c.Insn.Addrs {
+		if !canonical(addr) && (d.Maps == nil || d.Maps.Find(addr) == nil) {
+			c.Addr, c.HasAddr = addr, true
+			c.Hints = append(c.Hints, NotCanonical)
+			return true
+		}
+	}
+	for _, addr := range c.Insn.Addrs {
+		// SSE instructions with 16 bytes, and VEX ones that say "aligned".
+		if c.Insn.Width >= 16 && addr%uint64(c.Insn.Width) != 0 {
+			c.Addr, c.HasAddr = addr, true
+			c.Hints = append(c.Hints, Misaligned)
+			return true
+		}
+	}
+	return false
+}
+
+// canonical reports whether the upper bits of addr agree, with pages of four
+// levels: a CPU with five levels in use has more addresses, but few programs do.
+func canonical(addr uint64) bool {
+	top := int64(addr) >> 47
+	return top == 0 || top == -1
+}
+
+// badAccess looks at a SIGSEGV with an address.
+func (c *Cause) badAccess(d *Death, hint func(Hint)) {
+	var m *maps.Mapping
+	if d.Maps != nil {
+		m = d.Maps.Find(c.Addr)
+	}
+	jumped := c.HasPC && c.Addr == c.PC
+	ptr := 8
+	if d.Arch != nil {
+		ptr = d.Arch.PtrSize
+	}
+	switch {
+	case c.Addr < nullPage && m == nil && jumped && c.Addr == 0:
+		hint(NullCall)
+	case c.Addr < nullPage && m == nil:
+		hint(NullPointer)
+		if jumped {
+			hint(BadJump)
+		}
+	case jumped:
+		hint(BadJump)
+	case c.overflow(d, m):
+		hint(StackOverflow)
+	case ptr == 8 && c.Addr>>63 != 0:
+		hint(KernelAddress)
+	case m != nil && d.Info.Code == segvACCERR && m.Perm&(maps.Read|maps.Write) == maps.Read:
+		hint(WriteRefused)
+	}
+}
+
+// overflow reports whether the address, in m if anything is mapped there, was
+// used as memory below a stack.
+func (c *Cause) overflow(d *Death, m *maps.Mapping) bool {
+	if d.Maps == nil || d.Arch == nil || d.Regs == nil {
+		return false
+	}
+	if m != nil && m.Perm&(maps.Read|maps.Write|maps.Exec) != 0 {
+		return false
+	}
+	sp, ok := d.Regs.Get(d.Arch.SP)
+	if !ok || distance(sp, c.Addr) > nearStack {
+		return false
+	}
+	// The stack is the mapping that ends the guard, or the hole.
+	var stack *maps.Mapping
+	if m != nil {
+		stack = d.Maps.Find(m.End)
+	} else {
+		stack = locate(d.Maps, c.Addr).Above
+	}
+	return stack != nil && stack.Perm&maps.Write != 0 && !stack.IsFile() &&
+		sp < stack.End && stack.Start-c.Addr <= 2*nearStack
+}
+
+func distance(a, b uint64) uint64 {
+	if a < b {
+		return b - a
+	}
+	return a - b
+}
