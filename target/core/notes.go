@@ -29,6 +29,8 @@ const (
 	atSysinfoEhdr = 33
 )
 
+const sigKILL = 9
+
 // noteHeader is the size of Elf32_Nhdr and Elf64_Nhdr alike.
 const noteHeader = 12
 
@@ -112,11 +114,15 @@ func (f *File) prstatus(h *header, b []byte) {
 	var t Thread
 	t.Signal = int(h.order.Uint16(b[12:]))
 	t.TID = int(int32(h.order.Uint32(b[l.pid:])))
-	// gdb leaves the set of blocked signals empty, and that of a 32-bit
-	// process holds half of them.
+	// That of a 32-bit process holds half of the signals.
 	if h.word() == 8 {
-		t.Blocked = h.order.Uint64(b[24:])
-		t.HasBlocked = t.Blocked != 0
+		t.Blocked, t.HasBlocked = h.order.Uint64(b[24:]), true
+		if t.Blocked == 0 {
+			// gdb and qemu leave it empty. With this signal alone, which
+			// nobody can block, no signal is taken for the one that a
+			// frame's siginfo holds by chance.
+			t.Blocked = 1 << (sigKILL - 1)
+		}
 	}
 	set := b[l.set:]
 	if l.regs.size > 0 && len(set) >= 4 {
