@@ -8,83 +8,86 @@ package gate
 
 import (
 	"bytes"
+	"debug/elf"
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
-	"os"
 	"path/filepath"
-	"strings"
-
-	"golang.org/x/sys/unix"
 
 	"github.com/gatedso/bt/elfsym"
+	"github.com/gatedso/bt/gate/image"
+	"github.com/gatedso/bt/gate/store"
 	"github.com/gatedso/bt/maps"
 )
 
 // Live as a setting's value stands for the image in the process itself.
 const Live = "live"
 
+// Registered as a setting's value stands for the registered image of the build
+// that is mapped, or Live where there is none.
+const Registered = "registered"
+
 // Env is the environment variable that names the gate DSO.
 const Env = "BT_GATE_DSO"
 
 // Setting says which file names the gate DSO.
 type Setting struct {
-	// Value is a path, Live, or "" for unset: gate frames stay raw.
+	// Value is a path, Live, Registered, or "" for unset: gate frames stay
+	// raw.
 	Value string
-	// From says what set it: "--gate-dso", "BT_GATE_DSO", "maps",
-	// a sysctl's path, or "default".
+	// From says what set it: "--gate-dso", "BT_GATE_DSO", "maps", a sysctl's
+	// path, a state directory, or "default".
 	From string
+
+	registered *registered // where to look for the mapped build first
+	err        error       // why nothing that it names can be trusted
 }
 
 // Sources is all that can set the gate DSO, besides the maps.
 type Sources struct {
-	Flag    *string // --gate-dso; nil: not given
-	Env     *string // BT_GATE_DSO; nil: not in the environment
-	Procfs  string  // where procfs is mounted
-	Sysroot string  // prefix for a path that comes from the maps
+	Flag      *string  // --gate-dso; nil: not given
+	Env       *string  // BT_GATE_DSO; nil: not in the environment
+	Procfs    string   // where procfs is mounted
+	Sysroot   string   // prefix for a path that comes from the maps
+	StateDirs []string // of registered images
 }
 
 // Decide applies the precedence: the flag, the environment, the path that the
-// gate line of m carries, the sysctl, and else the image in the process.
+// gate of m carries, the sysctl, what is registered, and else the image in the
+// process.
 func (s Sources) Decide(m *maps.Map) Setting {
 	if s.Flag != nil {
-		return Setting{*s.Flag, "--gate-dso"}
+		return Setting{Value: *s.Flag, From: "--gate-dso"}
 	}
 	if s.Env != nil {
-		return Setting{*s.Env, Env}
+		return Setting{Value: *s.Env, From: Env}
 	}
 	for _, e := range m.Gates() {
-		if m.GateOf(e) == maps.Line && e.Path != "" {
+		if m.GateOf(e) == maps.Line && e.Path != "" || m.GateOf(e) == maps.VDSO && filepath.IsAbs(e.Path) {
 			path := e.Path
 			if s.Sysroot != "" {
 				path = filepath.Join(s.Sysroot, path)
 			}
-			return Setting{path, "maps"}
+			return Setting{Value: path, From: "maps", err: ambiguous(m, e)}
 		}
 	}
-	sysctl := filepath.Join(s.Procfs, "sys/kernel/gate_dso")
-	if text, ok := readSysctl(sysctl); ok {
-		return Setting{strings.TrimSuffix(text, "\n"), sysctl}
+	reg, regErr := openRegistered(s.StateDirs)
+	if value, ok := store.ReadSysctl(s.Procfs); ok {
+		set := Setting{Value: value, From: store.Sysctl(s.Procfs)}
+		if reg.holds(value) {
+			// It names the image of one ABI; processes of the others have
+			// theirs beside it.
+			set.registered = reg
+		}
+		return set
 	}
-	return Setting{Live, "default"}
-}
-
-// maxSysctl bounds what a sysctl holds, in bytes: more than any path.
-const maxSysctl = 64 << 10
-
-// readSysctl reads a file of procfs, or of a saved copy, where anything may lie.
-func readSysctl(path string) (text string, ok bool) {
-	f, err := os.OpenFile(path, os.O_RDONLY|unix.O_NONBLOCK|unix.O_CLOEXEC, 0)
-	if err != nil {
-		return "", false
+	if regErr != nil {
+		return Setting{Value: Registered, From: "bt gate register", err: regErr}
 	}
-	defer f.Close()
-	if st, err := f.Stat(); err != nil || !st.Mode().IsRegular() {
-		return "", false
+	if reg != nil {
+		return Setting{Value: Registered, From: reg.stores[0].Dir, registered: reg}
 	}
-	b, err := io.ReadAll(io.LimitReader(f, maxSysctl+1))
-	return string(b), err == nil && len(b) <= maxSysctl
+	return Setting{Value: Live, From: "default"}
 }
 
 // Unset reports whether gate frames stay raw.
@@ -93,13 +96,40 @@ func (s Setting) Unset() bool { return s.Value == "" }
 // IsLive reports whether the image in the process names the gate.
 func (s Setting) IsLive() bool { return s.Value == Live }
 
-// ErrRefused is the error of Open for a file that is not the mapped image.
-var ErrRefused = errors.New("refused")
+var (
+	// ErrRefused is the error of Open for a file that is not the mapped image.
+	ErrRefused = errors.New("refused")
 
-// Open opens the file that the setting names. wantID is the build ID of the
-// image that is mapped, nil when it is not known: a file that has another one
-// is refused. The caller closes the image.
-func (s Setting) Open(wantID []byte) (*elfsym.Image, error) {
+	// ErrNotRegistered is the error of Open where images are registered, but
+	// none of the build that is mapped: the image in the process names the
+	// gate.
+	ErrNotRegistered = errors.New("is not registered")
+)
+
+// Mapped is what is known of the image that is mapped.
+type Mapped struct {
+	BuildID []byte      // nil when it is not known
+	Machine elf.Machine // EM_NONE when it is not known
+}
+
+// Open opens the file that the setting names. One that is another build than
+// the mapped image is refused, as is one of another machine. Without an error
+// and an image, the setting stands for the image in the process. The caller
+// closes the image.
+func (s Setting) Open(m Mapped) (*elfsym.Image, error) {
+	switch path, ok := s.registered.lookup(m.BuildID); {
+	case s.err != nil:
+		return nil, fmt.Errorf("%w; gate frames stay raw", s.err)
+	case ok:
+		s.Value = path
+	case s.Value == Registered && s.registered != nil:
+		if m.BuildID == nil {
+			return nil, nil
+		}
+		return nil, fmt.Errorf("the gate DSO of build ID %x %w in %s: its image in the process names it; to register it, bt gate register", m.BuildID, ErrNotRegistered, s.From)
+	case s.IsLive():
+		return nil, nil
+	}
 	im, err := elfsym.OpenPath(s.Value)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, fmt.Errorf("gate DSO %q (set by %s) does not exist: gate frames stay raw; dump it again, or use --gate-dso live", s.Value, s.From)
@@ -107,41 +137,27 @@ func (s Setting) Open(wantID []byte) (*elfsym.Image, error) {
 	if err != nil {
 		return nil, fmt.Errorf("gate DSO %q (set by %s) cannot be used: %w; gate frames stay raw", s.Value, s.From, err)
 	}
-	if wantID != nil && !bytes.Equal(im.BuildID(), wantID) {
-		got := "none"
-		if id := im.BuildID(); id != nil {
-			got = fmt.Sprintf("%x", id)
-		}
+	if err := check(im, m); err != nil {
 		im.Close()
-		return nil, fmt.Errorf("gate DSO %q (set by %s) %w: its build ID is %s, that of the mapped image %x; gate frames stay raw", s.Value, s.From, ErrRefused, got, wantID)
+		return nil, fmt.Errorf("gate DSO %q (set by %s) %w; gate frames stay raw", s.Value, s.From, err)
 	}
 	return im, nil
 }
 
-// A fixed entry point of the vsyscall page.
-type entry struct {
-	addr uint64
-	name string
-}
-
-// vsyscalls are the entry points of the page at ffffffffff600000, whose place
-// is ABI. Each is `mov $nr,%rax; syscall; ret`, padded with int3
-// (arch/x86/entry/vsyscall/vsyscall_emu_64.S).
-var vsyscalls = [...]entry{
-	{0xffffffffff600000, "gettimeofday"},
-	{0xffffffffff600400, "time"},
-	{0xffffffffff600800, "getcpu"},
-}
-
-// vsyscallSize is the size in bytes of an entry point's code.
-const vsyscallSize = 7 + 2 + 1
-
-// Vsyscall names an address in the vsyscall page.
-func Vsyscall(addr uint64) (name string, start uint64, ok bool) {
-	for _, e := range vsyscalls {
-		if addr-e.addr < vsyscallSize {
-			return e.name, e.addr, true
-		}
+// check refuses a file that is not the mapped image, or not all of it.
+func check(im *elfsym.Image, m Mapped) error {
+	if m.Machine != elf.EM_NONE && im.Machine != m.Machine {
+		return fmt.Errorf("%w: it is for another machine, %s, and the mapped image for %s", ErrRefused, im.Machine, m.Machine)
 	}
-	return "", 0, false
+	if m.BuildID != nil && !bytes.Equal(im.BuildID(), m.BuildID) {
+		got := "none"
+		if id := im.BuildID(); id != nil {
+			got = fmt.Sprintf("%x", id)
+		}
+		return fmt.Errorf("%w: its build ID is %s, that of the mapped image %x", ErrRefused, got, m.BuildID)
+	}
+	if err := elfsym.Protect(func() error { return image.Complete(im.Data()) }); err != nil {
+		return fmt.Errorf("cannot be used: %w: dump it again", err)
+	}
+	return nil
 }

@@ -58,11 +58,11 @@ func TestPrecedence(t *testing.T) {
 	for _, value := range []string{"/a/path", "", Live} {
 		for _, maps := range []string{withPath, noPath, progLine + vdsoLine, ""} {
 			s := Sources{Flag: ptr(value), Env: ptr("/from/env"), Procfs: procfs}
-			if got := s.Decide(parse(t, maps)); got != (Setting{value, "--gate-dso"}) {
+			if got := s.Decide(parse(t, maps)); got != (Setting{Value: value, From: "--gate-dso"}) {
 				t.Errorf("flag %q: %+v", value, got)
 			}
 			s = Sources{Env: ptr(value), Procfs: procfs}
-			if got := s.Decide(parse(t, maps)); got != (Setting{value, "BT_GATE_DSO"}) {
+			if got := s.Decide(parse(t, maps)); got != (Setting{Value: value, From: "BT_GATE_DSO"}) {
 				t.Errorf("environment %q: %+v", value, got)
 			}
 		}
@@ -73,21 +73,21 @@ func TestPrecedence(t *testing.T) {
 		procfs string
 		want   Setting
 	}{
-		{"maps before sysctl", withPath, procfs, Setting{"/from/maps", "maps"}},
-		{"maps before an empty sysctl", withPath, unsetProcfs, Setting{"/from/maps", "maps"}},
-		{"maps alone", withPath, none, Setting{"/from/maps", "maps"}},
-		{"gate line without a path", noPath, procfs, Setting{"/from/sysctl", file}},
-		{"no gate line", progLine + vdsoLine, procfs, Setting{"/from/sysctl", file}},
-		{"sysctl is empty", noPath, unsetProcfs, Setting{"", unsetFile}},
-		{"sysctl is empty, vdso", progLine + vdsoLine, unsetProcfs, Setting{"", unsetFile}},
-		{"nothing", progLine + vdsoLine, none, Setting{Live, "default"}},
-		{"nothing, gate line without a path", noPath, none, Setting{Live, "default"}},
-		{"no maps", "", none, Setting{Live, "default"}},
-		{"no procfs at all", progLine, filepath.Join(none, "x"), Setting{Live, "default"}},
+		{"maps before sysctl", withPath, procfs, Setting{Value: "/from/maps", From: "maps"}},
+		{"maps before an empty sysctl", withPath, unsetProcfs, Setting{Value: "/from/maps", From: "maps"}},
+		{"maps alone", withPath, none, Setting{Value: "/from/maps", From: "maps"}},
+		{"gate line without a path", noPath, procfs, Setting{Value: "/from/sysctl", From: file}},
+		{"no gate line", progLine + vdsoLine, procfs, Setting{Value: "/from/sysctl", From: file}},
+		{"sysctl is empty", noPath, unsetProcfs, Setting{Value: "", From: unsetFile}},
+		{"sysctl is empty, vdso", progLine + vdsoLine, unsetProcfs, Setting{Value: "", From: unsetFile}},
+		{"nothing", progLine + vdsoLine, none, Setting{Value: Live, From: "default"}},
+		{"nothing, gate line without a path", noPath, none, Setting{Value: Live, From: "default"}},
+		{"no maps", "", none, Setting{Value: Live, From: "default"}},
+		{"no procfs at all", progLine, filepath.Join(none, "x"), Setting{Value: Live, From: "default"}},
 		// A line that merely looks like it: not the last one, or a file.
-		{"no gate: a line in between", fmt.Sprintf(gateLine, "/from/maps") + progLine, none, Setting{Live, "default"}},
-		{"no gate: a name in brackets", progLine + fmt.Sprintf(gateLine, "[heap]"), none, Setting{Live, "default"}},
-		{"no gate: a file", progLine, none, Setting{Live, "default"}},
+		{"no gate: a line in between", fmt.Sprintf(gateLine, "/from/maps") + progLine, none, Setting{Value: Live, From: "default"}},
+		{"no gate: a name in brackets", progLine + fmt.Sprintf(gateLine, "[heap]"), none, Setting{Value: Live, From: "default"}},
+		{"no gate: a file", progLine, none, Setting{Value: Live, From: "default"}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			got := Sources{Procfs: tt.procfs}.Decide(parse(t, tt.maps))
@@ -106,10 +106,10 @@ func TestSysroot(t *testing.T) {
 	procfs, file := sysctl(t, "/from/sysctl\n")
 	m := parse(t, progLine+fmt.Sprintf(gateLine, "/from/maps"))
 	s := Sources{Procfs: procfs, Sysroot: "/root"}
-	if got := s.Decide(m); got != (Setting{"/root/from/maps", "maps"}) {
+	if got := s.Decide(m); got != (Setting{Value: "/root/from/maps", From: "maps"}) {
 		t.Errorf("maps: %+v", got)
 	}
-	if got := s.Decide(parse(t, progLine)); got != (Setting{"/from/sysctl", file}) {
+	if got := s.Decide(parse(t, progLine)); got != (Setting{Value: "/from/sysctl", From: file}) {
 		t.Errorf("sysctl: %+v", got)
 	}
 	s.Env = ptr("/env")
@@ -137,7 +137,7 @@ func TestSysctlContents(t *testing.T) {
 		"/" + long(4096) + "\n": "/" + long(4096),
 	} {
 		procfs, file := sysctl(t, text)
-		if got := (Sources{Procfs: procfs}).Decide(parse(t, "")); got != (Setting{want, file}) {
+		if got := (Sources{Procfs: procfs}).Decide(parse(t, "")); got != (Setting{Value: want, From: file}) {
 			t.Errorf("%.20q: %.40q from %s, want %.20q", text, got.Value, got.From, want)
 		}
 	}
@@ -163,7 +163,7 @@ func TestHostileSysctl(t *testing.T) {
 			if err := replace(file); err != nil {
 				t.Fatal(err)
 			}
-			if got := (Sources{Procfs: procfs}).Decide(parse(t, "")); got != (Setting{Live, "default"}) {
+			if got := (Sources{Procfs: procfs}).Decide(parse(t, "")); got != (Setting{Value: Live, From: "default"}) {
 				t.Errorf("%.40q from %s", got.Value, got.From)
 			}
 		})
@@ -214,7 +214,7 @@ func TestOpen(t *testing.T) {
 		{"device", "/dev/null", id, []string{"not a regular file"}, false},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			im, err := Setting{tt.path, "the test"}.Open(tt.want)
+			im, err := Setting{Value: tt.path, From: "the test"}.Open(Mapped{BuildID: tt.want})
 			if tt.texts == nil {
 				if err != nil {
 					t.Fatal(err)

@@ -5,7 +5,7 @@ type Gate uint8
 
 const (
 	NoGate   Gate = iota
-	VDSO          // [vdso]: an ELF image, at an address of its own in each process
+	VDSO          // [vdso], or the file registered for it: an ELF image, at an address of its own in each process
 	Vsyscall      // [vsyscall]: x86-64's fixed page with three entry points
 	Line          // the gate line of a kernel with the gate_dso sysctl
 )
@@ -63,8 +63,20 @@ func named(e *Mapping) Gate {
 		case "[vsyscall]":
 			return Vsyscall
 		}
+		if e.isNamedVDSO() {
+			return VDSO
+		}
 	}
 	return NoGate
+}
+
+// isNamedVDSO reports whether e is a [vdso] whose name was replaced by that of
+// the file that names it. Nothing else that is mapped has a path but no device:
+// the numbers of devices without hardware begin at 1, since that of 0 would
+// look like anonymous memory (fs/super.c, get_anon_bdev).
+func (m *Mapping) isNamedVDSO() bool {
+	return m.Perm == Read|Exec && m.Offset == 0 && m.Dev == 0 && m.Inode == 0 &&
+		len(m.Path) > 0 && m.Path[0] == '/' && !m.Deleted
 }
 
 // isLine decides whether e, the last entry, is a gate line.

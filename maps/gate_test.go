@@ -78,7 +78,13 @@ func TestGateOf(t *testing.T) {
 		{"ffffe000-fffff000 ---p 00000000 00:00 0   [heap]", NoGate},
 		{"ffffe000-fffff000 ---p 00000000 08:01 7   /boot/gate.so", NoGate}, // PROT_NONE, a file's
 		{"ffffe000-fffff000 ---p 00001000 00:00 0   /boot/gate.so", NoGate},
-		{"ffffe000-fffff000 r-xp 00000000 00:00 0   /boot/gate.so", NoGate},
+		{"ffffe000-fffff000 r-xp 00000000 00:00 0   /boot/gate.so", VDSO}, // named by a file
+		{"ffffe000-fffff000 r-xp 00000000 00:00 0   boot/gate.so", NoGate},
+		{"ffffe000-fffff000 rwxp 00000000 00:00 0   /boot/gate.so", NoGate},
+		{"ffffe000-fffff000 r-xp 00001000 00:00 0   /boot/gate.so", NoGate},
+		{"ffffe000-fffff000 r-xp 00000000 00:01 0   /SYSV00000000", NoGate},
+		{"ffffe000-fffff000 r-xp 00000000 00:00 1   /boot/gate.so", NoGate},
+		{"ffffe000-fffff000 r-xp 00000000 00:00 0   /boot/gate.so (deleted)", NoGate},
 		{"ffffe000-fffff000 ---s 00000000 00:00 0   /boot/gate.so", NoGate},
 		{"7f0000000000-7f0000001000 ---p 00000000 00:00 0 ", NoGate},     // a guard page
 		{"7f0000000000-7f0000001000 ---p 00000000 00:00 0       ", Line}, // padded

@@ -2,6 +2,7 @@ package symbolize
 
 import (
 	"cmp"
+	"errors"
 	"slices"
 	"sort"
 
@@ -37,10 +38,16 @@ func newGateNames(space *module.Space, o *Options) (*gateNames, error) {
 		if m.Gate != maps.VDSO && m.Gate != maps.Line {
 			continue
 		}
-		im, err := setting.Open(m.MappedBuildID())
+		im, err := setting.Open(mappedGate(m))
+		if errors.Is(err, gate.ErrNotRegistered) {
+			return g, err
+		}
 		if err != nil {
 			g.ok = false
 			return g, err
+		}
+		if im == nil {
+			continue
 		}
 		g.file = module.NewImage(im)
 		if m.Gate == maps.Line {
@@ -49,6 +56,17 @@ func newGateNames(space *module.Space, o *Options) (*gateNames, error) {
 		}
 	}
 	return g, nil
+}
+
+// mappedGate is what is known of the image that is mapped as m.
+func mappedGate(m *module.Module) gate.Mapped {
+	g := gate.Mapped{BuildID: m.MappedBuildID()}
+	if m.Gate == maps.VDSO {
+		if im, err := m.Image(); err == nil {
+			g.Machine = im.Machine
+		}
+	}
+	return g
 }
 
 func (g *gateNames) name(s *Symbolizer, addr uint64, p module.Place) Name {

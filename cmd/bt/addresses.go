@@ -136,9 +136,7 @@ func (a *app) newSpace(out *os.File, space *module.Space, p *live.Process, symbo
 		names.Process = a.processNames(p, space.Maps)
 	}
 	sym, err := symbolize.New(space, names)
-	if err != nil && !a.raw {
-		a.incomplete("%v", err)
-	}
+	a.gateProblem(err)
 	opts := a.renderOptions(out)
 	opts.PtrSize = space.PtrSize()
 	ms := &mappedSpace{space: space, sym: sym, opts: answerOptions{opts}}

@@ -71,9 +71,7 @@ func (a *app) coreStacks(out *os.File, tids []int) error {
 		return errors.New("none of the threads asked for is in the core")
 	}
 	sym, gateErr := symbolize.New(stacks.Space, a.nameOptions(stacks.Space.Maps))
-	if gateErr != nil && !a.raw {
-		a.incomplete("%v", gateErr)
-	}
+	a.gateProblem(gateErr)
 	w := bufio.NewWriterSize(out, 64<<10)
 	r := render.Stacks{W: w, Options: a.renderOptions(out), Symbols: sym, Space: stacks.Space}
 	r.Options.PtrSize = c.file.PtrSize()

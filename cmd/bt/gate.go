@@ -7,6 +7,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/gatedso/bt/gate"
 	"github.com/gatedso/bt/gate/image"
 	"github.com/gatedso/bt/target/live"
 )
@@ -140,4 +141,19 @@ func (a *app) dump(im *image.Image, force bool) error {
 		return fmt.Errorf("%w: give another name, or --force", err)
 	}
 	return err
+}
+
+// gateProblem says what is wrong with the setting of the gate DSO. An image
+// that is merely not registered leaves nothing out, and is said once.
+func (a *app) gateProblem(err error) {
+	switch {
+	case err == nil || a.raw:
+	case errors.Is(err, gate.ErrNotRegistered):
+		if text := err.Error(); text != a.notRegistered {
+			a.notRegistered = text
+			a.errorf("%s", text)
+		}
+	default:
+		a.incomplete("%v", err)
+	}
 }

@@ -37,6 +37,8 @@ type app struct {
 	stdout io.Writer
 	stderr io.Writer
 	status int
+
+	notRegistered string // the last message about an image that is not registered
 }
 
 func main() {

@@ -87,7 +87,7 @@ func (a *app) command() *cobra.Command {
 	f.BoolVar(&a.returns, "return-addresses", false, "addresses with no \"# thread\" line above them are return addresses")
 	f.StringVarP(&a.format, "format", "f", "text", "output format: text")
 	a.outputFlags(f)
-	cmd.AddCommand(a.gateCommand(), versionCommand())
+	cmd.AddCommand(a.gateCommand(), a.runCommand(), versionCommand())
 	return cmd
 }
 
@@ -209,7 +209,7 @@ func parseAddr(s string) (uint64, error) {
 
 // gateSources collects what can set the gate DSO.
 func (a *app) gateSources() gate.Sources {
-	s := gate.Sources{Procfs: a.procfs, Sysroot: a.sysroot}
+	s := gate.Sources{Procfs: a.procfs, Sysroot: a.sysroot, StateDirs: a.stateDirs()}
 	if a.gateSet {
 		s.Flag = &a.gateDSO
 	}

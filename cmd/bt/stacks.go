@@ -76,9 +76,7 @@ func (a *app) process(w *bufio.Writer, out *os.File, pid int, tids []int, cache 
 	a.useRoot(names.Debug, p)
 	names.Process = a.processNames(p, stacks.Space.Maps)
 	sym, gateErr := symbolize.New(stacks.Space, names)
-	if gateErr != nil && !a.raw {
-		a.incomplete("%v", gateErr)
-	}
+	a.gateProblem(gateErr)
 	r := render.Stacks{
 		W:       w,
 		Options: a.renderOptions(out),
