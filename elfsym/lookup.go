@@ -19,7 +19,8 @@ type Symbol struct {
 // Match is the answer of LookupAll for one address.
 type Match struct {
 	Symbol
-	OK bool
+	Ref Ref
+	OK  bool
 }
 
 // Ref is the number of a symbol of an Image, counted over its tables.
@@ -59,6 +60,7 @@ func (im *Image) LookupAll(vaddrs []uint64, out []Match) {
 			case i > 0 && ref == refs[i-1]:
 				out[i] = out[i-1]
 			default:
+				out[i].Ref = Ref(ref)
 				out[i].Symbol, out[i].OK = im.symbol(Ref(ref))
 			}
 		}

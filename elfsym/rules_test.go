@@ -323,7 +323,7 @@ func TestLookupAll(t *testing.T) {
 		}
 		out := make([]Match, len(addrs))
 		for i := range out {
-			out[i] = Match{Symbol{Name: "stale"}, true}
+			out[i] = Match{Symbol{Name: "stale"}, 9, true}
 		}
 		im.LookupAll(addrs, out)
 		for i, a := range addrs {

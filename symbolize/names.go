@@ -139,6 +139,7 @@ func bidi(r rune) bool {
 type names struct {
 	im       *elfsym.Image
 	demangle Demangle
+	versions bool
 	data     []byte          // the image's bytes, where names that are shown as they are stay
 	shown    []atomic.Uint64 // by reference: 0, or where the name is
 
@@ -155,8 +156,8 @@ const (
 	maxShown  = 1<<lenBits - 1
 )
 
-func newNames(im *elfsym.Image, d Demangle) *names {
-	return &names{im: im, demangle: d, data: im.Data(), shown: make([]atomic.Uint64, im.NumSymbols())}
+func newNames(im *elfsym.Image, o *Options) *names {
+	return &names{im: im, demangle: o.Demangle, versions: o.Versions, data: im.Data(), shown: make([]atomic.Uint64, im.NumSymbols())}
 }
 
 // get returns the shown name of a symbol. It may be a part of the mapped file,
@@ -185,13 +186,22 @@ func (n *names) at(v uint64) []byte {
 
 func view(b []byte) string { return unsafe.String(unsafe.SliceData(b), len(b)) }
 
+// shownAs makes the shown name of a symbol from its raw one.
+func (n *names) shownAs(raw string, ref elfsym.Ref) string {
+	name := n.demangle.name(raw)
+	if n.versions {
+		name += clean(n.im.Version(ref))
+	}
+	return name
+}
+
 // add makes a symbol's name and remembers it.
 func (n *names) add(ref elfsym.Ref) string {
 	raw := n.im.NameBytes(ref)
 	if len(raw) == 0 {
 		return ""
 	}
-	name := n.demangle.name(view(raw))
+	name := n.shownAs(view(raw), ref)
 	if len(name) > maxShown {
 		return name
 	}

@@ -50,7 +50,7 @@ func (n *imageNames) add(im *elfsym.Image, label string, o *Options) {
 	if im != n.im.Image {
 		im.TakeDescriptors(n.im.Image)
 	}
-	n.sources = append(n.sources, source{im: im, names: newNames(im, o.Demangle), label: label})
+	n.sources = append(n.sources, source{im: im, names: newNames(im, o), label: label})
 }
 
 // addDebug adds a debug file of n's image.
@@ -113,7 +113,7 @@ func (n *imageNames) findAll(links []uint64, found func(link uint64, name string
 			if from == "" {
 				from = m.Table
 			}
-			found(link, n.demangle.name(m.Name), m.Value+s.shift, from, true)
+			found(link, s.names.shownAs(m.Name, m.Ref), m.Value+s.shift, from, true)
 		}
 		links = rest
 	}

@@ -58,6 +58,7 @@ type Name struct {
 type Options struct {
 	Gate     gate.Setting
 	Demangle Demangle
+	Versions bool // add symbol versions to names, as in memcpy@@GLIBC_2.14
 	// Process, for a running process, names what is in no file of its.
 	Process *Process
 	// Debug finds separate debug files; nil: none are used.

@@ -24,6 +24,7 @@ func (a *app) nameOptions(m *maps.Map) symbolize.Options {
 	mode, _ := a.demangleMode()
 	o := symbolize.Options{
 		Demangle: mode,
+		Versions: a.verbose,
 		Debug:    a.debugFinder(),
 	}
 	if m != nil {
