@@ -26,6 +26,8 @@ type Image struct {
 	ehOnce, debugOnce, goOnce sync.Once
 	eh, debug                 *cfi.Table
 	goTable                   *gopcln.Table
+
+	holes bool // from memory, of which a part could not be read
 }
 
 // NewImage adds what the unwinder reads to an opened image.

@@ -23,6 +23,7 @@ func (m *Module) fromMemory() (*Image, error) {
 	}
 	var size uint64
 	var parts []*maps.Mapping
+	holes := false
 	for i := range m.space.regions {
 		r := &m.space.regions[i]
 		if r.module != m || r.mapping.Perm&maps.Read == 0 && m.Gate == maps.NoGate {
@@ -37,6 +38,11 @@ func (m *Module) fromMemory() (*Image, error) {
 		if r.mapping != m.head && r.mapping.Offset == 0 && r.mapping.Perm == m.head.Perm {
 			break
 		}
+		// A core file leaves out what a file holds: make no room for it.
+		if n, _ := m.space.src.ReadMemory(r.start, make([]byte, 1)); n == 0 {
+			holes = true
+			continue
+		}
 		end := r.mapping.Offset + (r.end - r.start)
 		if end > maxMemoryImage || end < r.mapping.Offset {
 			return nil, fmt.Errorf("%s: too large to be read from memory", m.Path)
@@ -47,8 +53,10 @@ func (m *Module) fromMemory() (*Image, error) {
 	data := make([]byte, size)
 	got := 0
 	for _, p := range parts {
-		n, _ := m.space.src.ReadMemory(p.Start, data[p.Offset:p.Offset+(p.End-p.Start)])
+		part := data[p.Offset : p.Offset+(p.End-p.Start)]
+		n, _ := m.space.src.ReadMemory(p.Start, part)
 		got += n
+		holes = holes || n < len(part)
 	}
 	if got < 64 {
 		return nil, fmt.Errorf("%s: cannot be read from memory", m.Path)
@@ -62,7 +70,9 @@ func (m *Module) fromMemory() (*Image, error) {
 			return nil, err
 		}
 	}
-	return NewImage(im), nil
+	out := NewImage(im)
+	out.holes = holes
+	return out, nil
 }
 
 // memoryBuildID reads the build ID of the mapped image, nil if it has none or

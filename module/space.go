@@ -298,10 +298,11 @@ func (s *Space) Executable(pc uint64) bool {
 	return r != nil && r.exec
 }
 
-// Text implements unwind.Code. Code that a file holds is read from it.
+// Text implements unwind.Code. Code that a file holds is read from it. (What an
+// image read from memory lacks is zero in it, which is an instruction, too.)
 func (s *Space) Text(addr uint64, b []byte) int {
 	p := s.Locate(addr)
-	if p.Image != nil && p.Mapping.Perm&maps.Write == 0 {
+	if p.Image != nil && p.Mapping.Perm&maps.Write == 0 && !p.Image.holes {
 		if text := p.Image.Bytes(p.Link(addr), len(b)); len(text) > 0 {
 			return copy(b, text)
 		}
