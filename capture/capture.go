@@ -4,6 +4,8 @@
 package capture
 
 import (
+	"slices"
+
 	"github.com/gatedso/bt/arch"
 	"github.com/gatedso/bt/arch/all"
 	"github.com/gatedso/bt/maps"
@@ -16,6 +18,7 @@ import (
 // Options says what to take.
 type Options struct {
 	TIDs      []int // only these threads; empty means all
+	First     int   // the thread to put first, if not 0
 	MaxFrames int   // per thread; 0 means all
 	Cache     *module.Cache
 	Source    module.Source // where the files come from
@@ -125,7 +128,18 @@ func take(p *live.Process, o Options, try attempt) (*Stacks, attempt, error) {
 			next.walkAll = true
 		}
 	}
+	putFirst(s.Threads, o.First)
 	return s, next, nil
+}
+
+// putFirst moves a thread before the others, whose order stays.
+func putFirst(threads []target.Unwound, tid int) {
+	i := slices.IndexFunc(threads, func(t target.Unwound) bool { return t.TID == tid })
+	if i > 0 {
+		first := threads[i]
+		copy(threads[1:], threads[:i])
+		threads[0] = first
+	}
 }
 
 // sameCode reports whether two readings of the maps agree in all that has to

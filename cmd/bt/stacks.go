@@ -72,20 +72,7 @@ func (a *app) process(w *bufio.Writer, out *os.File, pid int, tids []int, cache 
 		a.incomplete("process %d: its main thread has ended, the others are printed", p.PID)
 	}
 
-	names := a.nameOptions(stacks.Space.Maps)
-	a.useRoot(names.Debug, p)
-	names.Process = a.processNames(p, stacks.Space.Maps)
-	sym, gateErr := symbolize.New(stacks.Space, names)
-	a.gateProblem(gateErr)
-	r := render.Stacks{
-		W:       w,
-		Options: a.renderOptions(out),
-		Symbols: sym,
-		Space:   stacks.Space,
-	}
-	if a.verbose {
-		r.Note = a.errorf
-	}
+	r := a.printer(w, out, p, stacks)
 	if a.withMaps {
 		r.Maps()
 	}
@@ -94,6 +81,25 @@ func (a *app) process(w *bufio.Writer, out *os.File, pid int, tids []int, cache 
 		a.status = exitIncomplete
 	}
 	return nil
+}
+
+// printer prints the stacks of a process.
+func (a *app) printer(w *bufio.Writer, out *os.File, p *live.Process, stacks *capture.Stacks) *render.Stacks {
+	names := a.nameOptions(stacks.Space.Maps)
+	a.useRoot(names.Debug, p)
+	names.Process = a.processNames(p, stacks.Space.Maps)
+	sym, gateErr := symbolize.New(stacks.Space, names)
+	a.gateProblem(gateErr)
+	r := &render.Stacks{
+		W:       w,
+		Options: a.renderOptions(out),
+		Symbols: sym,
+		Space:   stacks.Space,
+	}
+	if a.verbose {
+		r.Note = a.errorf
+	}
+	return r
 }
 
 // processName is what the process was called by, or its command name.

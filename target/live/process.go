@@ -24,6 +24,7 @@ type Process struct {
 	procfs  string
 	foreign bool // procfs is not that of bt's own PID namespace
 	dir     int  // PROCFS/PID
+	held    int  // the thread that is about to die, if the calling thread traces them all; see Command
 
 	mu     sync.RWMutex
 	leader bool // the leader lives: alive is dir

@@ -12,11 +12,14 @@ import (
 // The requests of <linux/ptrace.h> that bt makes. All but PTRACE_SEIZE are raw
 // system calls: they cannot block, and the target stands still meanwhile.
 const (
+	ptraceCont          = 7
 	ptraceDetach        = 17
 	ptraceGetThreadArea = 25
+	ptraceGetSiginfo    = 0x4202
 	ptraceGetRegset     = 0x4204
 	ptraceSeize         = 0x4206
 	ptraceInterrupt     = 0x4207
+	ptraceListen        = 0x4208
 	ptraceGetSigmask    = 0x420a
 
 	ntPrstatus = 1
@@ -28,8 +31,9 @@ func ptrace(req uintptr, tid int, addr uintptr, data unsafe.Pointer) unix.Errno 
 }
 
 // seize may wait for an execve to end (ptrace_attach in kernel/ptrace.c).
-func seize(tid int) unix.Errno {
-	_, _, errno := unix.Syscall6(unix.SYS_PTRACE, ptraceSeize, uintptr(tid), 0, 0, 0, 0)
+// options are PTRACE_O_….
+func seize(tid int, options uintptr) unix.Errno {
+	_, _, errno := unix.Syscall6(unix.SYS_PTRACE, ptraceSeize, uintptr(tid), 0, options, 0, 0)
 	return errno
 }
 
@@ -71,9 +75,10 @@ type siginfo struct {
 }
 
 const (
-	cldExited = 1
-	cldKilled = 2
-	cldDumped = 3
+	cldExited  = 1
+	cldKilled  = 2
+	cldDumped  = 3
+	cldTrapped = 4
 
 	ptraceEventStop = 128
 )
@@ -112,8 +117,9 @@ func poll(tid int) (st waitState, sig int) {
 		return running, 0
 	case si.code == cldExited || si.code == cldKilled || si.code == cldDumped:
 		return ended, 0
-	case si.status>>8 == ptraceEventStop:
-		// Our interruption, or a group-stop, in which detaching leaves it.
+	case si.status>>8 != 0:
+		// Our interruption, a group-stop, in which detaching leaves it, or
+		// something else that is no signal's delivery.
 		return stopped, 0
 	}
 	return stopped, int(si.status & 0x7f)

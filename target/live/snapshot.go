@@ -80,6 +80,8 @@ func (s *Snapshot) Memory(i int) unwind.Memory { return &copied{segs: s.Threads[
 // mappings as read before; they only guide the copying, so nothing is wrong
 // with a snapshot if they have changed since. A thread that cannot be stopped
 // has NotStopped set; a process of which none can is an *Error.
+//
+// A Process that Command.Dying was given is not let go on.
 func (p *Process) Snapshot(mm *maps.Map, o Options) (*Snapshot, error) {
 	if p.foreign {
 		return nil, fail(p.PID, ErrNamespace, nil,
@@ -105,6 +107,11 @@ func (p *Process) once(mm *maps.Map, o *Options) (s *Snapshot, renewed bool, err
 		return nil, false, err
 	}
 	defer t.close()
+	if p.held != 0 {
+		t.run()
+		s, err = t.result()
+		return s, t.renewed, err
+	}
 	quietStops()
 	own := onDyingThread(t.run)
 	if t.attached {
@@ -262,7 +269,9 @@ func (t *tracer) run() {
 	if t.o.MapsInStop {
 		t.readMaps()
 	}
-	t.detachAll()
+	if t.p.held == 0 {
+		t.detachAll()
+	}
 	t.pause = time.Since(t.start)
 }
 

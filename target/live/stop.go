@@ -80,8 +80,12 @@ func (p *Process) collect(done *atomic.Bool) {
 }
 
 func (t *tracer) seize(th *tracee) {
+	if t.p.held != 0 {
+		t.seized(th)
+		return
+	}
 	for try := 0; ; try++ {
-		errno := seize(th.tid)
+		errno := seize(th.tid, 0)
 		if errno == 0 {
 			th.st = seized
 			return
@@ -104,6 +108,22 @@ func (t *tracer) seize(th *tracee) {
 			th.st, th.refused = denying, errno
 		}
 		return
+	}
+}
+
+// seized takes in a thread of a process that the calling thread traces already.
+func (t *tracer) seized(th *tracee) {
+	switch th.tid {
+	case t.p.held:
+		th.st = halted // about to receive the signal that it dies of
+	case t.p.PID:
+		if st, err := t.stat(th.tid); err != nil || st.dead() {
+			th.st = over // a tracer hears of its end when the last thread has ended
+			return
+		}
+		th.st = seized
+	default:
+		th.st = seized
 	}
 }
 

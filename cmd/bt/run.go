@@ -1,0 +1,249 @@
+package main
+
+import (
+	"bufio"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"runtime/debug"
+
+	"github.com/spf13/cobra"
+	"golang.org/x/sys/unix"
+
+	"github.com/gatedso/bt/capture"
+	"github.com/gatedso/bt/fault"
+	"github.com/gatedso/bt/module"
+	"github.com/gatedso/bt/render"
+	"github.com/gatedso/bt/target/live"
+)
+
+// The exit statuses of bt run that are not the command's, as shells and env(1)
+// have them.
+const (
+	exitRunFailed     = 125
+	exitNotExecutable = 126
+	exitNotFound      = 127
+	exitSignal        = 128
+)
+
+const runLong = `bt run runs a command, and when it dies of a signal says why: the signal, the
+address, what is mapped there, the instruction, the registers, and the stacks
+of all threads, the crashing one first. A signal that the command handles or
+ignores is no death. Of a signal that is no sign of a fault (SIGTERM, SIGINT,
+SIGPIPE, SIGKILL, …) one line tells.
+
+The report goes to standard error, or to the file of --output; standard input
+and output are the command's. Signals and job control pass through to it.
+
+Exit status: that of the command, or 128 + the number of the signal that it
+died of; 127 the command was not found, 126 it could not be executed,
+125 bt itself failed, 2 wrong usage.`
+
+// runFlags are the flags of bt run alone.
+type runFlags struct {
+	allThreads  bool
+	followForks bool
+	propagate   bool
+}
+
+func (a *app) runCommand() *cobra.Command {
+	var rf runFlags
+	cmd := &cobra.Command{
+		Use:                   "run [flags] [--] CMD [ARG...]",
+		Short:                 "Run a command, and print why it died and the stacks if it crashes",
+		Long:                  runLong,
+		DisableFlagsInUseLine: true,
+		Args: func(_ *cobra.Command, args []string) error {
+			if len(args) == 0 || args[0] == "" {
+				return usagef("bt run needs a command")
+			}
+			return nil
+		},
+		RunE: func(_ *cobra.Command, args []string) error {
+			a.runWatched(args, &rf)
+			return nil
+		},
+	}
+	f := cmd.Flags()
+	f.SortFlags = false
+	f.SetInterspersed(false) // the flags after CMD are its own
+	f.BoolVar(&rf.allThreads, "all-threads", true, "print all threads; =false prints the crashing one")
+	f.BoolVar(&rf.followForks, "follow-forks", false, "watch the processes, too, that the command makes")
+	f.BoolVar(&rf.propagate, "propagate", false, "when the command dies of a signal, die of the same one")
+	a.stackFlags(f)
+	a.nameFlags(f)
+	a.columnFlags(f)
+	f.BoolVar(&a.withMaps, "with-maps", false, "print the maps and build IDs before the stacks, so that bt can name them elsewhere")
+	a.outputFlags(f)
+	f.Lookup("output").Usage = "write the report to this file instead of standard error"
+	return cmd
+}
+
+// runWatched runs a command and sets the exit status.
+func (a *app) runWatched(args []string, rf *runFlags) {
+	a.procfs = "/proc"
+	path, err := live.LookPath(args[0])
+	if err != nil {
+		a.cannotRun(args[0], err)
+		return
+	}
+	out, _ := a.stderr.(*os.File)
+	done := func() error { return nil }
+	if a.output != "" {
+		if out, done, err = a.openOutput(); err != nil {
+			a.errorf("%v", err)
+			a.status = exitRunFailed
+			return
+		}
+	}
+	r := &deaths{app: a, flags: rf, out: out, w: bufio.NewWriterSize(out, 64<<10), cache: new(module.Cache)}
+	end, err := live.Run(live.Command{
+		Path:        path,
+		Argv:        args,
+		Env:         os.Environ(),
+		FollowForks: rf.followForks,
+		Dying:       r.dying,
+		Ended:       r.ended,
+		Unwatched: func(err error) {
+			a.errorf("%s runs unwatched: %v (in a container, run it with the capability SYS_PTRACE)", args[0], err)
+		},
+	})
+	if cerr := done(); cerr != nil {
+		a.errorf("%v", cerr)
+	}
+	switch {
+	case err != nil:
+		a.cannotRun(args[0], err)
+	case end.Signo != 0:
+		if rf.propagate {
+			dieOf(end.Signo)
+		}
+		a.status = exitSignal + end.Signo
+	default:
+		a.status = end.Status
+	}
+}
+
+// cannotRun says why a command could not be started.
+func (a *app) cannotRun(name string, err error) {
+	reason := err
+	var notFound *exec.Error
+	var path *os.PathError
+	switch {
+	case errors.As(err, &notFound):
+		reason = notFound.Err
+	case errors.As(err, &path):
+		reason = path.Err
+	default:
+		a.status = exitRunFailed
+		a.errorf("%s: %v", name, err)
+		return
+	}
+	a.status = exitNotExecutable
+	if errors.Is(reason, exec.ErrNotFound) || errors.Is(reason, unix.ENOENT) {
+		a.status = exitNotFound
+	}
+	a.errorf("%s: %v", name, reason)
+}
+
+// deaths prints reports.
+type deaths struct {
+	app   *app
+	flags *runFlags
+	out   *os.File
+	w     *bufio.Writer
+	cache *module.Cache
+}
+
+// dying prints the report of a process that is about to die.
+func (r *deaths) dying(d *live.Dying) {
+	// This is not the goroutine that run guards.
+	defer debug.SetPanicOnFault(debug.SetPanicOnFault(true))
+	defer func() {
+		if p := recover(); p != nil {
+			r.app.errorf("internal error: %v (please report this)", p)
+		}
+		r.flush()
+	}()
+	if err := r.report(d); err != nil {
+		r.app.errorf("%v", err)
+	}
+}
+
+func (r *deaths) report(d *live.Dying) error {
+	a, p := r.app, d.Process
+	o := capture.Options{
+		First:     d.TID,
+		MaxFrames: a.maxFrames,
+		Cache:     r.cache,
+		Source:    capture.Source(p, a.sysroot),
+	}
+	if !r.flags.allThreads {
+		o.TIDs = []int{d.TID}
+	}
+	stacks, err := capture.Process(p, o)
+	if err != nil {
+		return err
+	}
+	defer stacks.Close()
+	printer := a.printer(r.w, r.out, p, stacks)
+	if a.withMaps {
+		printer.Maps()
+	}
+	printer.Process(p.PID, processName(p))
+	cause := fault.Explain(death(d, stacks))
+	printer.Cause(&cause)
+	printer.Threads(stacks.Threads)
+	return nil
+}
+
+// death is what is known of a process that is about to die.
+func death(d *live.Dying, stacks *capture.Stacks) fault.Death {
+	f := fault.Death{PID: d.Process.PID, Signo: d.Signo, Info: siginfo(d.Siginfo), Maps: stacks.Space.Maps}
+	for i := range stacks.Threads {
+		t := &stacks.Threads[i]
+		if t.TID != d.TID || t.Arch == nil || !t.HasRegs {
+			continue
+		}
+		f.Arch, f.Regs = t.Arch, &t.Regs
+		if pc, ok := t.Regs.Get(t.Arch.PC); ok {
+			f.Code, f.CodeAddr = fault.ReadCode(d.Process.ReadMemory, pc)
+		}
+	}
+	return f
+}
+
+// siginfo reads a siginfo_t of bt's own kernel.
+func siginfo(b []byte) *fault.Siginfo {
+	if s, ok := fault.ParseSiginfo(b, binary.NativeEndian, 8); ok {
+		return &s
+	}
+	return nil
+}
+
+// ended prints one line about a process that died without a report.
+func (r *deaths) ended(e *live.Ended) {
+	if e.Reported {
+		return
+	}
+	cause := fault.Explain(fault.Death{PID: e.PID, Signo: e.Signo, Info: siginfo(e.Siginfo)})
+	fmt.Fprintf(r.w, "# process %d %s\n", e.PID, render.CauseText(&cause))
+	r.flush()
+}
+
+func (r *deaths) flush() {
+	if err := r.w.Flush(); err != nil {
+		r.app.errorf("%v", err)
+		r.w.Reset(r.out)
+	}
+}
+
+// dieOf ends bt by a signal, without a core of its own. It returns if that does
+// not end it.
+func dieOf(signo int) {
+	unix.Prctl(unix.PR_SET_DUMPABLE, 0, 0, 0, 0)
+	unix.Setrlimit(unix.RLIMIT_CORE, &unix.Rlimit{})
+	live.Raise(unix.Signal(signo))
+}
