@@ -9,7 +9,10 @@ import (
 	"slices"
 	"sync"
 
+	"golang.org/x/sys/unix"
+
 	"github.com/gatedso/bt/elfsym"
+	"github.com/gatedso/bt/fault"
 	"github.com/gatedso/bt/maps"
 	"github.com/gatedso/bt/module"
 	"github.com/gatedso/bt/rootfs"
@@ -226,6 +229,37 @@ func (s *CoreSource) fromFile(addr uint64, b []byte) int {
 	}
 	n, _ := f.ReadAt(b[:min(uint64(len(b)), m.End-addr)], int64(off))
 	return n
+}
+
+// Death is what is known of why the process died. It reports false for one that
+// lived on, as gcore leaves it.
+func (s *CoreSource) Death() (d fault.Death, ok bool) {
+	if len(s.f.Threads) == 0 {
+		return d, false
+	}
+	t := &s.f.Threads[0]
+	if !kills(t.Signal) {
+		return d, false
+	}
+	d = fault.Death{PID: s.f.PID, Signo: t.Signal, Maps: s.Maps}
+	if info, ok := fault.ParseSiginfo(t.Siginfo, s.f.Order, s.f.PtrSize()); ok && info.Signo == t.Signal {
+		d.Info = &info
+	}
+	if t.Arch != nil && t.HasRegs {
+		d.Arch, d.Regs = t.Arch, &t.Regs
+		d.Code, d.CodeAddr = fault.ReadCode(s.ReadMemory, t.PC)
+	}
+	return d, true
+}
+
+// kills reports whether a process can die of a signal: not of those that stop
+// it, or do nothing unless it handles them.
+func kills(signo int) bool {
+	switch unix.Signal(signo) {
+	case 0, unix.SIGCHLD, unix.SIGCONT, unix.SIGSTOP, unix.SIGTSTP, unix.SIGTTIN, unix.SIGTTOU, unix.SIGURG, unix.SIGWINCH:
+		return false
+	}
+	return true
 }
 
 // maxOpened bounds the files that memory is read from.

@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"github.com/gatedso/bt/capture"
+	"github.com/gatedso/bt/fault"
 	"github.com/gatedso/bt/module"
 	"github.com/gatedso/bt/render"
 	"github.com/gatedso/bt/symbolize"
@@ -82,6 +83,10 @@ func (a *app) coreStacks(out *os.File, tids []int) error {
 		r.Maps()
 	}
 	r.Process(c.file.PID, c.name())
+	if d, ok := c.src.Death(); ok {
+		cause := fault.Explain(d)
+		r.Cause(&cause)
+	}
 	if !r.Threads(stacks.Threads) {
 		a.status = exitIncomplete
 		a.explainPartial(c.file, stacks)
