@@ -4,14 +4,8 @@ import "bytes"
 
 // answerer turns chunks into output.
 type answerer struct {
+	output
 	returns bool // Options.ReturnAddresses
-	flushAt int
-	// flush takes the output so far and returns a buffer to go on with.
-	flush func(out []byte) ([]byte, error)
-
-	out   []byte
-	tally tally
-	err   error // of flush
 
 	ahead [batchSize]uint64 // plain addresses read and not yet answered
 }

@@ -42,7 +42,7 @@ type pipeline struct {
 	reading sync.Mutex
 }
 
-func runParallel(r io.Reader, w io.Writer, o Options, lim limits, workers int) (Result, error) {
+func runParallel(r io.Reader, w io.Writer, wk work, lim limits, workers int) (Result, error) {
 	n := 2*workers + 1
 	p := &pipeline{
 		free:  make(chan *job, n),
@@ -53,10 +53,10 @@ func runParallel(r io.Reader, w io.Writer, o Options, lim limits, workers int) (
 	for range n {
 		p.free <- nil
 	}
-	go p.read(r, &o, lim)
+	go p.read(r, wk, lim)
 	var wg sync.WaitGroup
 	for range workers {
-		wg.Go(func() { p.answer(&o, lim) })
+		wg.Go(func() { p.answer(wk, lim) })
 	}
 	var sum summary
 	err := p.write(w, &sum)
@@ -72,13 +72,12 @@ func runParallel(r io.Reader, w io.Writer, o Options, lim limits, workers int) (
 }
 
 // read fills jobs until the input ends or the run is stopped.
-func (p *pipeline) read(r io.Reader, o *Options, lim limits) {
+func (p *pipeline) read(r io.Reader, wk work, lim limits) {
 	p.reading.Lock()
 	defer p.reading.Unlock()
 	defer close(p.order)
 	defer close(p.work)
 	in := newSource(unlockedReader{r, p}, lim)
-	sc := scanner{opts: o, maxHead: lim.maxHead}
 	for {
 		var j *job
 		select {
@@ -93,7 +92,7 @@ func (p *pipeline) read(r io.Reader, o *Options, lim limits) {
 		if p.stopped() {
 			return
 		}
-		scanErr := sc.scan(&j.chunk)
+		scanErr := wk.scan(&j.chunk)
 		// Neither send blocks: both channels hold all jobs there are.
 		p.work <- j
 		p.order <- j
@@ -136,10 +135,12 @@ func (p *pipeline) stopped() bool {
 }
 
 // answer is a worker: it answers chunks until there are no more.
-func (p *pipeline) answer(o *Options, lim limits) {
-	a := answerer{returns: o.ReturnAddresses, flushAt: lim.flush}
+func (p *pipeline) answer(wk work, lim limits) {
+	a := wk.worker()
+	to := a.sink()
+	to.flushAt = lim.flush
 	var j *job
-	a.flush = func(out []byte) ([]byte, error) {
+	to.flush = func(out []byte) ([]byte, error) {
 		select {
 		case j.parts <- part{out: out}:
 		case <-p.stop:
@@ -161,15 +162,15 @@ func (p *pipeline) answer(o *Options, lim limits) {
 		if j == nil { // closed: no more input
 			return
 		}
-		if a.out = <-j.spare; a.out == nil {
-			a.out = make([]byte, 0, lim.flush+lim.flush/8)
+		if to.out = <-j.spare; to.out == nil {
+			to.out = make([]byte, 0, lim.flush+lim.flush/8)
 		}
 		if a.answer(&j.chunk) != nil {
 			return
 		}
-		j.sum = a.tally
+		j.sum = to.tally
 		select {
-		case j.parts <- part{out: a.out, last: true}:
+		case j.parts <- part{out: to.out, last: true}:
 		case <-p.stop:
 			return
 		}

@@ -12,6 +12,8 @@ type chunk struct {
 	data []byte // the piece, in buf
 	long longLine
 	segs []segment
+
+	piece Piece // the same for Pass
 }
 
 // longLine says whether a chunk is a piece of an overlong line.

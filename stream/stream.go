@@ -11,7 +11,6 @@ package stream
 
 import (
 	"io"
-	"runtime"
 )
 
 // Space answers addresses of one address space. Its methods are called
@@ -123,48 +122,11 @@ func Run(r io.Reader, w io.Writer, o Options) (Result, error) {
 }
 
 func run(r io.Reader, w io.Writer, o Options, lim limits) (Result, error) {
-	workers := o.Workers
-	if workers <= 0 {
-		workers = min(runtime.GOMAXPROCS(0), defaultWorkers)
-	}
-	if workers == 1 {
-		return runSerial(r, w, o, lim)
-	}
-	return runParallel(r, w, o, lim, workers)
-}
-
-// runSerial reads, answers and writes in turn.
-func runSerial(r io.Reader, w io.Writer, o Options, lim limits) (Result, error) {
-	var sum summary
-	in := newSource(r, lim)
 	sc := scanner{opts: &o, maxHead: lim.maxHead}
-	var c chunk
-	a := answerer{returns: o.ReturnAddresses, flushAt: lim.flush}
-	a.flush = func(out []byte) ([]byte, error) {
-		err := write(w, out)
-		return out[:0], err
-	}
-	for {
-		inErr := in.next(&c)
-		scanErr := sc.scan(&c)
-		if err := a.answer(&c); err != nil {
-			return sum.Result, err
-		}
-		if err := write(w, a.out); err != nil {
-			return sum.Result, err
-		}
-		a.out = a.out[:0]
-		sum.add(&a.tally)
-		if scanErr != nil {
-			return sum.Result, scanErr
-		}
-		if inErr == io.EOF {
-			return sum.Result, nil
-		}
-		if inErr != nil {
-			return sum.Result, inErr
-		}
-	}
+	return pump(r, w, work{
+		scan:   sc.scan,
+		worker: func() worker { return &answerer{returns: o.ReturnAddresses} },
+	}, o.Workers, lim)
 }
 
 func write(w io.Writer, b []byte) error {
