@@ -25,50 +25,14 @@ import (
 // addresses names addresses: the given ones, or those on standard input.
 func (a *app) addresses(out *os.File, pids []int, addrs []uint64, fromStdin bool) error {
 	o := stream.Options{ReturnAddresses: a.returns}
-	cache := new(module.Cache)
-	switch {
-	case len(pids) > 0 && a.savedProcfs():
-		m, err := module.ReadMaps(filepath.Join(a.procfs, strconv.Itoa(pids[0]), "maps"))
-		if err != nil {
-			return err
-		}
-		o.Space = a.newSpace(out, savedSpace(m, a.sysroot, nil, cache), nil)
-	case len(pids) > 0:
-		p, err := live.Open(pids[0], a.procfs)
-		if err != nil {
-			return err
-		}
-		defer p.Close()
-		text, err := p.Maps()
-		if err != nil {
-			return err
-		}
-		m, err := maps.Parse(text)
-		if err != nil {
-			return fmt.Errorf("process %d: %w", p.PID, err)
-		}
-		o.Space = a.newSpace(out, module.NewSpace(m, capture.Source(p, a.sysroot), cache), p)
-	case a.core != "":
-		c, err := a.openCore()
-		if err != nil {
-			return err
-		}
-		defer c.close()
-		o.Space = a.newSpace(out, module.NewSpace(c.src.Maps, c.src, cache), nil)
-	case a.mapsFile != "":
-		m, err := module.ReadMaps(a.mapsFile)
-		if err != nil {
-			return err
-		}
-		o.Space = a.newSpace(out, savedSpace(m, a.sysroot, nil, cache), nil)
-	case a.exe != "":
-		im, err := elfsym.OpenPath(a.exe)
-		if err != nil {
-			return err
-		}
-		img := module.NewImage(im)
-		o.Space = &imageSpace{path: a.exe, im: img, sym: symbolize.NewForImage(a.nameOptions(nil)), opts: answerOptions{a.imageOptions(out, img)}}
-	default:
+	var closeTarget func()
+	var err error
+	if o.Space, closeTarget, err = a.openTarget(out, pids); err != nil {
+		return err
+	}
+	defer closeTarget()
+	if o.Space == nil {
+		cache := new(module.Cache)
 		o.NewSpace = func(text []byte, head stream.Head) (stream.Space, error) {
 			return a.reportSpace(out, text, head, cache)
 		}
@@ -89,6 +53,67 @@ func (a *app) addresses(out *os.File, pids []int, addrs []uint64, fromStdin bool
 		a.incomplete("line %d is no address: %q (%d such lines passed through)", res.FirstMalformed.Number, res.FirstMalformed.Text, res.Malformed)
 	}
 	return err
+}
+
+// openTarget opens what the target flags name, for its addresses: a mappedSpace
+// or an imageSpace; nil when they name none. The caller closes it.
+func (a *app) openTarget(out *os.File, pids []int) (space stream.Space, closeTarget func(), err error) {
+	closeTarget = func() {}
+	cache := new(module.Cache)
+	switch {
+	case len(pids) > 0 && a.savedProcfs():
+		m, err := module.ReadMaps(filepath.Join(a.procfs, strconv.Itoa(pids[0]), "maps"))
+		if err != nil {
+			return nil, nil, err
+		}
+		space = a.newSpace(out, savedSpace(m, a.sysroot, nil, cache), nil)
+	case len(pids) > 0:
+		p, err := live.Open(pids[0], a.procfs)
+		if err != nil {
+			return nil, nil, err
+		}
+		m, err := mapsOf(p)
+		if err != nil {
+			p.Close()
+			return nil, nil, err
+		}
+		closeTarget = func() { p.Close() }
+		space = a.newSpace(out, module.NewSpace(m, capture.Source(p, a.sysroot), cache), p)
+	case a.core != "":
+		c, err := a.openCore()
+		if err != nil {
+			return nil, nil, err
+		}
+		closeTarget = c.close
+		space = a.newSpace(out, module.NewSpace(c.src.Maps, c.src, cache), nil)
+	case a.mapsFile != "":
+		m, err := module.ReadMaps(a.mapsFile)
+		if err != nil {
+			return nil, nil, err
+		}
+		space = a.newSpace(out, savedSpace(m, a.sysroot, nil, cache), nil)
+	case a.exe != "":
+		im, err := elfsym.OpenPath(a.exe)
+		if err != nil {
+			return nil, nil, err
+		}
+		img := module.NewImage(im)
+		space = &imageSpace{path: a.exe, im: img, sym: symbolize.NewForImage(a.nameOptions(nil)), opts: answerOptions{a.imageOptions(out, img)}}
+	}
+	return space, closeTarget, nil
+}
+
+// mapsOf reads the maps of a process.
+func mapsOf(p *live.Process) (*maps.Map, error) {
+	text, err := p.Maps()
+	if err != nil {
+		return nil, err
+	}
+	m, err := maps.Parse(text)
+	if err != nil {
+		return nil, fmt.Errorf("process %d: %w", p.PID, err)
+	}
+	return m, nil
 }
 
 // savedProcfs reports whether --procfs is a saved copy: files, and no process

@@ -35,6 +35,7 @@ type flags struct {
 	demangle   string
 	format     string
 	output     string
+	filter     bool
 	color      string
 	verbose    bool
 }
@@ -50,6 +51,7 @@ into every process.
   … | bt --maps saved.maps    name addresses by a saved copy of /proc/PID/maps
   … | bt --exe PROG           name link-time addresses of one ELF file
   bt < report                 name a report: maps lines, then addresses
+  … | bt --filter [--pid …]   copy any text, and name the addresses in it
 
 Exit status: 0 all printed, 1 nothing could be printed, 2 wrong usage,
 3 printed, but something is missing.`
@@ -86,6 +88,7 @@ func (a *app) command() *cobra.Command {
 	f.BoolVar(&a.withMaps, "with-maps", false, "with --pid or --core: print the maps and build IDs first, so that bt can name the output elsewhere")
 	f.BoolVar(&a.returns, "return-addresses", false, "addresses with no \"# thread\" line above them are return addresses")
 	f.StringVarP(&a.format, "format", "f", "text", "output format: text")
+	a.filterFlag(f)
 	a.outputFlags(f)
 	cmd.AddCommand(a.gateCommand(), a.runCommand(), versionCommand())
 	return cmd
@@ -140,6 +143,9 @@ func (a *app) dispatch(cmd *cobra.Command, args []string) error {
 			// standard input" or "all threads".
 			return usagef("--%s has no number", flag)
 		}
+	}
+	if a.filter {
+		return a.filterText(cmd, pids, len(addrs))
 	}
 	stacks := len(pids) > 0 || a.core != ""
 	none := !stacks && a.mapsFile == "" && a.exe == ""

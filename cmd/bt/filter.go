@@ -1,0 +1,71 @@
+package main
+
+import (
+	"os"
+
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+
+	"github.com/gatedso/bt/filter"
+	"github.com/gatedso/bt/gate"
+	"github.com/gatedso/bt/symbolize"
+)
+
+func (a *app) filterFlag(f *pflag.FlagSet) {
+	f.BoolVar(&a.filter, "filter", false, "copy any text from standard input and name the addresses in it; without a target: by what the text tells")
+}
+
+// filterText names the addresses in a text.
+func (a *app) filterText(cmd *cobra.Command, pids []int, addrs int) error {
+	switch {
+	case addrs > 0:
+		return usagef("--filter reads standard input: it takes no addresses")
+	case len(pids) > 1:
+		return usagef("--filter: the addresses belong to one process: give --pid once")
+	}
+	for _, name := range []string{"tid", "max-frames", "with-maps", "raw"} {
+		if cmd.Flags().Changed(name) {
+			return usagef("--%s means nothing with --filter", name)
+		}
+	}
+	out, done, err := a.openOutput()
+	if err != nil {
+		return err
+	}
+	err = a.runFilter(out, pids)
+	if cerr := done(); err == nil {
+		err = cerr
+	}
+	return err
+}
+
+func (a *app) runFilter(out *os.File, pids []int) error {
+	o := filter.Options{
+		Sysroot:         a.sysroot,
+		Names:           a.textNames,
+		Render:          a.renderOptions(out),
+		ReturnAddresses: a.returns,
+	}
+	space, closeTarget, err := a.openTarget(out, pids)
+	if err != nil {
+		return err
+	}
+	defer closeTarget()
+	switch s := space.(type) {
+	case *mappedSpace:
+		o.Target = filter.Space(s.space, s.sym)
+	case *imageSpace:
+		o.Target = filter.Image(s.im, s.path, s.sym)
+	}
+	return filter.Run(a.stdin, out, o)
+}
+
+// textNames says how to name by files that a text names. What such a text says
+// of a gate DSO is not believed: the flag alone sets one.
+func (a *app) textNames() symbolize.Options {
+	o := a.nameOptions(nil)
+	if a.gateSet {
+		o.Gate = gate.Setting{Value: a.gateDSO, From: "--gate-dso"}
+	}
+	return o
+}

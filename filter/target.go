@@ -1,0 +1,152 @@
+package filter
+
+import (
+	"bytes"
+	"debug/elf"
+	"path"
+
+	"github.com/gatedso/bt/elfsym"
+	"github.com/gatedso/bt/kallsyms"
+	"github.com/gatedso/bt/maps"
+	"github.com/gatedso/bt/module"
+	"github.com/gatedso/bt/symbolize"
+)
+
+// space is an address space as a target.
+type space struct {
+	space  *module.Space
+	sym    *symbolize.Symbolizer
+	byName map[string][]*module.Module // by the last name of the path
+	narrow bool
+}
+
+// Space returns the target that s is; sym names its addresses.
+func Space(s *module.Space, sym *symbolize.Symbolizer) Target { return newSpace(s, sym) }
+
+func newSpace(s *module.Space, sym *symbolize.Symbolizer) *space {
+	t := &space{space: s, sym: sym, byName: make(map[string][]*module.Module), narrow: s.PtrSize() == 4}
+	for _, m := range s.Modules() {
+		if m.HasCode() {
+			name := path.Base(m.Path)
+			t.byName[name] = append(t.byName[name], m)
+		}
+	}
+	return t
+}
+
+func (t *space) bits32() bool { return t.narrow }
+
+func (t *space) find(q *query, afterSignal func() bool) (symbolize.Name, bool) {
+	if q.hasAddr && t.holds(q) {
+		n := q.choose(afterSignal, func(exact bool) symbolize.Name { return t.sym.Name(q.addr, exact) })
+		return n, n.Symbol != "" || n.Module != nil
+	}
+	for _, m := range t.modules(q.module) {
+		im, err := m.Image()
+		if err != nil {
+			continue
+		}
+		if link, ok := q.link(im.Image); ok {
+			n := q.choose(afterSignal, func(exact bool) symbolize.Name { return t.sym.Image(im, link, exact) })
+			n.Module = m
+			return n, true
+		}
+	}
+	return symbolize.Name{}, false
+}
+
+// holds reports whether q's address is code of the space, and of the file that
+// q says.
+func (t *space) holds(q *query) bool {
+	addr := q.lookup(q.addr)
+	if !t.space.Executable(addr) {
+		// The symbolizer knows whether the kernel's symbols can be had.
+		return len(q.module) == 0 && kallsyms.IsKernel(addr)
+	}
+	if len(q.module) == 0 && len(q.id) == 0 {
+		return true
+	}
+	p := t.space.Locate(addr)
+	if p.Module == nil || !isModule(q.module, p.Module) {
+		return false
+	}
+	if q.place == placeFile || q.place == placeMapping {
+		if p.Mapping.Start != q.mapStart || p.Mapping.End-p.Mapping.Start != q.mapSize {
+			return false
+		}
+	}
+	return len(q.id) == 0 || p.Image != nil && sameID(q.id, p.Image.BuildID())
+}
+
+// isModule reports whether text, which may have more in front of it, ends with
+// the path or the last name of m.
+func isModule(text []byte, m *module.Module) bool {
+	if len(text) == 0 {
+		return true
+	}
+	if m.Gate == maps.VDSO {
+		return bytes.Contains(text, []byte("linux-vdso")) || bytes.Contains(text, []byte("linux-gate")) || bytes.HasSuffix(text, []byte("[vdso]"))
+	}
+	return endsWith(text, path.Base(m.Path))
+}
+
+// endsWith reports whether a file's last name is that at the end of text.
+func endsWith(text []byte, name string) bool {
+	rest, ok := bytes.CutSuffix(text, []byte(name))
+	return ok && (len(rest) == 0 || rest[len(rest)-1] == '/' || isBlank(rest[len(rest)-1]))
+}
+
+// modules returns the modules that text can mean: the one with its path, or
+// the only one with its last name.
+func (t *space) modules(text []byte) []*module.Module {
+	if len(text) == 0 {
+		return nil
+	}
+	last := text[bytes.LastIndexByte(text, '/')+1:]
+	all := t.byName[string(last)]
+	if len(all) == 0 {
+		// A logger's prefix before a relative path.
+		all = t.byName[string(last[bytes.LastIndexAny(last, " \t")+1:])]
+	}
+	for i, m := range all {
+		if bytes.HasSuffix(text, []byte(m.Path)) {
+			return all[i : i+1]
+		}
+	}
+	if len(all) > 1 {
+		return nil
+	}
+	return all
+}
+
+// image is an ELF file as a target.
+type image struct {
+	im   *module.Image
+	path string
+	sym  *symbolize.Symbolizer
+	segs []elfsym.Segment
+}
+
+// Image returns the target that the ELF file im at path is; sym was made by
+// symbolize.NewForImage.
+func Image(im *module.Image, path string, sym *symbolize.Symbolizer) Target {
+	return &image{im: im, path: path, sym: sym, segs: im.Segments()}
+}
+
+func (t *image) bits32() bool { return t.im.PtrSize() == 4 }
+
+func (t *image) find(q *query, afterSignal func() bool) (symbolize.Name, bool) {
+	ours := len(q.module) == 0 || endsWith(q.module, path.Base(t.path))
+	if !ours {
+		return symbolize.Name{}, false
+	}
+	link, ok := q.addr, q.hasAddr && t.im.Type == elf.ET_EXEC && executable(t.segs, q.lookup(q.addr)) &&
+		(len(q.id) == 0 || sameID(q.id, t.im.BuildID())) && q.place != placeFile && q.place != placeMapping
+	if !ok && len(q.module) > 0 {
+		link, ok = q.link(t.im.Image)
+	}
+	if !ok {
+		return symbolize.Name{}, false
+	}
+	return q.choose(afterSignal, func(exact bool) symbolize.Name { return t.sym.Image(t.im, link, exact) }), true
+}

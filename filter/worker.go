@@ -1,0 +1,195 @@
+package filter
+
+import (
+	"bytes"
+
+	"github.com/gatedso/bt/stream"
+	"github.com/gatedso/bt/symbolize"
+)
+
+// worker names the addresses of pieces.
+type worker struct {
+	o      *Options
+	target Target // without one the files that the text names
+
+	data  []byte // the piece
+	st    *state
+	space *textSpace // what the text's maps say, at the line
+
+	bt    btState
+	btEnd int // bt is the state behind data[:btEnd]
+
+	plain []byte // a line without control sequences
+	where []int  // of each of plain's bytes, in the line
+	name  []byte
+}
+
+// work copies a piece to dst.
+func (w *worker) work(p *stream.Piece, dst []byte, flush func([]byte) []byte) []byte {
+	if p.Long {
+		return append(dst, p.Data...)
+	}
+	w.data, w.st = p.Data, p.State.(*state)
+	w.space = nil
+	w.bt, w.btEnd = w.st.bt, 0
+	segs := w.st.segs
+	f := finder{data: p.Data, x: -1}
+	copied := 0
+	for pos := 0; ; {
+		at := f.next(pos)
+		if at == len(p.Data) {
+			break
+		}
+		start := pos + bytes.LastIndexByte(p.Data[pos:at], '\n') + 1
+		end := lineEnd(p.Data, at)
+		for len(segs) > 0 && segs[0].start <= start {
+			w.space, segs = segs[0].space, segs[1:]
+		}
+		dst = append(dst, p.Data[copied:start]...)
+		dst = flush(w.line(dst, start, end))
+		copied, pos = end, end
+	}
+	dst = append(dst, p.Data[copied:]...)
+	for _, s := range w.st.segs {
+		s.space.release()
+	}
+	w.data, w.st, w.space = nil, nil, nil
+	return dst
+}
+
+// line copies the line data[start:end] to dst.
+func (w *worker) line(dst []byte, start, end int) []byte {
+	raw := w.data[start:end]
+	text := trimEnd(raw)
+	w.where = w.where[:0]
+	if bytes.IndexByte(text, 0x1b) >= 0 {
+		text = w.strip(text)
+	}
+	a := around{line: text, in: w, start: start, end: end}
+	copied := 0
+	f := finder{data: text, x: -1}
+	for pos := 0; ; {
+		t, ok := f.token(pos)
+		if !ok {
+			break
+		}
+		pos = t.end
+		if t.end < len(text) && text[t.end] == '-' && mapsLine(text[t.start:]) {
+			break
+		}
+		a.tok = t
+		a.left = text[max(0, t.start-maxContext):t.start]
+		a.right = text[t.end:min(len(text), t.end+maxContext)]
+		q, skip, ok := a.form()
+		pos = max(pos, skip)
+		if !ok || q.named {
+			continue
+		}
+		w.name = w.appendName(w.name[:0], &q, start)
+		if len(w.name) == 0 {
+			continue
+		}
+		at := t.end
+		if len(w.where) > 0 {
+			at = w.where[t.end-1] + 1
+		}
+		dst = append(dst, raw[copied:at]...)
+		dst = append(dst, w.name...)
+		copied = at
+	}
+	return append(dst, raw[copied:]...)
+}
+
+// strip returns a line without its control sequences, and sets w.where.
+func (w *worker) strip(line []byte) []byte {
+	w.plain = w.plain[:0]
+	for i := 0; i < len(line); {
+		if n := ansiLen(line[i:]); n > 0 {
+			i += n
+			continue
+		}
+		w.plain = append(w.plain, line[i])
+		w.where = append(w.where, i)
+		i++
+	}
+	return w.plain
+}
+
+func (w *worker) bits32() bool {
+	if w.space != nil {
+		return w.space.bits32()
+	}
+	return w.target.bits32()
+}
+
+// above returns the line above the one at start.
+func (w *worker) above(start int) []byte {
+	if start == 0 {
+		return w.st.above
+	}
+	line := trimEnd(w.data[bytes.LastIndexByte(w.data[:start-1], '\n')+1 : start])
+	return line[:min(len(line), maxAbove)]
+}
+
+// btFrame tells whether the frame of bt at data[start:end] is exact.
+func (w *worker) btFrame(start, end int) bool {
+	if start > w.btEnd {
+		from := w.btEnd
+		if first := from + stackStart(w.data[from:start], start-from); first > from {
+			w.bt = btState{}
+			from = first
+		}
+		for from < start {
+			next := lineEnd(w.data, from)
+			w.bt.line(trimEnd(w.data[from:next]))
+			from = next
+		}
+	}
+	w.btEnd = end
+	return w.bt.frame(w.o.ReturnAddresses)
+}
+
+// find names the address that q means.
+func (w *worker) find(q *query, afterSignal func() bool) (symbolize.Name, bool) {
+	if w.space != nil {
+		if n, ok := w.space.find(q, afterSignal); ok {
+			return n, true
+		}
+	}
+	return w.target.find(q, afterSignal)
+}
+
+// appendName appends what is to stand behind an address, nothing if it has no
+// name.
+func (w *worker) appendName(dst []byte, q *query, start int) []byte {
+	n, ok := w.find(q, func() bool { return w.afterTrampoline(start) })
+	if !ok {
+		return dst
+	}
+	// The name alone, of what would be a line: without the address before it.
+	from := len(dst)
+	dst = w.o.Render.AppendFrame(dst, 0, &n)
+	return append(dst[:from], dst[from+16:len(dst)-1]...)
+}
+
+// afterTrampoline reports whether the line above is a frame in a signal
+// trampoline.
+func (w *worker) afterTrampoline(start int) bool {
+	line := w.above(start)
+	if signalLine(line) {
+		return true
+	}
+	f := finder{data: line, x: -1}
+	t, ok := f.token(0)
+	if !ok || !t.prefix {
+		return false
+	}
+	a := around{line: line, tok: t, left: line[:t.start], right: line[t.end:], in: w, alone: true}
+	q, _, ok := a.form()
+	if !ok {
+		return false
+	}
+	q.exact = true
+	n, ok := w.find(&q, func() bool { return false })
+	return ok && trampoline(n.Symbol)
+}
