@@ -50,11 +50,13 @@ type CoreSource struct {
 // NewCoreSource returns the source for a core file, which must stay open.
 func NewCoreSource(f *core.File, files CoreFiles) *CoreSource {
 	s := &CoreSource{
-		Maps: f.Maps(), f: f, files: files, program: f.Program(),
+		f: f, files: files,
 		heads:  make(map[string]*maps.Mapping),
 		ids:    make(map[string][]byte),
 		opened: make(map[string]*os.File),
 	}
+	f.FindFiles(s.head)
+	s.Maps, s.program = f.Maps(), f.Program()
 	for i := range s.Maps.Entries {
 		e := &s.Maps.Entries[i]
 		if e.Offset == 0 && e.IsFile() && s.heads[e.Path] == nil {
@@ -62,6 +64,30 @@ func NewCoreSource(f *core.File, files CoreFiles) *CoreSource {
 		}
 	}
 	return s
+}
+
+// head returns the first page of the file that was mapped by the name given, and
+// its path. A relative name is taken from the working directory: the process's
+// own is not known.
+func (s *CoreSource) head(name string, program bool) (path string, head []byte) {
+	path, root := name, s.files.Sysroot
+	if program && s.files.Exe != "" {
+		path, root = s.files.Exe, ""
+	}
+	if abs, err := filepath.Abs(path); err == nil {
+		path = abs
+	}
+	f, err := rootfs.In(root, path)
+	if err != nil && root != "" {
+		f, err = rootfs.Open(path)
+	}
+	if err != nil {
+		return path, nil
+	}
+	defer f.Close()
+	head = make([]byte, firstPage)
+	n, _ := f.ReadAt(head, 0)
+	return path, head[:n]
 }
 
 // Program is the path of the program in Maps; empty if the core does not tell.

@@ -31,8 +31,8 @@ type File struct {
 	Threads []Thread
 	// Auxv is the auxiliary vector by type (AT_*); nil if there is none.
 	Auxv map[uint64]uint64
-	// Files are the mapped files. A core without NT_FILE has those that the
-	// dynamic linker has listed in memory.
+	// Files are the mapped files, ascending; nil if the core has no NT_FILE
+	// note, until FindFiles has found them.
 	Files []FileMapping
 	// Segments are what the process had mapped, ascending. Some writers leave
 	// out mappings that a file holds.

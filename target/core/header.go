@@ -19,6 +19,7 @@ type header struct {
 	order   binary.ByteOrder
 	machine elf.Machine
 	flags   uint32
+	entry   uint64
 	phoff   uint64
 	shoff   uint64
 	phnum   int

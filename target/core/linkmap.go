@@ -42,8 +42,10 @@ func (f *File) imageHeader(b []byte) (h header, ok bool) {
 	}
 	h = header{class: f.Class, order: f.Order}
 	if f.Class == elf.ELFCLASS64 {
+		h.entry = f.Order.Uint64(b[24:])
 		h.phoff, h.phsize, h.phnum = f.Order.Uint64(b[32:]), int(f.Order.Uint16(b[54:])), int(f.Order.Uint16(b[56:]))
 	} else {
+		h.entry = uint64(f.Order.Uint32(b[24:]))
 		h.phoff, h.phsize, h.phnum = uint64(f.Order.Uint32(b[28:])), int(f.Order.Uint16(b[42:])), int(f.Order.Uint16(b[44:]))
 	}
 	return h, h.phsize >= h.minPhsize()
@@ -131,69 +133,113 @@ func (f *File) Program() string {
 	return ""
 }
 
-// findFiles makes up for the NT_FILE note, which qemu and old kernels do not
-// write: the auxiliary vector leads to the program, this to the list of what
-// the dynamic linker has loaded.
-func (f *File) findFiles() {
-	prog, ok := f.programImage()
+// FindFiles makes up for an NT_FILE note, which qemu and old kernels do not
+// write: the auxiliary vector leads to the program, this to the list of what the
+// dynamic linker has loaded. With the note it does nothing. It must be called,
+// if at all, before other methods.
+//
+// Where the core does not hold an image's headers they are read from the file:
+// open gives the beginning of the file that was mapped by this name, and the
+// absolute path to list it by.
+func (f *File) FindFiles(open func(name string, program bool) (path string, head []byte)) {
+	if f.Files != nil {
+		return
+	}
+	path, head := open(f.ExecFile(), true)
+	prog, ok := f.programImage(head)
 	if !ok {
 		return
 	}
-	name := f.ExecFile()
-	if name == "" {
-		name = f.Comm
-	}
-	f.addImage(absolute(name), &prog)
+	f.addImage(path, &prog)
 	linker := f.Auxv[atBase]
 	for _, l := range f.linkMap(&prog) {
-		if l.base == linker {
+		path, head := open(l.name, false)
+		im, ok := f.imageOf(l.bias, l.dynamic)
+		if !ok {
+			im, ok = f.imageInFile(head, l.bias)
+			ok = ok && im.dynamic == l.dynamic
+		}
+		if ok && im.base != f.Auxv[atSysinfoEhdr] {
+			f.addImage(path, &im)
+		}
+		if im.base == linker {
 			linker = 0
 		}
-		f.addImage(absolute(l.name), &l.image)
 	}
 	if linker != 0 {
-		// It has not come to list itself yet.
-		if im, ok := f.imageAt(linker); ok {
-			f.addImage(absolute(f.text(prog.interp)), &im)
+		// It has not come to list itself yet, or its name lies in the
+		// program's PT_INTERP, which the core does not hold.
+		name := f.text(prog.interp)
+		if off := prog.interp - prog.base; name == "" && off < uint64(len(head)) {
+			name = cString(head[off:])
+		}
+		if name != "" {
+			path, head := open(name, false)
+			im, ok := f.imageAt(linker)
+			if h, isELF := f.imageHeader(head); !ok && isELF && h.phoff <= uint64(len(head)) {
+				im, ok = f.image(&h, head[h.phoff:], linker)
+			}
+			if ok {
+				f.addImage(path, &im)
+			}
 		}
 	}
+	f.sortFiles()
 }
 
-// absolute makes a path absolute, as those of NT_FILE are. Where a relative
-// one began is not known.
-func absolute(name string) string { return path.Join("/", name) }
-
-// programImage finds the program by the address of its program headers.
-func (f *File) programImage() (im image, ok bool) {
+// programImage finds the program by the address of its program headers. head is
+// the beginning of the file that may be it.
+func (f *File) programImage(head []byte) (im image, ok bool) {
 	at := f.Auxv[atPhdr]
 	if at == 0 {
 		return im, false
 	}
 	// They follow the ELF header in all that linkers make.
-	head := uint64(64)
+	size := uint64(64)
 	if f.Class == elf.ELFCLASS32 {
-		head = 52
+		size = 52
 	}
-	if im, ok = f.imageAt(f.mask(at - head)); ok {
+	if im, ok = f.imageAt(f.mask(at - size)); ok {
 		return im, true
 	}
 	h := header{class: f.Class, order: f.Order, phsize: int(f.Auxv[atPhent]), phnum: int(f.Auxv[atPhnum])}
-	if h.phsize < h.minPhsize() || h.phsize > maxHeaders {
+	if h.phsize >= h.minPhsize() && h.phsize <= maxHeaders {
+		table := make([]byte, maxHeaders)
+		n, _ := f.ReadMemory(at, table)
+		if im, ok = f.image(&h, table[:n], f.mask(at-size)); ok {
+			return im, true
+		}
+	}
+	h, ok = f.imageHeader(head)
+	if !ok || h.phoff > uint64(len(head)) || uint64(h.phnum) != f.Auxv[atPhnum] {
 		return im, false
 	}
-	table := make([]byte, maxHeaders)
-	n, _ := f.ReadMemory(at, table)
-	return f.image(&h, table[:n], f.mask(at-head))
+	im, ok = f.image(&h, head[h.phoff:], f.mask(at-h.phoff))
+	return im, ok && f.mask(im.bias+h.entry) == f.Auxv[atEntry]
 }
 
-// loaded is an image that the dynamic linker lists.
+// imageInFile reads the headers of the file that begins with head and was
+// loaded with this bias.
+func (f *File) imageInFile(head []byte, bias uint64) (im image, ok bool) {
+	h, ok := f.imageHeader(head)
+	if !ok || h.phoff > uint64(len(head)) {
+		return im, false
+	}
+	if im, ok = f.image(&h, head[h.phoff:], 0); !ok {
+		return im, false
+	}
+	// There it counts from 0: move it.
+	return f.image(&h, head[h.phoff:], f.mask(bias-im.bias))
+}
+
+// loaded is an entry of the dynamic linker's list.
 type loaded struct {
-	image
-	name string
+	bias, dynamic uint64
+	name          string
 }
 
 // linkMap follows the dynamic linker's list (struct r_debug and struct
-// link_map, <link.h>), but for the program, its first entry, and the vDSO.
+// link_map, <link.h>), but for the program, its first entry.
 func (f *File) linkMap(prog *image) (list []loaded) {
 	at, ok := f.rDebug(prog)
 	if !ok {
@@ -209,11 +255,8 @@ func (f *File) linkMap(prog *image) (list []loaded) {
 		if !ok1 || !ok2 || !ok3 {
 			return list
 		}
-		if !first {
-			im, ok := f.imageOf(bias, dynamic)
-			if path := f.text(name); ok && path != "" && im.base != f.Auxv[atSysinfoEhdr] {
-				list = append(list, loaded{im, path})
-			}
+		if path := f.text(name); !first && path != "" {
+			list = append(list, loaded{bias, dynamic, path})
 		}
 		at, _ = f.pointer(at, 3) // l_next
 	}

@@ -187,9 +187,6 @@ func (f *File) finish() (*File, error) {
 	if len(f.Threads) == 0 {
 		f.problem("it holds no thread (no NT_PRSTATUS note)")
 	}
-	if f.Files == nil {
-		f.findFiles()
-	}
 	f.sortFiles()
 	f.order()
 	return f, nil
