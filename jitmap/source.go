@@ -10,23 +10,28 @@ import (
 	"strings"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"github.com/gatedso/bt/maps"
 )
 
-// ErrNone is the error for a process of which there is neither a perf map nor a
-// jitdump file.
-var ErrNone = errors.New("no perf map and no jitdump file")
-
 // maxDumps is how many jitdump files of one process are read.
 const maxDumps = 4
 
-// Source is what the JIT compilers in a process tell about their code. Lookup
-// may be called by any number of goroutines, also while Refresh runs.
+// Source is what the JIT compilers in a process tell about their code. Its
+// methods are safe for concurrent use, except for Close.
 type Source struct {
-	mu    sync.Mutex // for Refresh and Close
+	// Note receives what was refused, or not read to its end, each error once
+	// as long as it lasts. It must not change after the first Current.
+	Note func(error)
+
+	mu    sync.Mutex // for reading the files, and Close
 	proc  *process
 	files []*file // those that are asked first come first
+
+	opened time.Time
+	stale  atomic.Int64 // when, since then, to look at the files again
+	noted  string
 }
 
 // file is a file of a Source.
@@ -38,11 +43,10 @@ type file struct {
 	table atomic.Pointer[Table]
 }
 
-// Find looks for the perf map and the jitdump files of a process and reads them.
-// procfs is where procfs is mounted, pid the process's number there, and mm
-// holds its mappings. The error is ErrNone where there is nothing to read. It
-// may come together with a Source: it then tells what was refused, or not read
-// to its end. The caller closes the Source.
+// Open returns the source for a process: its perf map and its jitdump files,
+// none of which has to be there, and none of which is read yet. procfs is where
+// procfs is mounted, pid the process's number there, and mm holds its mappings.
+// The caller closes the Source.
 //
 // A perf map is /tmp/perf-PID.map below the process's root, PID being its number
 // in its own PID namespace. Since anybody may make a file of that name, it must
@@ -51,12 +55,12 @@ type file struct {
 //
 // A jitdump file is known by its marker, an executable mapping of the file
 // jit-PID.dump; whatever else has that name is not it.
-func Find(pid int, procfs string, mm *maps.Map) (*Source, error) {
+func Open(pid int, procfs string, mm *maps.Map) (*Source, error) {
 	proc, err := openProcess(pid, procfs)
 	if err != nil {
 		return nil, err
 	}
-	s := &Source{proc: proc}
+	s := &Source{proc: proc, opened: time.Now()}
 	for _, m := range markers(mm, proc.pids) {
 		s.files = append(s.files, &file{
 			path: m.Path,
@@ -70,14 +74,7 @@ func Find(pid int, procfs string, mm *maps.Map) (*Source, error) {
 		open: func() (*os.File, error) { return proc.openPerfMap(name) },
 		g:    growing{fresh: func() reader { return new(perfMap) }},
 	})
-	if _, err = s.Refresh(); s.empty() {
-		s.Close()
-		if err == nil {
-			err = ErrNone
-		}
-		return nil, err
-	}
-	return s, err
+	return s, nil
 }
 
 // markers returns the mappings that mark jitdump files. A child inherits the
@@ -122,13 +119,54 @@ func (s *Source) Lookup(addr uint64) (name string, start uint64, from string, ok
 	return "", 0, "", false
 }
 
+// How old what is known may become, and how much of the time goes into reading
+// at most: one part in maxShare.
+const (
+	maxAge   = 10 * time.Millisecond
+	maxShare = 10
+)
+
+// Current is Lookup in files that have just been read, or some milliseconds ago:
+// a process that runs on compiles more, and puts other code in the place of what
+// it has dropped. A map so large that reading takes long is read less often.
+func (s *Source) Current(addr uint64) (name string, start uint64, from string, ok bool) {
+	if time.Since(s.opened) >= time.Duration(s.stale.Load()) {
+		s.renew()
+	}
+	return s.Lookup(addr)
+}
+
+func (s *Source) renew() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	began := time.Since(s.opened)
+	if began < time.Duration(s.stale.Load()) {
+		return // another goroutine has done it meanwhile
+	}
+	_, err := s.refresh()
+	text := ""
+	if err != nil {
+		text = err.Error()
+	}
+	if text != s.noted && err != nil && s.Note != nil {
+		s.Note(err)
+	}
+	s.noted = text
+	now := time.Since(s.opened)
+	s.stale.Store(int64(now + max(maxAge, (maxShare-1)*(now-began))))
+}
+
 // Refresh reads what has been added to the files, and a file anew that has been
 // replaced; it reports whether anything has changed. It does not look for markers
-// anew: that takes another Find. With an error, and after the end of the
+// anew: that takes another Open. With an error, and after the end of the
 // process, what is known stays known.
 func (s *Source) Refresh() (changed bool, err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	return s.refresh()
+}
+
+func (s *Source) refresh() (changed bool, err error) {
 	var errs []error
 	for _, f := range s.files {
 		fc, err := f.refresh()
@@ -159,16 +197,6 @@ func (f *file) refresh() (changed bool, err error) {
 		changed = true
 	}
 	return changed, err
-}
-
-// empty reports whether no file could be read.
-func (s *Source) empty() bool {
-	for _, f := range s.files {
-		if t := f.table.Load(); t != nil && (t.Len() > 0 || f.g.rd.offset() > 0) {
-			return false
-		}
-	}
-	return true
 }
 
 // Close lets go of the process. What is known stays known, Refresh fails.

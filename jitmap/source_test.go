@@ -55,6 +55,28 @@ func lookup(s *Source, addr uint64) string {
 	return fmt.Sprintf("%s+%#x %s", name, addr-start, from)
 }
 
+// ErrNone is the error of Find where there is nothing to read.
+var ErrNone = errors.New("no perf map and no jitdump file")
+
+// Find opens a source and reads it. It returns none where no file could be read.
+func Find(pid int, procfs string, mm *maps.Map) (*Source, error) {
+	s, err := Open(pid, procfs, mm)
+	if err != nil {
+		return nil, err
+	}
+	_, err = s.Refresh()
+	for _, f := range s.files {
+		if t := f.table.Load(); t != nil && (t.Len() > 0 || f.g.rd.offset() > 0) {
+			return s, err
+		}
+	}
+	s.Close()
+	if err == nil {
+		err = ErrNone
+	}
+	return nil, err
+}
+
 func TestFindPerfMap(t *testing.T) {
 	procfs, root := fakeProc(t)
 	none := maps.New(nil)
@@ -285,5 +307,76 @@ func TestFindDump(t *testing.T) {
 	os.Remove(filepath.Join(root, "tmp/perf-5.map"))
 	if s, err := find(marker); s != nil || !errors.Is(err, errNoDump) {
 		t.Error(s, err)
+	}
+}
+
+// TestCurrent follows a perf map that is not there at first, grows, and has code
+// put in the place of other code.
+func TestCurrent(t *testing.T) {
+	procfs, root := fakeProc(t)
+	s, err := Open(12, procfs, maps.New(nil))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	var notes []string
+	s.Note = func(err error) { notes = append(notes, err.Error()) }
+	current := func(addr uint64) string {
+		name, _, _, _ := s.Current(addr)
+		return name
+	}
+	if got := current(0x1001); got != "" {
+		t.Error(got)
+	}
+	path := filepath.Join(root, "tmp/perf-5.map")
+	text := ""
+	for _, step := range []struct {
+		line string
+		addr uint64
+		want string
+	}{{"1000 10 a\n", 0x1001, "a"}, {"2000 10 b\n", 0x2001, "b"}, {"1000 10 c\n", 0x1001, "c"}} {
+		text += step.line
+		write(t, path, text)
+		for end := time.Now().Add(30 * time.Second); current(step.addr) != step.want; time.Sleep(time.Millisecond) {
+			if time.Now().After(end) {
+				t.Fatalf("%#x is %q, not %s", step.addr, current(step.addr), step.want)
+			}
+		}
+	}
+	// What cannot be read any longer stays known, and is told once.
+	os.Remove(path)
+	if err := os.Mkdir(path, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	for range 3 {
+		s.stale.Store(0)
+		if got := current(0x1001); got != "c" {
+			t.Error(got)
+		}
+	}
+	if len(notes) != 1 || !strings.Contains(notes[0], "not a regular file") {
+		t.Errorf("%q", notes)
+	}
+}
+
+// TestCurrentIsCheap counts how often the files are looked at.
+func TestCurrentIsCheap(t *testing.T) {
+	procfs, root := fakeProc(t)
+	write(t, filepath.Join(root, "tmp/perf-5.map"), "1000 10 a\n")
+	s, err := Open(12, procfs, maps.New(nil))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	s.Current(0)
+	s.stale.Store(int64(time.Hour))
+	if n := testing.AllocsPerRun(1000, func() { s.Current(0x1001); s.Current(0x9999) }); n != 0 {
+		t.Errorf("%v allocations a lookup", n)
+	}
+	// Reading that takes long makes for longer breaks.
+	s.stale.Store(0)
+	s.renew()
+	if got := time.Duration(s.stale.Load()) - time.Since(s.opened); got > time.Minute {
+		t.Errorf("looks again in %v", got)
 	}
 }

@@ -6,33 +6,38 @@ import (
 )
 
 // Process is what names the addresses of a running process beside its files:
-// the code that its JIT compilers made, and the kernel. Both are opened when an
-// address first asks for them.
+// the code that its JIT compilers made, and the kernel.
 type Process struct {
-	// JIT opens what the process's JIT compilers tell; it may return nil.
-	JIT func() *jitmap.Source
-	// Kernel opens the kernel's symbols.
+	// JIT is what the process's JIT compilers tell; it may be nil.
+	JIT *jitmap.Source
+	// Kernel opens the kernel's symbols, when an address first asks for them.
 	Kernel func() (*kallsyms.Table, error)
 }
 
 // jit names an address in memory that is from no file.
 func (s *Symbolizer) jit(addr uint64) Name {
 	n := Name{Miss: Anonymous}
-	if s.options.Process == nil {
+	if s.options.Process == nil || s.options.Process.JIT == nil {
 		return n
 	}
-	if src := s.options.Process.JIT(); src != nil {
-		if name, start, from, ok := src.Lookup(addr); ok {
-			return Name{Symbol: clean(name), Offset: addr - start, Source: from}
-		}
+	if name, start, from, ok := s.options.Process.JIT.Current(addr); ok {
+		return Name{Symbol: clean(name), Offset: addr - start, Source: from}
 	}
 	return n
 }
 
-// kernel names an address that no process has mapped.
-func (s *Symbolizer) kernel(addr uint64) Name {
-	if s.options.Process == nil || !kallsyms.IsKernel(addr) {
+// unmapped names an address that the process had not mapped when its maps were
+// read: it is the kernel's, or of code compiled since then.
+func (s *Symbolizer) unmapped(addr uint64) Name {
+	if s.options.Process == nil {
 		return Name{Miss: Unmapped}
+	}
+	if !kallsyms.IsKernel(addr) {
+		n := s.jit(addr)
+		if n.Symbol == "" {
+			n.Miss = Unmapped
+		}
+		return n
 	}
 	t, err := s.options.Process.Kernel()
 	if err != nil {

@@ -125,7 +125,7 @@ func (s *Symbolizer) Name(addr uint64, exact bool) (n Name) {
 func (s *Symbolizer) name(addr uint64) Name {
 	p := s.space.Locate(addr)
 	if p.Mapping == nil {
-		return s.kernel(addr)
+		return s.unmapped(addr)
 	}
 	if p.Module == nil {
 		return s.jit(addr)

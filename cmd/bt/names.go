@@ -1,7 +1,6 @@
 package main
 
 import (
-	"errors"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -69,16 +68,16 @@ func (a *app) debuginfodHelper() *debuginfod.Helper {
 // fromEnvironment is the value of --debuginfod without a value.
 const fromEnvironment = "DEBUGINFOD_URLS"
 
-// processNames opens what names a process's addresses beside its files.
+// processNames is what names a process's addresses beside its files.
 func (a *app) processNames(p *live.Process, m *maps.Map) *symbolize.Process {
+	jit, err := jitmap.Open(p.PID, a.procfs, m)
+	if err != nil {
+		a.verbosef("%v", err)
+	} else {
+		jit.Note = func(err error) { a.verbosef("%v", err) }
+	}
 	return &symbolize.Process{
-		JIT: sync.OnceValue(func() *jitmap.Source {
-			src, err := jitmap.Find(p.PID, a.procfs, m)
-			if err != nil && (src != nil || !errors.Is(err, jitmap.ErrNone)) {
-				a.verbosef("%v", err)
-			}
-			return src
-		}),
+		JIT: jit,
 		Kernel: sync.OnceValues(func() (*kallsyms.Table, error) {
 			t, err := kallsyms.Open(a.procfs)
 			if err != nil {

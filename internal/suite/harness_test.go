@@ -7,6 +7,7 @@ import (
 	"errors"
 	"flag"
 	"fmt"
+	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -138,6 +139,7 @@ type proc struct {
 	pid  int
 	word uint64 // the number behind "ready"
 	cmd  *exec.Cmd
+	in   io.Writer // its standard input
 	out  *bufio.Reader
 	file *os.File
 }
@@ -187,7 +189,7 @@ func startCmd(t testing.TB, cmd *exec.Cmd) *proc {
 	if err != nil {
 		t.Fatal(err)
 	}
-	p := &proc{pid: cmd.Process.Pid, cmd: cmd, out: bufio.NewReader(r), file: r}
+	p := &proc{pid: cmd.Process.Pid, cmd: cmd, in: stdin, out: bufio.NewReader(r), file: r}
 	t.Cleanup(func() {
 		syscall.Kill(-p.pid, syscall.SIGKILL)
 		stdin.Close()
