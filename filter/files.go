@@ -40,7 +40,7 @@ type files struct {
 func (t *files) bits32() bool { return false }
 
 func (t *files) find(q *query, afterSignal func() bool) (symbolize.Name, bool) {
-	path := absolute(q.module)
+	path := q.path()
 	if len(path) == 0 {
 		return symbolize.Name{}, false
 	}
@@ -71,14 +71,13 @@ func (t *files) find(q *query, afterSignal func() bool) (symbolize.Name, bool) {
 	return n, true
 }
 
-// absolute returns the absolute path that text ends with, nil if it does with
-// none. A prefix of a logger's, and a path within it, end with a blank.
-func absolute(text []byte) []byte {
-	if len(text) > 1 && text[0] == '/' {
-		return text
+// path returns the absolute path that the text gives, nil if it gives none.
+func (q *query) path() []byte {
+	if len(q.module) > 1 && q.module[0] == '/' {
+		return q.module
 	}
-	if i := bytes.LastIndex(text, []byte(" /")); i >= 0 {
-		return text[i+1:]
+	if i := bytes.LastIndex(q.module, []byte(" /")); q.loose && i >= 0 {
+		return q.module[i+1:]
 	}
 	return nil
 }

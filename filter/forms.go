@@ -252,7 +252,7 @@ func (a *around) backtraceSymbols(q *query) (skip int, ok bool) {
 	if !found || open <= 0 || isBlank(l[open-1]) {
 		return 0, false
 	}
-	q.module = l[:open]
+	q.module, q.loose = l[:open], true
 	q.within(l[open+1:], placeLink)
 	return 0, true
 }

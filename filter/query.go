@@ -1,7 +1,9 @@
 package filter
 
 import (
+	"bytes"
 	"debug/elf"
+	"strings"
 
 	"github.com/gatedso/bt/elfsym"
 	"github.com/gatedso/bt/symbolize"
@@ -15,7 +17,8 @@ type query struct {
 	named   bool // the text names it already: leave it
 
 	// Where the text says which file the address is in:
-	module []byte // ends with the file's path or last name; nil: it does not say
+	module []byte // the file's path or last name; nil: it does not say
+	loose  bool   // module has more in front, up to a blank or a slash
 	place  place
 	off    uint64 // as place says
 	symbol []byte // placeSymbol
@@ -35,6 +38,12 @@ const (
 	placeFile          // the start of the file
 	placeMapping       // the start of the mapping of an executable segment
 )
+
+// means reports whether the text can mean the file at path.
+func (q *query) means(path string) bool {
+	rest, ok := bytes.CutSuffix(q.module, []byte(path[strings.LastIndexByte(path, '/')+1:]))
+	return ok && (len(rest) == 0 || rest[len(rest)-1] == '/' || q.loose && isBlank(rest[len(rest)-1]))
+}
 
 // lookup is the address by which the name is found.
 func (q *query) lookup(addr uint64) uint64 {

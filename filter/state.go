@@ -91,7 +91,6 @@ func lineEnd(data []byte, pos int) int {
 // mapsReader collects the lines of maps files in a text.
 type mapsReader struct {
 	text []byte // the lines of one file so far
-	lost bool   // there were more than maxMaps bytes of them
 }
 
 // maxMaps bounds one maps file: some 200,000 mappings.

@@ -41,7 +41,7 @@ func (t *space) find(q *query, afterSignal func() bool) (symbolize.Name, bool) {
 		n := q.choose(afterSignal, func(exact bool) symbolize.Name { return t.sym.Name(q.addr, exact) })
 		return n, n.Symbol != "" || n.Module != nil
 	}
-	for _, m := range t.modules(q.module) {
+	for _, m := range t.modules(q) {
 		im, err := m.Image()
 		if err != nil {
 			continue
@@ -67,7 +67,7 @@ func (t *space) holds(q *query) bool {
 		return true
 	}
 	p := t.space.Locate(addr)
-	if p.Module == nil || !isModule(q.module, p.Module) {
+	if p.Module == nil || !q.isModule(p.Module) {
 		return false
 	}
 	if q.place == placeFile || q.place == placeMapping {
@@ -78,38 +78,28 @@ func (t *space) holds(q *query) bool {
 	return len(q.id) == 0 || p.Image != nil && sameID(q.id, p.Image.BuildID())
 }
 
-// isModule reports whether text, which may have more in front of it, ends with
-// the path or the last name of m.
-func isModule(text []byte, m *module.Module) bool {
-	if len(text) == 0 {
-		return true
+// isModule reports whether the text can mean m.
+func (q *query) isModule(m *module.Module) bool {
+	if len(q.module) > 0 && m.Gate == maps.VDSO {
+		name := string(q.module[bytes.LastIndexByte(q.module, '/')+1:])
+		return name == "[vdso]" || name == "linux-vdso.so.1" || name == "linux-gate.so.1"
 	}
-	if m.Gate == maps.VDSO {
-		return bytes.Contains(text, []byte("linux-vdso")) || bytes.Contains(text, []byte("linux-gate")) || bytes.HasSuffix(text, []byte("[vdso]"))
-	}
-	return endsWith(text, path.Base(m.Path))
+	return len(q.module) == 0 || q.means(m.Path)
 }
 
-// endsWith reports whether a file's last name is that at the end of text.
-func endsWith(text []byte, name string) bool {
-	rest, ok := bytes.CutSuffix(text, []byte(name))
-	return ok && (len(rest) == 0 || rest[len(rest)-1] == '/' || isBlank(rest[len(rest)-1]))
-}
-
-// modules returns the modules that text can mean: the one with its path, or
+// modules returns the modules that the text can mean: the one with its path, or
 // the only one with its last name.
-func (t *space) modules(text []byte) []*module.Module {
-	if len(text) == 0 {
+func (t *space) modules(q *query) []*module.Module {
+	if len(q.module) == 0 {
 		return nil
 	}
-	last := text[bytes.LastIndexByte(text, '/')+1:]
+	last := q.module[bytes.LastIndexByte(q.module, '/')+1:]
 	all := t.byName[string(last)]
-	if len(all) == 0 {
-		// A logger's prefix before a relative path.
+	if len(all) == 0 && q.loose {
 		all = t.byName[string(last[bytes.LastIndexAny(last, " \t")+1:])]
 	}
 	for i, m := range all {
-		if bytes.HasSuffix(text, []byte(m.Path)) {
+		if string(q.module) == m.Path || q.loose && bytes.HasSuffix(q.module, []byte(" "+m.Path)) {
 			return all[i : i+1]
 		}
 	}
@@ -136,7 +126,7 @@ func Image(im *module.Image, path string, sym *symbolize.Symbolizer) Target {
 func (t *image) bits32() bool { return t.im.PtrSize() == 4 }
 
 func (t *image) find(q *query, afterSignal func() bool) (symbolize.Name, bool) {
-	ours := len(q.module) == 0 || endsWith(q.module, path.Base(t.path))
+	ours := len(q.module) == 0 || q.means(t.path)
 	if !ours {
 		return symbolize.Name{}, false
 	}

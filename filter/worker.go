@@ -180,16 +180,19 @@ func (w *worker) afterTrampoline(start int) bool {
 		return true
 	}
 	f := finder{data: line, x: -1}
-	t, ok := f.token(0)
-	if !ok || !t.prefix {
-		return false
+	for pos := 0; ; {
+		t, ok := f.token(pos)
+		if !ok {
+			return false
+		}
+		pos = t.end
+		a := around{line: line, tok: t, left: line[:t.start], right: line[t.end:], in: w, alone: true}
+		q, _, ok := a.form()
+		if !ok || !q.hasAddr {
+			continue // the offset in front of glibc's address
+		}
+		q.exact = true
+		n, ok := w.find(&q, func() bool { return false })
+		return ok && trampoline(n.Symbol)
 	}
-	a := around{line: line, tok: t, left: line[:t.start], right: line[t.end:], in: w, alone: true}
-	q, _, ok := a.form()
-	if !ok {
-		return false
-	}
-	q.exact = true
-	n, ok := w.find(&q, func() bool { return false })
-	return ok && trampoline(n.Symbol)
 }
