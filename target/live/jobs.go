@@ -46,13 +46,27 @@ func catchSignals() *ownSignals {
 	return s
 }
 
+// action is a struct sigaction of the kernel: handler, flags, …, with room.
+type action [8]uintptr
+
+const (
+	sigDfl = 0
+	sigIgn = 1
+)
+
+// setAction sets a signal's action past the Go runtime, whose signal.Reset
+// leaves its handler in place for some signals. Each argument may be nil.
+func setAction(sig unix.Signal, act, old *action) unix.Errno {
+	const setSize = 8
+	_, _, errno := unix.RawSyscall6(unix.SYS_RT_SIGACTION, uintptr(sig),
+		uintptr(unsafe.Pointer(act)), uintptr(unsafe.Pointer(old)), setSize, 0, 0)
+	return errno
+}
+
 // ignored reports whether bt ignores a signal.
 func ignored(sig unix.Signal) bool {
-	const sigIgn = 1
-	var act [8]uintptr // struct sigaction of the kernel: handler, flags, …
-	const setSize = 8
-	unix.RawSyscall6(unix.SYS_RT_SIGACTION, uintptr(sig), 0, uintptr(unsafe.Pointer(&act)), setSize, 0, 0)
-	return act[0] == sigIgn
+	var act action
+	return setAction(sig, nil, &act) == 0 && act[0] == sigIgn
 }
 
 // serve begins to pass signals on to the process.
@@ -101,16 +115,15 @@ func (s *ownSignals) suspend(sig int) {
 	}
 	s.continued.Store(false)
 	stop := unix.Signal(sig)
-	signal.Reset(stop)
+	var caught action
+	setAction(stop, &action{sigDfl}, &caught)
 	// To this very thread: it is delivered before the call returns. The
 	// kernel does not stop a process group that nobody controls.
 	unix.Tgkill(unix.Getpid(), unix.Gettid(), stop)
 	for i := 0; i < 20 && !s.continued.Load(); i++ {
 		pause(time.Millisecond)
 	}
-	if stop != unix.SIGTTOU {
-		signal.Notify(s.ch, stop)
-	}
+	setAction(stop, &caught, nil)
 	// A shell continues the process group. Whoever continues bt alone means
 	// its command.
 	if s.continued.Load() && !changes(pid, 20) {
@@ -121,9 +134,7 @@ func (s *ownSignals) suspend(sig int) {
 // Raise has bt itself receive a signal with its default action. It returns if
 // that does not end bt.
 func Raise(sig unix.Signal) {
-	var act [8]uintptr // SIG_DFL
-	const setSize = 8
-	unix.RawSyscall6(unix.SYS_RT_SIGACTION, uintptr(sig), uintptr(unsafe.Pointer(&act)), 0, setSize, 0, 0)
+	setAction(sig, &action{sigDfl}, nil)
 	unix.Kill(unix.Getpid(), sig)
 	pause(time.Second) // another thread may be the one that receives it
 }

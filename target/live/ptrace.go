@@ -148,14 +148,11 @@ func yield() { unix.RawSyscall(unix.SYS_SCHED_YIELD, 0, 0, 0) }
 // end are reported as before.
 var quietStops = sync.OnceFunc(func() {
 	const noCldStop = 1
-	var act [8]uintptr // struct sigaction of the kernel: handler, flags, …
-	get := unsafe.Pointer(&act)
-	const setSize = 8
-	if _, _, errno := unix.RawSyscall6(unix.SYS_RT_SIGACTION, uintptr(unix.SIGCHLD), 0, uintptr(get), setSize, 0, 0); errno != 0 {
-		return
+	var act action
+	if setAction(unix.SIGCHLD, nil, &act) == 0 {
+		act[1] |= noCldStop
+		setAction(unix.SIGCHLD, &act, nil)
 	}
-	act[1] |= noCldStop
-	unix.RawSyscall6(unix.SYS_RT_SIGACTION, uintptr(unix.SIGCHLD), uintptr(get), 0, setSize, 0, 0)
 })
 
 // onDyingThread runs f on an OS thread that ends when f returns, and returns
