@@ -1,6 +1,7 @@
 package symbolize
 
 import (
+	"bytes"
 	gomaps "maps"
 	"path/filepath"
 
@@ -15,6 +16,9 @@ type source struct {
 	names *names
 	label string // where it is from; empty for the image itself
 	shift uint64 // of the image's addresses from its own: see debugfile.Shift
+	// dynamic tells that there are dynamic symbols only, so that the code of
+	// others may follow that of a symbol without a size.
+	dynamic bool
 }
 
 // imageNames is all that names the addresses of an image, in order of
@@ -29,7 +33,8 @@ type imageNames struct {
 
 func newImageNames(im *module.Image, path string, o *Options) *imageNames {
 	n := &imageNames{im: im, demangle: o.Demangle}
-	if _, full := im.Section(".symtab"); !full {
+	_, full := im.Section(".symtab")
+	if !full {
 		if o.Debug != nil {
 			if !filepath.IsAbs(path) {
 				path = "" // "[vdso]": by build ID alone
@@ -43,6 +48,7 @@ func newImageNames(im *module.Image, path string, o *Options) *imageNames {
 		}
 	}
 	n.add(im.Image, "", o)
+	n.sources[len(n.sources)-1].dynamic = !full
 	return n
 }
 
@@ -72,6 +78,9 @@ func (n *imageNames) find(link uint64) (name string, start uint64, from string, 
 			continue
 		}
 		start += s.shift
+		if s.dynamic && link != start && s.im.Sizeless(ref) && n.inTrampoline(start, link) {
+			continue
+		}
 		name := s.names.get(ref)
 		if name == "" {
 			continue
@@ -82,6 +91,27 @@ func (n *imageNames) find(link uint64) (name string, start uint64, from string, 
 		return name, start, s.im.TableOf(ref), true
 	}
 	return n.after(link)
+}
+
+// inTrampoline reports whether link lies in a signal trampoline that begins
+// behind start. Stripped, musl's libc keeps a sizeless setjmp and has its
+// trampoline, whose own symbol is local, behind that: in a stack across a signal
+// handler, setjmp would be a wrong name.
+func (n *imageNames) inTrampoline(start, link uint64) bool {
+	a := n.im.Arch()
+	if a == nil {
+		return false
+	}
+	for i := range a.Trampolines {
+		code := a.Trampolines[i].Code
+		for _, at := range a.Trampolines[i].At {
+			off := uint64(at.Offset)
+			if link-start > off && bytes.Equal(n.im.Bytes(link-off, len(code)), code) {
+				return true
+			}
+		}
+	}
+	return false
 }
 
 // after asks the sources that serve where no symbol covers an address.
@@ -105,7 +135,8 @@ func (n *imageNames) findAll(links []uint64, found func(link uint64, name string
 		rest := links[:0:0]
 		for j, link := range links {
 			m := &matches[j]
-			if !m.OK {
+			start := m.Value + s.shift
+			if !m.OK || s.dynamic && link != start && m.Size == 0 && n.inTrampoline(start, link) {
 				rest = append(rest, link)
 				continue
 			}
@@ -113,7 +144,7 @@ func (n *imageNames) findAll(links []uint64, found func(link uint64, name string
 			if from == "" {
 				from = m.Table
 			}
-			found(link, s.names.shownAs(m.Name, m.Ref), m.Value+s.shift, from, true)
+			found(link, s.names.shownAs(m.Name, m.Ref), start, from, true)
 		}
 		links = rest
 	}

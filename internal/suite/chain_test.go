@@ -38,9 +38,8 @@ var libcName = regexp.MustCompile(`^_*(GI_)?_*(kernel_vsyscall|pause|g?signal|ra
 	`syscall_cp.*|sccp|cp_begin|cp_end|syscall_cancel.*|cancellation.*|timedwait.*|do_pthread_kill.*|restore_sigs|block_.*sigs|` +
 	`syscall_ret|exit|unmapself|pthread_(create|join|exit|mutex|cond|timed).*|sigsuspend|sigaction|read|write|wait|poll|futex.*)$`)
 
-// A stripped musl has no name for its trampoline but that of the sizeless symbol
-// before it.
-var trampoline = regexp.MustCompile(`^(|setjmp|_*restore(_rt)?|__kernel_(rt_)?sigreturn)$`)
+// A stripped musl has no name for its trampoline.
+var trampoline = regexp.MustCompile(`^(|_*restore(_rt)?|__kernel_(rt_)?sigreturn)$`)
 
 func (f frame) is(word string) bool {
 	switch {
