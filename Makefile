@@ -7,7 +7,7 @@ FUZZTIME ?= 10s
 # bt needs no C library; without one it starts in half the time.
 export CGO_ENABLED ?= 0
 
-.PHONY: all build install test race lint fuzz bench golden demo ci clean
+.PHONY: all build install test race lint fuzz bench golden demo e2e ci clean
 
 all: build
 
@@ -46,6 +46,11 @@ golden:
 # registered.
 demo: build
 	./scripts/demo.sh bin/bt
+
+# The same on kernels of its own, booted in qemu, with the sysctl that names the
+# gate DSO. E2EFLAGS=--update writes the expected answers anew.
+e2e:
+	./scripts/e2e.sh $(E2EFLAGS)
 
 ci: lint test race
 	$(MAKE) fuzz FUZZTIME=5s
