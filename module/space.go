@@ -14,6 +14,7 @@ import (
 
 	"github.com/gatedso/bt/arch"
 	"github.com/gatedso/bt/cfi"
+	"github.com/gatedso/bt/gate/abi"
 	"github.com/gatedso/bt/maps"
 	"github.com/gatedso/bt/unwind"
 )
@@ -280,7 +281,21 @@ func (s *Space) Row(pc uint64, exact bool) (*cfi.Row, unwind.How) {
 	if err != nil {
 		return nil, 0
 	}
+	if row != nil && !row.Signal && p.Module.Gate != maps.NoGate && p.isTrampoline(pc) {
+		// A gate built before assemblers knew the 'S' augmentation describes
+		// the signal frame, but not that it is one.
+		marked := *row
+		marked.Signal = true
+		row = &marked
+	}
 	return row, how
+}
+
+// isTrampoline reports whether pc is in the gate's code that a signal handler
+// returns to, by the symbol that covers it.
+func (p *Place) isTrampoline(pc uint64) bool {
+	sym, ok := p.Image.Lookup(p.Link(pc))
+	return ok && abi.For(p.Image.Machine, p.Image.Class).IsTrampoline(sym.Name)
 }
 
 // Link turns a run-time address into a link-time one, as addr2line takes it.

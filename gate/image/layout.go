@@ -26,9 +26,10 @@ func trim(data []byte) ([]byte, error) {
 
 // layout is what the headers of an ELF file say of its parts.
 type layout struct {
-	headers       uint64 // where the program headers end
-	sections      extent // the section headers
-	parts         []part // segments and sections in the file
+	headers       uint64   // where the program headers end
+	sections      extent   // the section headers
+	parts         []part   // segments and sections in the file
+	notes         []extent // PT_NOTE
 	sectionFields []struct{ off, size int }
 }
 
@@ -72,6 +73,13 @@ func (h *layout) end(size uint64) (end uint64, inside bool) {
 	return min(end, size), true
 }
 
+func (h *layout) segment(typ uint32, e extent) {
+	h.parts = append(h.parts, part{e, false})
+	if elf.ProgType(typ) == elf.PT_NOTE {
+		h.notes = append(h.notes, e)
+	}
+}
+
 func layout64(data []byte, order binary.ByteOrder) (h layout, err error) {
 	var f elf.Header64
 	if _, err := binary.Decode(data, order, &f); err != nil {
@@ -83,7 +91,7 @@ func layout64(data []byte, order binary.ByteOrder) (h layout, err error) {
 	for i := range table(data, f.Phoff, f.Phnum, f.Phentsize) {
 		var p elf.Prog64
 		if _, err := binary.Decode(i, order, &p); err == nil {
-			h.parts = append(h.parts, part{extent{p.Off, p.Filesz}, false})
+			h.segment(p.Type, extent{p.Off, p.Filesz})
 		}
 	}
 	for i := range table(data, f.Shoff, f.Shnum, f.Shentsize) {
@@ -106,7 +114,7 @@ func layout32(data []byte, order binary.ByteOrder) (h layout, err error) {
 	for i := range table(data, uint64(f.Phoff), f.Phnum, f.Phentsize) {
 		var p elf.Prog32
 		if _, err := binary.Decode(i, order, &p); err == nil {
-			h.parts = append(h.parts, part{extent{uint64(p.Off), uint64(p.Filesz)}, false})
+			h.segment(p.Type, extent{uint64(p.Off), uint64(p.Filesz)})
 		}
 	}
 	for i := range table(data, uint64(f.Shoff), f.Shnum, f.Shentsize) {
