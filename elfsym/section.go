@@ -26,10 +26,11 @@ const (
 	inflateRatio = 1100
 )
 
-// Section returns the first section of that name. A compressed one
-// (SHF_COMPRESSED, or .zdebug_X asked for as .debug_X) is decompressed once and
-// kept until the Image is dropped. It reports false when there is no such
-// section, or when its compressed bytes are broken or yield too much.
+// Section returns the first section of that name. A compressed one (.debug_X
+// with SHF_COMPRESSED, or .zdebug_X asked for as .debug_X) is decompressed once
+// and kept until the Image is dropped. It reports false when there is no such
+// section, or when its compressed bytes are broken or yield too much, or are of
+// a section that nobody compresses.
 func (im *Image) Section(name string) (sec Section, ok bool) {
 	im.guard(func() error {
 		if s := im.section(name); s != nil {
@@ -61,6 +62,11 @@ func (im *Image) contents(s *elf.Section) (Section, bool) {
 	zdebug := strings.HasPrefix(s.Name, ".zdebug_")
 	if s.Flags&elf.SHF_COMPRESSED == 0 && !zdebug {
 		return Section{Addr: s.Addr, Size: s.Size, Data: raw}, true
+	}
+	// Tools compress the DWARF sections and nothing else; a name of a debug file
+	// or a symbol table that takes a gigabyte is an attack.
+	if !zdebug && !strings.HasPrefix(s.Name, ".debug_") {
+		return Section{}, false
 	}
 	im.inflateMu.Lock()
 	defer im.inflateMu.Unlock()
