@@ -7,7 +7,7 @@ FUZZTIME ?= 10s
 # bt needs no C library; without one it starts in half the time.
 export CGO_ENABLED ?= 0
 
-.PHONY: all build install test race lint fuzz bench golden demo e2e ci clean
+.PHONY: all build install test race lint fuzz bench diff golden demo e2e ci clean
 
 all: build
 
@@ -37,6 +37,11 @@ fuzz:
 
 bench:
 	$(GO) test -run '^$$' -bench . -benchmem ./...
+
+# Compare names with those of other tools, on all that is on the machine: about a
+# minute. DIFFFLAGS=-seed=2 takes other random addresses.
+diff:
+	$(GO) test ./internal/namediff -run 'TestDiff|TestRust|TestStrippedGo' -count=1 -v -timeout 60m -args -full $(DIFFFLAGS)
 
 # Write the expected outputs of the command-line tests anew.
 golden:
