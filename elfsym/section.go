@@ -20,9 +20,11 @@ type Section struct {
 }
 
 // What decompression may yield. zlib's best ratio is 1032; zstd can do better on
-// nothing but zeros.
+// nothing but zeros. .debug_frame, which an unwinder reads whether the user wants
+// DWARF or not, has some 10 MB in the largest programs.
 const (
 	maxInflated  = 1 << 30
+	maxFrame     = 128 << 20
 	inflateRatio = 1100
 )
 
@@ -83,7 +85,11 @@ func (im *Image) contents(s *elf.Section) (Section, bool) {
 		}
 		var data []byte
 		if err == nil {
-			data, err = inflate(r, size, uint64(len(raw)))
+			limit := uint64(maxInflated)
+			if strings.HasSuffix(s.Name, "debug_frame") {
+				limit = maxFrame
+			}
+			data, err = inflate(r, size, uint64(len(raw)), limit)
 		}
 		if err == nil {
 			sec = Section{Addr: s.Addr, Size: uint64(len(data)), Data: data}
@@ -108,8 +114,8 @@ func zdebugReader(raw []byte) (io.Reader, uint64, error) {
 
 // inflate reads exactly size bytes that packed bytes are said to yield. The
 // buffer grows with what really comes, as the size may lie.
-func inflate(r io.Reader, size, packed uint64) ([]byte, error) {
-	if size == 0 || size > maxInflated || size > packed*inflateRatio {
+func inflate(r io.Reader, size, packed, limit uint64) ([]byte, error) {
+	if size == 0 || size > limit || size > packed*inflateRatio {
 		return nil, fmt.Errorf("%d compressed bytes cannot yield %d", packed, size)
 	}
 	var b bytes.Buffer
