@@ -30,6 +30,13 @@ const Registered = "registered"
 // Env is the environment variable that names the gate DSO.
 const Env = "BT_GATE_DSO"
 
+// What set a Setting, besides Env and the path of a sysctl or a directory.
+const (
+	fromFlag    = "--gate-dso"
+	fromMaps    = "maps"
+	fromDefault = "default"
+)
+
 // Setting says which file names the gate DSO.
 type Setting struct {
 	// Value is a path, Live, Registered, or "" for unset: gate frames stay
@@ -57,7 +64,7 @@ type Sources struct {
 // process.
 func (s Sources) Decide(m *maps.Map) Setting {
 	if s.Flag != nil {
-		return Setting{Value: *s.Flag, From: "--gate-dso"}
+		return Setting{Value: *s.Flag, From: fromFlag}
 	}
 	if s.Env != nil {
 		return Setting{Value: *s.Env, From: Env}
@@ -68,7 +75,7 @@ func (s Sources) Decide(m *maps.Map) Setting {
 			if s.Sysroot != "" {
 				path = filepath.Join(s.Sysroot, path)
 			}
-			return Setting{Value: path, From: "maps", err: ambiguous(m, e)}
+			return Setting{Value: path, From: fromMaps, err: ambiguous(m, e)}
 		}
 	}
 	reg, regErr := openRegistered(s.StateDirs)
@@ -87,7 +94,25 @@ func (s Sources) Decide(m *maps.Map) Setting {
 	if reg != nil {
 		return Setting{Value: Registered, From: reg.stores[0].Dir, registered: reg}
 	}
-	return Setting{Value: Live, From: "default"}
+	return Setting{Value: Live, From: fromDefault}
+}
+
+// Step is the number of the source in the precedence: 1 for the flag up to 6
+// for none.
+func (s Setting) Step() int {
+	switch {
+	case s.From == fromFlag:
+		return 1
+	case s.From == Env:
+		return 2
+	case s.From == fromMaps:
+		return 3
+	case s.Value == Registered:
+		return 5
+	case s.From == fromDefault:
+		return 6
+	}
+	return 4
 }
 
 // Unset reports whether gate frames stay raw.

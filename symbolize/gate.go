@@ -38,7 +38,7 @@ func newGateNames(space *module.Space, o *Options) (*gateNames, error) {
 		if m.Gate != maps.VDSO && m.Gate != maps.Line {
 			continue
 		}
-		im, err := setting.Open(mappedGate(m))
+		im, err := setting.Open(MappedGate(m))
 		if errors.Is(err, gate.ErrNotRegistered) {
 			return g, err
 		}
@@ -58,8 +58,8 @@ func newGateNames(space *module.Space, o *Options) (*gateNames, error) {
 	return g, nil
 }
 
-// mappedGate is what is known of the image that is mapped as m.
-func mappedGate(m *module.Module) gate.Mapped {
+// MappedGate is what is known of the image that is mapped as m.
+func MappedGate(m *module.Module) gate.Mapped {
 	g := gate.Mapped{BuildID: m.MappedBuildID()}
 	if m.Gate == maps.VDSO {
 		if im, err := m.Image(); err == nil {

@@ -87,11 +87,15 @@ func (a *app) openTarget(out *os.File, pids []int) (space stream.Space, closeTar
 		closeTarget = c.close
 		space = a.newSpace(out, module.NewSpace(c.src.Maps, c.src, cache), nil)
 	case a.mapsFile != "":
-		m, err := module.ReadMaps(a.mapsFile)
+		// A saved copy, or what bt maps printed: that has comment lines.
+		b, err := os.ReadFile(a.mapsFile)
 		if err != nil {
 			return nil, nil, err
 		}
-		space = a.newSpace(out, savedSpace(m, a.sysroot, nil, cache), nil)
+		text, head := stream.ReadHead(b)
+		if space, err = a.reportSpace(out, text, head, cache); err != nil {
+			return nil, nil, fmt.Errorf("%s: %w", a.mapsFile, err)
+		}
 	case a.exe != "":
 		im, err := elfsym.OpenPath(a.exe)
 		if err != nil {

@@ -11,7 +11,7 @@ import (
 
 // nameFlags are the flags of every command that names addresses.
 func (a *app) nameFlags(f *pflag.FlagSet) {
-	f.StringVar(&a.gateDSO, "gate-dso", "", "what names the gate DSO: a path, 'live' (the image in the process), or '' (nothing: raw addresses)")
+	a.gateFlag(f)
 	a.stateDirFlag(f)
 	a.debugFlags(f)
 	f.StringVar(&a.sysroot, "sysroot", "", "prefix for the files that the maps name")
@@ -46,6 +46,11 @@ func (a *app) outputFlags(f *pflag.FlagSet) {
 
 func (a *app) verboseFlag(f *pflag.FlagSet) {
 	f.BoolVarP(&a.verbose, "verbose", "v", false, "say on standard error where names and frames come from, and why some have none")
+}
+
+// gateFlag is --gate-dso.
+func (a *app) gateFlag(f *pflag.FlagSet) {
+	f.StringVar(&a.gateDSO, "gate-dso", "", "what names the gate DSO: a path, 'live' (the image in the process), or '' (nothing: raw addresses)")
 }
 
 // stateDirFlag is --state-dir.

@@ -18,12 +18,12 @@ and [vsyscall]. Its image differs from kernel to kernel and from ABI to ABI.`
 func (a *app) gateCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "gate",
-		Short: "Dump and register the gate DSO: the code that the kernel maps into every process",
+		Short: "Show, dump and register the gate DSO: the code that the kernel maps into every process",
 		Long:  gateLong,
 		Args:  noArgs,
 		RunE:  func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
-	cmd.AddCommand(a.gateDumpCommand(), a.gateRegisterCommand(), a.gateUnregisterCommand())
+	cmd.AddCommand(a.gateShowCommand(), a.gateDumpCommand(), a.gateRegisterCommand(), a.gateUnregisterCommand())
 	return cmd
 }
 

@@ -90,7 +90,7 @@ func (a *app) command() *cobra.Command {
 	f.StringVarP(&a.format, "format", "f", "text", "output format: text")
 	a.filterFlag(f)
 	a.outputFlags(f)
-	cmd.AddCommand(a.gateCommand(), a.runCommand(), versionCommand())
+	cmd.AddCommand(a.gateCommand(), a.mapsCommand(), a.runCommand(), versionCommand())
 	return cmd
 }
 
