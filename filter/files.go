@@ -39,15 +39,13 @@ type files struct {
 
 func (t *files) bits32() bool { return false }
 
-func (t *files) find(q *query, afterSignal func() bool) (symbolize.Name, bool) {
+func (t *files) find(q *query, w *worker) (symbolize.Name, bool) {
 	path := q.path()
 	if len(path) == 0 {
 		return symbolize.Name{}, false
 	}
-	// Not with the lock held: this comes back to here.
-	after := sync.OnceValue(afterSignal)
-	if !q.exact {
-		after()
+	if !q.exact && w != nil {
+		w.afterSignal() // which comes back to here: not with the lock held
 	}
 	t.mu.RLock()
 	defer t.mu.RUnlock()
@@ -65,7 +63,7 @@ func (t *files) find(q *query, afterSignal func() bool) (symbolize.Name, bool) {
 	if !ok {
 		return symbolize.Name{}, false
 	}
-	n := q.choose(after, func(exact bool) symbolize.Name { return t.sym.Image(im, link, exact) })
+	n := q.choose(w, func(exact bool) symbolize.Name { return t.sym.Image(im, link, exact) })
 	// It may be in a file that is closed by the time it is written.
 	n.Symbol = strings.Clone(n.Symbol)
 	return n, true
@@ -199,12 +197,12 @@ func (t *textSpace) bits32() bool {
 	return s != nil && s.bits32()
 }
 
-func (t *textSpace) find(q *query, afterSignal func() bool) (symbolize.Name, bool) {
+func (t *textSpace) find(q *query, w *worker) (symbolize.Name, bool) {
 	s := t.load()
 	if s == nil {
 		return symbolize.Name{}, false
 	}
-	return s.find(q, afterSignal)
+	return s.find(q, w)
 }
 
 // fewFiles opens a limited number of files.

@@ -33,7 +33,8 @@ type Options struct {
 type Target interface {
 	// find names the address that q means. It reports false if it is none of
 	// the target's code. The name's strings are valid as long as the target.
-	find(q *query, afterSignal func() bool) (symbolize.Name, bool)
+	// w, if not nil, knows the line above.
+	find(q *query, w *worker) (symbolize.Name, bool)
 	// bits32 reports whether its addresses have eight digits.
 	bits32() bool
 }

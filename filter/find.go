@@ -41,11 +41,7 @@ type finder struct {
 // the length of the text.
 func (f *finder) next(pos int) int {
 	if f.x < pos {
-		if i := bytes.Index(f.data[pos:], []byte("0x")); i >= 0 {
-			f.x = pos + i
-		} else {
-			f.x = len(f.data)
-		}
+		f.x = f.nextPrefix(pos)
 	}
 	// Where every sixth character is no digit there are no six in a row.
 	d := f.data[:f.x]
@@ -69,6 +65,20 @@ func (f *finder) next(pos int) int {
 	return f.x
 }
 
+// nextPrefix returns the position of the first "0x" at or after pos.
+func (f *finder) nextPrefix(pos int) int {
+	// An x is much rarer than a 0.
+	for i := pos; ; i++ {
+		x := bytes.IndexByte(f.data[i:], 'x')
+		if x < 0 {
+			return len(f.data)
+		}
+		if i += x; i > pos && f.data[i-1] == '0' {
+			return i - 1
+		}
+	}
+}
+
 // bare reports whether data[start:end], digits without 0x, can be an address
 // by their number and by what is before them.
 func (f *finder) bare(start, end int) bool {
@@ -84,11 +94,21 @@ func (f *finder) bare(start, end int) bool {
 	}
 }
 
-// ansiEnd reports whether b may end in an ECMA-48 control sequence.
+// ansiEnd reports whether b ends in an ECMA-48 control sequence.
 func ansiEnd(b []byte) bool {
 	n := len(b)
-	return n > 2 && b[n-1] >= 0x40 && b[n-1] < 0x7f && (isDigit(b[n-2]) || b[n-2] == '[' || b[n-2] == ';')
+	if n < 3 || b[n-1] < 0x40 || b[n-2] != '[' && !isDigit(b[n-2]) && b[n-2] != ';' {
+		return false
+	}
+	for i := n - 2; i > 0 && i >= n-maxAnsi; i-- {
+		if b[i-1] == 0x1b {
+			return ansiLen(b[i-1:]) == n-i+1
+		}
+	}
+	return false
 }
+
+const maxAnsi = 32 // longer sequences are taken for text
 
 // ansiLen returns the length of the control sequence that b begins with, 0 if
 // it begins with none: ESC [, parameters, one final character.
@@ -96,7 +116,7 @@ func ansiLen(b []byte) int {
 	if len(b) < 3 || b[0] != 0x1b || b[1] != '[' {
 		return 0
 	}
-	for i := 2; i < len(b) && i < 32; i++ {
+	for i := 2; i < min(len(b), maxAnsi); i++ {
 		if c := b[i]; c >= 0x40 && c < 0x7f {
 			return i + 1
 		} else if c < 0x20 || c >= 0x7f {
@@ -167,7 +187,11 @@ func hexValue(c byte) byte {
 func standsAlone(line []byte, t *token) bool {
 	if t.start > 0 {
 		switch c := line[t.start-1]; {
-		case isWord(c), c == '-':
+		case isWord(c):
+			if !ansiEnd(line[:t.start]) {
+				return false
+			}
+		case c == '-':
 			return false
 		case c == '.', c == '/', c == '\\', c == '%', c == '$', c == '@', c == '+':
 			if !t.prefix || c == '.' {

@@ -17,6 +17,7 @@ type around struct {
 
 	in         *worker
 	start, end int  // of the line in its piece; the token's are in the line
+	past       int  // of the line, up to here it is understood
 	alone      bool // what is above the line does not count
 }
 
@@ -28,52 +29,52 @@ func (a *around) above() []byte {
 	return a.in.above(a.start)
 }
 
-// form recognises what a number is. It reports false when it is no address.
-// skip is the position in the line up to which the form reaches, when beyond
-// the number.
-func (a *around) form() (q query, skip int, ok bool) {
+// form recognises what a number is, and sets q. It reports false when it is no
+// address. skip is the position in the line up to which the form reaches, when
+// beyond the number.
+func (a *around) form(q *query) (skip int, ok bool) {
 	if len(a.left) > 0 && a.left[len(a.left)-1] == '+' {
-		return a.offset()
+		return a.offset(q)
 	}
 	if c := a.left; len(c) > 1 && c[len(c)-1] == ' ' && c[len(c)-2] == '+' {
-		return query{}, 0, false
+		return 0, false
 	}
-	q = query{addr: a.tok.value, hasAddr: true}
+	*q = query{addr: a.tok.value, hasAddr: true}
 	q.named = named(a.right)
-	skip, ok = a.numbered(&q)
+	skip, ok = a.numbered(q)
 	if !ok {
-		skip, ok = a.backtraceSymbols(&q)
+		skip, ok = a.backtraceSymbols(q)
 	}
 	if !ok {
-		skip, ok = a.fromTool(&q)
+		skip, ok = a.fromTool(q)
 	}
 	if !ok {
-		skip, ok = a.kernel(&q)
+		skip, ok = a.kernel(q)
 	}
 	if !ok {
-		skip, ok = a.perf(&q)
+		skip, ok = a.perf(q)
 	}
 	if !ok {
-		skip, ok = a.printedByBt(&q)
+		skip, ok = a.printedByBt(q)
 	}
 	if ok {
-		return q, a.tok.end + skip, true
+		return a.tok.end + skip, true
 	}
 	if !a.tok.prefix {
 		switch n := a.tok.digits(); {
 		case n == 12, n == 16, n == 8 && a.in.bits32():
 		default:
-			return query{}, 0, false
+			return 0, false
 		}
-		if mixedCase(a.line[a.tok.start:a.tok.end]) {
-			return query{}, 0, false
+		if mixedCase(a.line[a.tok.start:a.tok.end]) || mapsLine(a.line) {
+			return 0, false
 		}
 	}
 	if i := len(a.left) - len("pc="); i > 0 && string(a.left[i:]) == "pc=" && bytes.Contains(a.left, []byte(" sp=0x")) {
-		return query{}, 0, false // Go names its frames itself
+		return 0, false // Go names its frames itself
 	}
 	q.exact = !a.in.o.ReturnAddresses
-	return q, 0, true
+	return 0, true
 }
 
 func mixedCase(digits []byte) bool {

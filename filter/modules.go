@@ -3,12 +3,12 @@ package filter
 import "bytes"
 
 // offset recognises offsets in a module that no address goes with.
-func (a *around) offset() (q query, skip int, ok bool) {
+func (a *around) offset(q *query) (skip int, ok bool) {
 	l := a.left[:len(a.left)-1]
 	if !a.tok.prefix || len(l) == 0 {
-		return q, 0, false
+		return 0, false
 	}
-	q = query{place: placeLink, off: a.tok.value, exact: true}
+	*q = query{place: placeLink, off: a.tok.value, exact: true}
 	right := byte(0)
 	if len(a.right) > 0 {
 		right = a.right[0]
@@ -18,28 +18,28 @@ func (a *around) offset() (q query, skip int, ok bool) {
 		// hs_err: `C  [libc.so.6+0x29d8f]`.
 		open := bytes.LastIndexByte(l, '[')
 		if open < 0 || open == len(l)-1 {
-			return q, 0, false
+			return 0, false
 		}
 		q.module, q.place = l[open+1:], placeBase
 		q.exact = !javaFrame(a.line) || !javaFrame(a.above())
 		q.named = len(trimLeft(a.right[1:])) > 0
-		return q, 0, true
+		return 0, true
 	case right == ')':
 		// `(/lib/libc.so.6+0x29d8f)`; but `prog(main+0x4) [0x…]` has an address
 		// to come.
 		open := bytes.LastIndexByte(l, '(')
 		if open < 0 || open == len(l)-1 || open > 0 && !isBlank(l[open-1]) {
-			return q, 0, false
+			return 0, false
 		}
 		q.module, q.id = l[open+1:], buildID(trimLeft(a.right[1:]))
-		return q, 0, true
+		return 0, true
 	}
 	start := bytes.LastIndexAny(l, " \t\"'=")
 	if q.module = l[start+1:]; len(q.module) < 2 || q.module[0] != '/' {
-		return q, 0, false
+		return 0, false
 	}
 	q.named = named(a.right)
-	return q, 0, true
+	return 0, true
 }
 
 // javaFrame reports whether a line is a native frame of a JVM's crash report:
@@ -55,6 +55,9 @@ var ipKeys = [][]byte{[]byte(" ip "), []byte(" ip:"), []byte(" nip "), []byte(" 
 // mapping that the kernel has printed for it (print_vma_addr in mm/memory.c):
 // ` in NAME[START+SIZE]`, since 6.x ` in NAME[OFFSET,START+SIZE]`.
 func (a *around) kernel(q *query) (skip int, ok bool) {
+	if n := len(a.left); n == 0 || a.left[n-1] != ' ' && a.left[n-1] != ':' {
+		return 0, false
+	}
 	key := false
 	for _, k := range ipKeys {
 		key = key || bytes.HasSuffix(a.left, k)

@@ -164,12 +164,12 @@ func sameID(text, id []byte) bool {
 // address does not lie at the start of a function, but for that of a signal
 // trampoline, which the kernel and not a call has put there, and the frame that
 // the signal interrupted.
-func (q *query) choose(afterSignal func() bool, name func(exact bool) symbolize.Name) symbolize.Name {
+func (q *query) choose(w *worker, name func(exact bool) symbolize.Name) symbolize.Name {
 	n := name(q.exact)
 	if q.exact {
 		return n
 	}
-	if at := name(true); at.Symbol != "" && at.Offset == 0 && (trampoline(at.Symbol) || afterSignal()) {
+	if at := name(true); at.Symbol != "" && at.Offset == 0 && (trampoline(at.Symbol) || w != nil && w.afterSignal()) {
 		return at
 	}
 	return n

@@ -36,9 +36,9 @@ func newSpace(s *module.Space, sym *symbolize.Symbolizer) *space {
 
 func (t *space) bits32() bool { return t.narrow }
 
-func (t *space) find(q *query, afterSignal func() bool) (symbolize.Name, bool) {
+func (t *space) find(q *query, w *worker) (symbolize.Name, bool) {
 	if q.hasAddr && t.holds(q) {
-		n := q.choose(afterSignal, func(exact bool) symbolize.Name { return t.sym.Name(q.addr, exact) })
+		n := q.choose(w, func(exact bool) symbolize.Name { return t.sym.Name(q.addr, exact) })
 		return n, n.Symbol != "" || n.Module != nil
 	}
 	for _, m := range t.modules(q) {
@@ -47,7 +47,7 @@ func (t *space) find(q *query, afterSignal func() bool) (symbolize.Name, bool) {
 			continue
 		}
 		if link, ok := q.link(im.Image); ok {
-			n := q.choose(afterSignal, func(exact bool) symbolize.Name { return t.sym.Image(im, link, exact) })
+			n := q.choose(w, func(exact bool) symbolize.Name { return t.sym.Image(im, link, exact) })
 			n.Module = m
 			return n, true
 		}
@@ -125,7 +125,7 @@ func Image(im *module.Image, path string, sym *symbolize.Symbolizer) Target {
 
 func (t *image) bits32() bool { return t.im.PtrSize() == 4 }
 
-func (t *image) find(q *query, afterSignal func() bool) (symbolize.Name, bool) {
+func (t *image) find(q *query, w *worker) (symbolize.Name, bool) {
 	ours := len(q.module) == 0 || q.means(t.path)
 	if !ours {
 		return symbolize.Name{}, false
@@ -138,5 +138,5 @@ func (t *image) find(q *query, afterSignal func() bool) (symbolize.Name, bool) {
 	if !ok {
 		return symbolize.Name{}, false
 	}
-	return q.choose(afterSignal, func(exact bool) symbolize.Name { return t.sym.Image(t.im, link, exact) }), true
+	return q.choose(w, func(exact bool) symbolize.Name { return t.sym.Image(t.im, link, exact) }), true
 }

@@ -19,6 +19,11 @@ type worker struct {
 	bt    btState
 	btEnd int // bt is the state behind data[:btEnd]
 
+	a           around // of the number that is looked at
+	q           query
+	signal      bool // what afterSignal says of the line, if known
+	signalKnown bool
+
 	plain []byte // a line without control sequences
 	where []int  // of each of plain's bytes, in the line
 	name  []byte
@@ -36,17 +41,17 @@ func (w *worker) work(p *stream.Piece, dst []byte, flush func([]byte) []byte) []
 	f := finder{data: p.Data, x: -1}
 	copied := 0
 	for pos := 0; ; {
-		at := f.next(pos)
-		if at == len(p.Data) {
+		t, ok := f.token(pos)
+		if !ok {
 			break
 		}
-		start := pos + bytes.LastIndexByte(p.Data[pos:at], '\n') + 1
-		end := lineEnd(p.Data, at)
+		start := pos + bytes.LastIndexByte(p.Data[pos:t.start], '\n') + 1
+		end := lineEnd(p.Data, t.end)
 		for len(segs) > 0 && segs[0].start <= start {
 			w.space, segs = segs[0].space, segs[1:]
 		}
 		dst = append(dst, p.Data[copied:start]...)
-		dst = flush(w.line(dst, start, end))
+		dst = flush(w.line(dst, start, end, &f, t))
 		copied, pos = end, end
 	}
 	dst = append(dst, p.Data[copied:]...)
@@ -57,35 +62,35 @@ func (w *worker) work(p *stream.Piece, dst []byte, flush func([]byte) []byte) []
 	return dst
 }
 
-// line copies the line data[start:end] to dst.
-func (w *worker) line(dst []byte, start, end int) []byte {
+// line copies the line data[start:end] to dst. t is the first number in it, and
+// f finds the others.
+func (w *worker) line(dst []byte, start, end int, f *finder, t token) []byte {
 	raw := w.data[start:end]
 	text := trimEnd(raw)
+	base := start // of f's positions
+	ok := true
 	w.where = w.where[:0]
 	if bytes.IndexByte(text, 0x1b) >= 0 {
 		text = w.strip(text)
+		f, base = &finder{data: text, x: -1}, 0
+		t, ok = f.token(0)
 	}
-	a := around{line: text, in: w, start: start, end: end}
+	a, q := &w.a, &w.q
+	*a = around{line: text, in: w, start: start, end: end}
+	w.signalKnown = false
 	copied := 0
-	f := finder{data: text, x: -1}
-	for pos := 0; ; {
-		t, ok := f.token(pos)
-		if !ok {
-			break
-		}
-		pos = t.end
-		if t.end < len(text) && text[t.end] == '-' && mapsLine(text[t.start:]) {
-			break
-		}
+	for ; ok && t.end <= base+len(text); t, ok = f.token(base + a.past) {
+		t.start -= base
+		t.end -= base
 		a.tok = t
 		a.left = text[max(0, t.start-maxContext):t.start]
 		a.right = text[t.end:min(len(text), t.end+maxContext)]
-		q, skip, ok := a.form()
-		pos = max(pos, skip)
-		if !ok || q.named {
+		skip, found := a.form(q)
+		a.past = max(t.end, skip)
+		if !found || q.named {
 			continue
 		}
-		w.name = w.appendName(w.name[:0], &q, start)
+		w.name = w.appendName(w.name[:0], q)
 		if len(w.name) == 0 {
 			continue
 		}
@@ -149,20 +154,25 @@ func (w *worker) btFrame(start, end int) bool {
 	return w.bt.frame(w.o.ReturnAddresses)
 }
 
-// find names the address that q means.
-func (w *worker) find(q *query, afterSignal func() bool) (symbolize.Name, bool) {
+// find names the address that q means; above says whether the line above
+// counts.
+func (w *worker) find(q *query, above bool) (symbolize.Name, bool) {
+	know := w
+	if !above {
+		know = nil
+	}
 	if w.space != nil {
-		if n, ok := w.space.find(q, afterSignal); ok {
+		if n, ok := w.space.find(q, know); ok {
 			return n, true
 		}
 	}
-	return w.target.find(q, afterSignal)
+	return w.target.find(q, know)
 }
 
 // appendName appends what is to stand behind an address, nothing if it has no
 // name.
-func (w *worker) appendName(dst []byte, q *query, start int) []byte {
-	n, ok := w.find(q, func() bool { return w.afterTrampoline(start) })
+func (w *worker) appendName(dst []byte, q *query) []byte {
+	n, ok := w.find(q, true)
 	if !ok {
 		return dst
 	}
@@ -172,10 +182,16 @@ func (w *worker) appendName(dst []byte, q *query, start int) []byte {
 	return append(dst[:from], dst[from+16:len(dst)-1]...)
 }
 
-// afterTrampoline reports whether the line above is a frame in a signal
-// trampoline.
-func (w *worker) afterTrampoline(start int) bool {
-	line := w.above(start)
+// afterSignal reports whether the line above stands for a signal, or is a frame
+// in a signal trampoline.
+func (w *worker) afterSignal() bool {
+	if !w.signalKnown {
+		w.signalKnown, w.signal = true, w.isTrampoline(w.above(w.a.start))
+	}
+	return w.signal
+}
+
+func (w *worker) isTrampoline(line []byte) bool {
 	if signalLine(line) {
 		return true
 	}
@@ -187,12 +203,12 @@ func (w *worker) afterTrampoline(start int) bool {
 		}
 		pos = t.end
 		a := around{line: line, tok: t, left: line[:t.start], right: line[t.end:], in: w, alone: true}
-		q, _, ok := a.form()
-		if !ok || !q.hasAddr {
+		var q query
+		if _, ok := a.form(&q); !ok || !q.hasAddr {
 			continue // the offset in front of glibc's address
 		}
 		q.exact = true
-		n, ok := w.find(&q, func() bool { return false })
+		n, ok := w.find(&q, false)
 		return ok && trampoline(n.Symbol)
 	}
 }
