@@ -61,7 +61,7 @@ func (d Demangle) name(raw string) string {
 	if !ok || name == "" || len(name) >= 1<<maxDemangled {
 		return clean(raw)
 	}
-	return clean(name)
+	return clean(withClones(name, raw))
 }
 
 func (d Demangle) demangled(raw string) (name string, ok bool) {
