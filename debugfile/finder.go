@@ -277,6 +277,9 @@ func (s *search) try(open func(string) (*os.File, error), name string, proven fu
 	if err == nil {
 		err = proven(file, f)
 	}
+	if err == nil {
+		_, err = Shift(s.im, im)
+	}
 	if err != nil {
 		s.refuse(err)
 		return nil
