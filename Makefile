@@ -2,12 +2,13 @@
 
 GO      ?= go
 PREFIX  ?= /usr/local
+UNITDIR ?= $(PREFIX)/lib/systemd/system
 FUZZTIME ?= 10s
 
 # bt needs no C library; without one it starts in half the time.
 export CGO_ENABLED ?= 0
 
-.PHONY: all build install test race lint fuzz bench diff golden demo e2e ci clean
+.PHONY: all build install install-systemd install-init test race lint fuzz bench diff golden demo e2e ci clean
 
 all: build
 
@@ -17,6 +18,15 @@ build:
 install: build
 	install -D -m 0755 bin/bt $(DESTDIR)$(PREFIX)/bin/bt
 	install -D -m 0755 bin/bt-debuginfod $(DESTDIR)$(PREFIX)/bin/bt-debuginfod
+
+# What registers the gate DSO at boot: one of the two, to be enabled by hand.
+install-systemd:
+	install -d $(DESTDIR)$(UNITDIR)
+	sed 's|/usr/local/bin/bt|$(PREFIX)/bin/bt|' packaging/systemd/bt-gate.service > $(DESTDIR)$(UNITDIR)/bt-gate.service
+	chmod 0644 $(DESTDIR)$(UNITDIR)/bt-gate.service
+
+install-init:
+	install -D -m 0755 packaging/init.d/bt-gate $(DESTDIR)/etc/init.d/bt-gate
 
 # Skipped tests are listed with what they need; BT_TEST_STRICT=1 makes a
 # skipped test a failure.
