@@ -113,6 +113,25 @@ func compareWithReference(t *testing.T, path string, ref *reference) {
 		end := min(i+200, len(addrs))
 		scanning.LookupAll(addrs[i:end], matches[i:end])
 	}
+	refs, offs := make([][2]Ref, len(addrs)), make([][2]uint64, len(addrs))
+	for i := 0; i < len(addrs); i += MaxBatch {
+		batch := slices.Clone(addrs[i:min(i+MaxBatch, len(addrs))])
+		slices.Reverse(batch) // any order will do
+		var r [MaxBatch]Ref
+		var o [MaxBatch]uint64
+		for k, im := range []*Image{scanning, indexed} {
+			if k == 0 {
+				im.scanned.Store(0)
+			} else {
+				im.indexed()
+			}
+			im.FindAll(batch, r[:], o[:])
+			for j := range batch {
+				at := i + len(batch) - 1 - j
+				refs[at][k], offs[at][k] = r[j], o[j]
+			}
+		}
+	}
 	if scanning.index.Load() != nil && syms > 1000 {
 		t.Error("the scanning image has built an index")
 	}
@@ -137,6 +156,10 @@ func compareWithReference(t *testing.T, path string, ref *reference) {
 			name = string(indexed.NameBytes(r))
 		}
 		check("LookupRef", name, value, ok)
+		for k, im := range []*Image{scanning, indexed} {
+			s, ok := im.Symbol(refs[i][k])
+			check("FindAll", s.Name, a-offs[i][k], ok)
+		}
 		if i%16 == 0 {
 			s, ok := scanning.Lookup(a)
 			check("Lookup", s.Name, s.Value, ok)

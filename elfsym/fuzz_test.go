@@ -37,6 +37,8 @@ func exercise(data []byte) {
 	addrs = addrs[:min(len(addrs), 100)]
 	out := make([]Match, len(addrs))
 	im.LookupAll(addrs, out)
+	few := min(len(addrs), MaxBatch)
+	im.FindAll(addrs[:few], make([]Ref, few), make([]uint64, few))
 	for i := range addrs {
 		im.Lookup(addrs[i])
 		im.FuncStart(addrs[i])

@@ -7,7 +7,7 @@ type answerer struct {
 	output
 	returns bool // Options.ReturnAddresses
 
-	ahead [batchSize]uint64 // plain addresses read and not yet answered
+	ahead [MaxBatch]uint64 // plain addresses read and not yet answered
 }
 
 // tally is what an answered chunk adds to the Result.
@@ -40,9 +40,6 @@ func (a *answerer) answer(c *chunk) error {
 	return a.err
 }
 
-// batchSize is how many addresses a Warmer looks at together.
-const batchSize = 64
-
 func (a *answerer) segment(c *chunk, seg *segment) {
 	data, k := c.data[:seg.end], seg.kind
 	n := 0 // addresses in a.ahead
@@ -54,7 +51,7 @@ func (a *answerer) segment(c *chunk, seg *segment) {
 		}
 		v, w := hexPrefix(digits)
 		if w > 0 && w <= 16 && w < len(digits) && digits[w] == '\n' {
-			if n == batchSize {
+			if n == MaxBatch {
 				a.batch(seg.space, a.ahead[:n], &k)
 				n = 0
 			}
@@ -75,16 +72,21 @@ func (a *answerer) segment(c *chunk, seg *segment) {
 	a.batch(seg.space, a.ahead[:n], &k)
 }
 
-// batch answers addresses one after the other.
+// batch answers addresses in their order.
 func (a *answerer) batch(space Space, addrs []uint64, k *kind) {
-	if w, ok := space.(Warmer); ok && len(addrs) > 1 {
-		w.Warm(addrs)
-	}
-	for _, v := range addrs {
-		if a.err != nil {
-			return
+	b, ok := space.(Batcher)
+	for len(addrs) > 0 && a.err == nil {
+		if !ok || k.exact > 0 || len(addrs) == 1 {
+			a.addr(space, addrs[0], k.next(a.returns))
+			addrs = addrs[1:]
+			continue
 		}
-		a.addr(space, v, k.next(a.returns))
+		// All the rest are of one kind.
+		out, n := b.AnswerAll(a.out, addrs, k.next(a.returns), a.flushAt)
+		addrs = addrs[n:]
+		if a.out = out; len(out) >= a.flushAt {
+			a.out, a.err = a.flush(out)
+		}
 	}
 }
 

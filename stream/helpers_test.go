@@ -42,6 +42,30 @@ func (s testSpace) Locate(module string, off uint64) (uint64, bool) {
 	return 0, false
 }
 
+// testBatcher is testSpace for many addresses at once.
+type testBatcher struct{ testSpace }
+
+func (s testBatcher) AnswerAll(dst []byte, addrs []uint64, exact bool, limit int) ([]byte, int) {
+	if len(addrs) > MaxBatch {
+		panic("too many addresses")
+	}
+	for i, addr := range addrs {
+		if dst = s.Answer(dst, addr, exact); len(dst) >= limit {
+			return dst, i + 1
+		}
+	}
+	return dst, len(addrs)
+}
+
+// newTestBatcher is newTestSpace with testBatcher.
+func newTestBatcher(text []byte, head Head) (Space, error) {
+	s, err := newTestSpace(text, head)
+	if err != nil {
+		return nil, err
+	}
+	return testBatcher{s.(testSpace)}, nil
+}
+
 var errSpace = errors.New("no space from these maps")
 
 // newTestSpace makes a space whose answers show which maps lines and build IDs

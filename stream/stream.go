@@ -25,12 +25,17 @@ type Space interface {
 	Locate(module string, off uint64) (addr uint64, ok bool)
 }
 
-// Warmer is a Space that can look at addresses ahead of their answers. In a
-// large symbol table every lookup waits for memory; many at once wait together.
-type Warmer interface {
+// Batcher is a Space that answers many addresses faster than one by one.
+type Batcher interface {
 	Space
-	Warm(addrs []uint64)
+	// AnswerAll appends the answers of at most MaxBatch addresses, in order,
+	// until dst is at least limit bytes long. It returns the extended slice
+	// and the number of addresses answered, at least one.
+	AnswerAll(dst []byte, addrs []uint64, exact bool, limit int) (out []byte, n int)
 }
+
+// MaxBatch is how many addresses a Batcher is given at once.
+const MaxBatch = 64
 
 // BuildID is what a line `# build-id HEX PATH` says.
 type BuildID struct {

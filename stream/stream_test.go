@@ -186,6 +186,7 @@ func TestChunkBorders(t *testing.T) {
 	for _, workers := range []int{1, 3} {
 		for _, o := range []Options{
 			{Workers: workers, NewSpace: newTestSpace},
+			{Workers: workers, NewSpace: newTestBatcher},
 			{Workers: workers, Space: testSpace{}, ReturnAddresses: true},
 		} {
 			for n := 1; n <= len(in); n++ {
@@ -214,7 +215,7 @@ func TestChunkBorders(t *testing.T) {
 func TestRandomLines(t *testing.T) {
 	pieces := []string{
 		"\n", "\n", "\n", "\r\n", " ", "\t", "1", "0x2", "77", "abcdef", "# ", "#", "thread", "signal", "process 1",
-		"# thread 1\n", "# signal\n", "# process\n", "# build-id ", "ab ", "/x\\x41\\", "<a+0x1>", "(b+0x2)", "[0x12]",
+		"1\n2\n0x77\n", strings.Repeat("12\n", 2*MaxBatch+2), "# thread 1\n", "# signal\n", "# process\n", "# build-id ", "ab ", "/x\\x41\\", "<a+0x1>", "(b+0x2)", "[0x12]",
 		"[(nil)]", "(inlined)", "> (inlined)", "a.out", "()", "+0x", "libc.so.6", "libc.so.6+0x3\n", mapsA, mapsB,
 		"1-2 r-xp", " 00000000 fe:00 123 /a", "-", "\x00", "\xff", "1 <a>\n", "12345678123456781", "]", ")", ">",
 	}
@@ -225,8 +226,13 @@ func TestRandomLines(t *testing.T) {
 			in = append(in, pieces[rnd.IntN(len(pieces))]...)
 		}
 		o := Options{Workers: 1 + rnd.IntN(3), ReturnAddresses: rnd.IntN(2) == 0, NewSpace: newTestSpace}
-		if rnd.IntN(3) == 0 {
+		switch rnd.IntN(6) {
+		case 0:
 			o.Space = testSpace{}
+		case 1:
+			o.Space = testBatcher{}
+		case 2, 3:
+			o.NewSpace = newTestBatcher
 		}
 		lim := limits{chunk: 1 + rnd.IntN(100), flush: 1 + rnd.IntN(300), maxLine: 1 + rnd.IntN(200), maxHead: 1 << 20}
 		check(t, in, []int{1 + rnd.IntN(50), 1 + rnd.IntN(200)}, o, lim)

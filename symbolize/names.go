@@ -141,16 +141,18 @@ type names struct {
 	demangle Demangle
 	versions bool
 	data     []byte          // the image's bytes, where names that are shown as they are stay
-	shown    []atomic.Uint64 // by reference: 0, or where the name is
+	shown    []atomic.Uint64 // by reference: 0, or where the name is, and sizeless
 
 	mu     sync.Mutex
 	chunks atomic.Pointer[[][]byte] // other names; the last chunk is being filled
 }
 
 // Where a name is: its length in the low 16 bits; above, its offset in data if
-// inData is set, else its chunk and its offset there.
+// inData is set, else its chunk and its offset there. sizeless is set for a
+// symbol without a size.
 const (
 	inData    = 1 << 63
+	sizeless  = 1 << 62
 	lenBits   = 16
 	chunkBits = 20
 	maxShown  = 1<<lenBits - 1
@@ -160,23 +162,24 @@ func newNames(im *elfsym.Image, o *Options) *names {
 	return &names{im: im, demangle: o.Demangle, versions: o.Versions, data: im.Data(), shown: make([]atomic.Uint64, im.NumSymbols())}
 }
 
-// get returns the shown name of a symbol. It may be a part of the mapped file,
-// which stays as long as its symbolizer does: images are not closed before.
-func (n *names) get(ref elfsym.Ref) string {
+// get returns the shown name of a symbol, and whether it has no size. The name
+// may be a part of the mapped file, which stays as long as its symbolizer does:
+// images are not closed before.
+func (n *names) get(ref elfsym.Ref) (name string, noSize bool) {
 	if int(ref) >= len(n.shown) {
-		return ""
+		return "", false
 	}
 	v := n.shown[ref].Load()
 	if v == 0 {
 		return n.add(ref)
 	}
-	return view(n.at(v))
+	return view(n.at(v)), v&sizeless != 0
 }
 
 // at returns the name that an entry of shown stands for.
 func (n *names) at(v uint64) []byte {
 	size := v & maxShown
-	at := v &^ inData >> lenBits
+	at := v &^ (inData | sizeless) >> lenBits
 	if v&inData != 0 {
 		return n.data[at : at+size]
 	}
@@ -196,19 +199,23 @@ func (n *names) shownAs(raw string, ref elfsym.Ref) string {
 }
 
 // add makes a symbol's name and remembers it.
-func (n *names) add(ref elfsym.Ref) string {
+func (n *names) add(ref elfsym.Ref) (name string, noSize bool) {
 	raw := n.im.NameBytes(ref)
 	if len(raw) == 0 {
-		return ""
+		return "", false
 	}
-	name := n.shownAs(view(raw), ref)
+	flags := uint64(0)
+	if noSize = n.im.Sizeless(ref); noSize {
+		flags = sizeless
+	}
+	name = n.shownAs(view(raw), ref)
 	if len(name) > maxShown {
-		return name
+		return name, noSize
 	}
 	if unsafe.StringData(name) == &raw[0] {
 		if at := uintptr(unsafe.Pointer(&raw[0])) - uintptr(unsafe.Pointer(&n.data[0])); at < uintptr(len(n.data)) {
-			n.shown[ref].Store(inData | uint64(at)<<lenBits | uint64(len(name)))
-			return name
+			n.shown[ref].Store(flags | inData | uint64(at)<<lenBits | uint64(len(name)))
+			return name, noSize
 		}
 	}
 	n.mu.Lock()
@@ -227,6 +234,6 @@ func (n *names) add(ref elfsym.Ref) string {
 	off := len(chunks[last])
 	chunks[last] = append(chunks[last], name...)
 	n.chunks.Store(&chunks)
-	n.shown[ref].Store((uint64(last)<<chunkBits|uint64(off))<<lenBits | uint64(len(name)))
-	return view(chunks[last][off:])
+	n.shown[ref].Store(flags | (uint64(last)<<chunkBits|uint64(off))<<lenBits | uint64(len(name)))
+	return view(chunks[last][off:]), noSize
 }

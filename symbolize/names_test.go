@@ -274,7 +274,11 @@ func TestNamesAtOnce(t *testing.T) {
 					return
 				}
 				if k%64 == 0 {
-					s.WarmImage(im, []uint64{link, link + 16, link + 1<<20})
+					var names [3]symbolize.Name
+					links := []uint64{link + 1<<20, link + 1, link}
+					if !s.ImageAll(im, links, true, names[:]) || names[2] != name || names[0].Miss != symbolize.NoSymbol {
+						t.Errorf("%x: %+v", links, names)
+					}
 				}
 			}
 		})

@@ -170,6 +170,54 @@ func TestPrepareLikeName(t *testing.T) {
 	}
 }
 
+// Together or one by one: the same names, of addresses in several files, twice
+// mapped ones, and in none.
+func TestNameAllLikeName(t *testing.T) {
+	dir := t.TempDir()
+	src := &source{files: map[string]string{
+		"/a.so":    write(t, dir, "a.so", library(0, 0x100, sym("_ZN1a1fEv", 0x1000, 0x10), sym("g", 0x1020, 0x10)).Bytes()),
+		"/b.so":    write(t, dir, "b.so", library(0, 0x100, sym("h", 0x1000, 0x80), sym("i\n", 0x1020, 0x10)).Bytes()),
+		"/text":    write(t, dir, "text", []byte(strings.Repeat("text\n", 100))),
+		"/empty":   write(t, dir, "empty", library(0, 0x100).Bytes()),
+		"/a2.so":   dir + "/a.so",
+		"/gone.so": dir + "/gone.so",
+	}}
+	s, _ := newSymbolizer(t, ""+
+		"10000-12000 r-xp 00000000 08:01 1 /a.so\n"+
+		"20000-22000 r-xp 00000000 08:01 2 /b.so\n"+
+		"30000-32000 r-xp 00000000 08:01 1 /a.so\n"+
+		"40000-41000 r-xp 00000000 08:01 3 /text\n"+
+		"50000-52000 r-xp 00000000 08:01 4 /empty\n"+
+		"60000-62000 r-xp 00000000 08:01 5 /a2.so\n"+
+		"70000-71000 r-xp 00000000 08:01 6 /gone.so\n"+
+		"80000-81000 rwxp 00000000 00:00 0 \n",
+		src, symbolize.Options{Gate: live})
+	rnd := rand.New(rand.NewPCG(5, 6))
+	var names [symbolize.MaxBatch]symbolize.Name
+	named := 0
+	for round := range 200 {
+		addrs := make([]uint64, rnd.IntN(symbolize.MaxBatch+1))
+		for i := range addrs {
+			addrs[i] = 0x10000*rnd.Uint64N(10) + 0x1000 + rnd.Uint64N(0x40)
+		}
+		exact := round%2 == 0
+		if !s.NameAll(addrs, exact, names[:]) {
+			t.Fatal("a file went away")
+		}
+		for i, addr := range addrs {
+			if want := s.Name(addr, exact); names[i] != want {
+				t.Fatalf("%x %v: %+v, alone %+v", addr, exact, names[i], want)
+			}
+			if names[i].Symbol != "" {
+				named++
+			}
+		}
+	}
+	if named < 1000 {
+		t.Errorf("%d names", named)
+	}
+}
+
 // A file that is cut short while it is in use costs names, not the program.
 func TestTruncatedFile(t *testing.T) {
 	for _, prepare := range []bool{false, true} {
@@ -187,6 +235,10 @@ func TestTruncatedFile(t *testing.T) {
 		}
 		if n := s.Name(libAt+0x8000, true); n.Symbol != "" || n.Miss == symbolize.Named {
 			t.Errorf("%+v", n)
+		}
+		var names [2]symbolize.Name
+		if s.NameAll([]uint64{libAt + 0x8000, libAt + 0x8001}, true, names[:]) && (names[0].Symbol != "" || names[0].Miss == symbolize.Named) {
+			t.Errorf("%+v", names)
 		}
 	}
 }

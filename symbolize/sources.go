@@ -71,24 +71,23 @@ func (n *imageNames) addDebug(im *elfsym.Image, label string, o *Options) {
 
 // find names a link-time address.
 func (n *imageNames) find(link uint64) (name string, start uint64, from string, ok bool) {
-	for i := range n.sources {
-		s := &n.sources[i]
+	return n.findIn(n.sources, link)
+}
+
+// findIn is find with some of the sources.
+func (n *imageNames) findIn(sources []source, link uint64) (name string, start uint64, from string, ok bool) {
+	for i := range sources {
+		s := &sources[i]
 		ref, start, ok := s.im.Find(link - s.shift)
 		if !ok {
 			continue
 		}
 		start += s.shift
-		if s.dynamic && link != start && s.im.Sizeless(ref) && n.inTrampoline(start, link) {
+		name, sizeless := s.names.get(ref)
+		if name == "" || s.dynamic && sizeless && link != start && n.inTrampoline(start, link) {
 			continue
 		}
-		name := s.names.get(ref)
-		if name == "" {
-			continue
-		}
-		if s.label != "" {
-			return name, start, s.label, true
-		}
-		return name, start, s.im.TableOf(ref), true
+		return name, start, s.from(ref), true
 	}
 	return n.after(link)
 }
@@ -112,6 +111,14 @@ func (n *imageNames) inTrampoline(start, link uint64) bool {
 		}
 	}
 	return false
+}
+
+// from says where the name of a symbol is from.
+func (s *source) from(ref elfsym.Ref) string {
+	if s.label != "" {
+		return s.label
+	}
+	return s.im.TableOf(ref)
 }
 
 // after asks the sources that serve where no symbol covers an address.

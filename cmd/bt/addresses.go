@@ -192,6 +192,19 @@ func (o *answerOptions) rawOnFault(out *[]byte, dst []byte, addr uint64) {
 	}
 }
 
+// appendAll appends frames until dst is at least limit bytes long, and returns
+// the number of those appended. It reports false where a name went away.
+func (o *answerOptions) appendAll(dst []byte, addrs []uint64, names []symbolize.Name, limit int) (out []byte, n int, ok bool) {
+	defer debug.SetPanicOnFault(debug.SetPanicOnFault(true))
+	defer func() { recover() }()
+	for i := 0; i < len(addrs); i++ {
+		if dst = o.AppendFrame(dst, addrs[i], &names[i]); len(dst) >= limit {
+			return dst, i + 1, true
+		}
+	}
+	return dst, len(addrs), true
+}
+
 // mappedSpace answers addresses of an address space.
 type mappedSpace struct {
 	space *module.Space
@@ -213,11 +226,15 @@ func (s *mappedSpace) Answer(dst []byte, addr uint64, exact bool) (out []byte) {
 	return s.opts.AppendFrame(dst, addr, &n)
 }
 
-// Warm implements stream.Warmer.
-func (s *mappedSpace) Warm(addrs []uint64) {
-	if !s.opts.Raw {
-		s.sym.Warm(addrs)
+// AnswerAll implements stream.Batcher.
+func (s *mappedSpace) AnswerAll(dst []byte, addrs []uint64, exact bool, limit int) ([]byte, int) {
+	var names [symbolize.MaxBatch]symbolize.Name
+	if !s.opts.Raw && s.note == nil && s.sym.NameAll(addrs, exact, names[:]) {
+		if out, n, ok := s.opts.appendAll(dst, addrs, names[:], limit); ok {
+			return out, n
+		}
 	}
+	return s.Answer(dst, addrs[0], exact), 1
 }
 
 func (s *mappedSpace) Locate(name string, off uint64) (uint64, bool) {
@@ -242,11 +259,15 @@ func (s *imageSpace) Answer(dst []byte, addr uint64, exact bool) (out []byte) {
 	return s.opts.AppendFrame(dst, addr, &n)
 }
 
-// Warm implements stream.Warmer.
-func (s *imageSpace) Warm(addrs []uint64) {
-	if !s.opts.Raw {
-		s.sym.WarmImage(s.im, addrs)
+// AnswerAll implements stream.Batcher.
+func (s *imageSpace) AnswerAll(dst []byte, addrs []uint64, exact bool, limit int) ([]byte, int) {
+	var names [symbolize.MaxBatch]symbolize.Name
+	if !s.opts.Raw && s.sym.ImageAll(s.im, addrs, exact, names[:]) {
+		if out, n, ok := s.opts.appendAll(dst, addrs, names[:], limit); ok {
+			return out, n
+		}
 	}
+	return s.Answer(dst, addrs[0], exact), 1
 }
 
 func (s *imageSpace) Locate(name string, off uint64) (uint64, bool) {
