@@ -401,6 +401,30 @@ func TestWithoutEachNote(t *testing.T) {
 	}
 }
 
+// The owner's name counts, not its padding, and not more than its length.
+func TestOwners(t *testing.T) {
+	for name, want := range map[string]int{"CORE": 1, "CORE\x00": 1, "CORE\x00\x00\x00": 0, "CORE1": 0, "COR": 0, "": 0, "LINUX\x00": 0, "CORE\x00 and more": 0} {
+		h := header{class: elf.ELFCLASS64, order: binary.LittleEndian, machine: elf.EM_X86_64}
+		var b []byte
+		for _, v := range []uint32{uint32(len(name)), 336, testcore.PRStatus} {
+			b = binary.LittleEndian.AppendUint32(b, v)
+		}
+		b = append(b, name...)
+		for len(b)%4 != 0 {
+			b = append(b, 'x') // padding need not be zero
+		}
+		b = append(b, make([]byte, 336)...)
+		mapped, streamed := newFile(&h), newFile(&h)
+		in := &input{r: bytes.NewReader(b), limit: ^uint64(0)}
+		if !mapped.notes(&h, b) || !in.notes(streamed, &h, &phdr{filesz: uint64(len(b))}, 1<<20) {
+			t.Errorf("%q: cut short", name)
+		}
+		if len(mapped.Threads) != want || len(streamed.Threads) != want {
+			t.Errorf("%q: %d and %d threads, want %d", name, len(mapped.Threads), len(streamed.Threads), want)
+		}
+	}
+}
+
 // same compares what two ways of reading one file found.
 func same(t *testing.T, a, b *File) {
 	t.Helper()

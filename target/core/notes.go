@@ -45,7 +45,7 @@ func wanted(typ uint32) bool {
 }
 
 // notes reads the notes of one segment as far as they reach, and reports
-// whether they end where the segment does.
+// whether none is cut short.
 func (f *File) notes(h *header, b []byte) (whole bool) {
 	for len(b) >= noteHeader {
 		namesz, descsz := uint64(h.order.Uint32(b)), uint64(h.order.Uint32(b[4:]))
@@ -65,13 +65,13 @@ func (f *File) notes(h *header, b []byte) (whole bool) {
 		}
 		b = b[min(align4(descsz), uint64(len(b))):]
 	}
-	return len(b) == 0
+	return true
 }
 
 func align4(n uint64) uint64 { return (n + 3) &^ 3 }
 
 // isCore reports whether a note's owner is the one whose types are known here.
-func isCore(name []byte) bool { return string(bytes.TrimRight(name, "\x00")) == "CORE" }
+func isCore(name []byte) bool { return string(name) == "CORE\x00" || string(name) == "CORE" }
 
 func (f *File) note(h *header, typ uint32, desc []byte) {
 	switch typ {

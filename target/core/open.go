@@ -125,7 +125,7 @@ func New(data []byte) (f *File, err error) {
 		b := data[p.off : p.off+min(p.filesz, size-p.off)]
 		switch p.typ {
 		case elf.PT_NOTE:
-			if !f.notes(&h, b) {
+			if whole := f.notes(&h, b); !whole || uint64(len(b)) < p.filesz {
 				f.problem("its notes are cut short")
 			}
 		case elf.PT_LOAD:

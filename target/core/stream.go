@@ -101,6 +101,9 @@ func stream(r io.Reader, o StreamOptions, known *File) (*File, error) {
 			notesLeft++
 		}
 	}
+	if notesLeft == 0 {
+		k.plan()
+	}
 	var end uint64 // of the file, by its headers
 	notesLast := false
 	for i := range parts {
@@ -238,22 +241,23 @@ func (in *input) notes(f *File, h *header, p *phdr, max int) (whole bool) {
 		if in.read(head) < noteHeader {
 			return false
 		}
-		namesz := align4(uint64(h.order.Uint32(head)))
+		owner := uint64(h.order.Uint32(head))
+		namesz := align4(owner)
 		descsz := uint64(h.order.Uint32(head[4:]))
 		typ := h.order.Uint32(head[8:])
 		if namesz > end-in.pos || descsz > end-in.pos-namesz {
 			return false
 		}
 		next := min(in.pos+namesz+align4(descsz), end)
-		const core = 8 // "CORE", its NUL, and padding
-		if namesz == core && wanted(typ) && descsz <= uint64(max/4) && used+int(descsz) <= max {
-			note := make([]byte, core+descsz)
+		const longest = 8 // "CORE", its NUL, and padding
+		if namesz <= longest && wanted(typ) && descsz <= uint64(max/4) && used+int(descsz) <= max {
+			note := make([]byte, namesz+descsz)
 			if in.read(note) < len(note) {
 				return false
 			}
-			if isCore(note[:core]) {
+			if isCore(note[:owner]) {
 				used += int(descsz)
-				f.note(h, typ, note[core:])
+				f.note(h, typ, note[namesz:])
 			}
 		}
 		if !in.skipTo(next) {
