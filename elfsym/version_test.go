@@ -148,7 +148,7 @@ func TestReadelfVersions(t *testing.T) {
 		}
 		defer im.Close()
 		i := slices.IndexFunc(im.tables, func(t *table) bool { return t.name == ".dynsym" })
-		if i < 0 {
+		if i < 0 || im.numSyms > 100_000 { // readelf takes seconds for the latter
 			continue
 		}
 		dyn := im.tables[i]
