@@ -53,7 +53,10 @@ func (c *coreTarget) name() string {
 	case c.file.Comm != "":
 		return "[" + c.file.Comm + "]"
 	}
-	return c.src.Program()
+	if program := c.src.Program(); program != "" {
+		return program
+	}
+	return "[unknown]"
 }
 
 // coreStacks prints the stacks of a core file.
@@ -65,11 +68,11 @@ func (a *app) coreStacks(out *os.File, tids []int) error {
 	defer c.close()
 	stacks := capture.Core(c.src, capture.Options{TIDs: tids, MaxFrames: a.maxFrames, Cache: new(module.Cache)})
 	defer stacks.Close()
-	for _, tid := range stacks.Gone {
-		a.incomplete("thread %d is not in %s", tid, a.core)
-	}
 	if len(tids) > 0 && len(stacks.Threads) == 0 {
 		return errors.New("none of the threads asked for is in the core")
+	}
+	for _, tid := range stacks.Gone {
+		a.incomplete("thread %d is not in %s", tid, a.core)
 	}
 	sym, gateErr := symbolize.New(stacks.Space, a.nameOptions(stacks.Space.Maps))
 	a.gateProblem(gateErr)
