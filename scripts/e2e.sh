@@ -170,11 +170,15 @@ boot() {
 	return $status
 }
 
-# normalise takes out what differs from run to run: addresses (their width
-# stays), offsets, numbers of processes, build IDs.
+# normalise takes out what differs from run to run, or from one build of the
+# kernel to the next: addresses (their width stays), offsets that are not 0, sizes,
+# numbers of processes, build IDs.
 normalise() {
 	sed -E '
 		s/\b[0-9a-f]{40}\b/BUILDID/g
+		s/\b[0-9a-f]{8,16}-[0-9a-f]{8,16} ([r-][w-][x-][ps])/xxxxxxxx-xxxxxxxx \1/
+		s/\b[0-9a-f]+ (<[^+>]+>) [0-9]+/x \1 n/
+		s/^(  (size|kernel) +).*/\1n/
 		s/\b[0-9a-f]{16}\b/xxxxxxxxxxxxxxxx/g
 		s/\b[0-9a-f]{8}\b/xxxxxxxx/g
 		s/\+0x[1-9a-f][0-9a-f]*/+0x…/g
