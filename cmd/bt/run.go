@@ -128,15 +128,14 @@ func (a *app) runWatched(args []string, rf *runFlags) {
 
 // cannotRun says why a command could not be started.
 func (a *app) cannotRun(name string, err error) {
-	reason := err
-	var notFound *exec.Error
-	var path *os.PathError
-	switch {
-	case errors.As(err, &notFound):
-		reason = notFound.Err
-	case errors.As(err, &path):
-		reason = path.Err
-	default:
+	var reason error
+	if e := new(exec.Error); errors.As(err, &e) {
+		reason = e.Err
+	}
+	if e := new(os.PathError); errors.As(err, &e) {
+		reason = e.Err
+	}
+	if reason == nil {
 		a.status = exitRunFailed
 		a.errorf("%s: %v", name, err)
 		return
