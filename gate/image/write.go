@@ -28,10 +28,17 @@ func Write(path string, data []byte, mode fs.FileMode, force bool) (wrote bool, 
 	}
 	dir := filepath.Dir(path)
 	tmp, err := createTemp(dir, filepath.Base(path), mode)
+	if perr := (*fs.PathError)(nil); errors.As(err, &perr) {
+		perr.Path = path // what the user knows
+	}
 	if err != nil {
 		return false, err
 	}
-	defer os.Remove(tmp.Name()) // fails once it is renamed
+	defer func() {
+		if !wrote { // once it is renamed, another may have the name
+			os.Remove(tmp.Name())
+		}
+	}()
 	_, err = tmp.Write(data)
 	if err == nil {
 		err = tmp.Sync()
@@ -46,20 +53,14 @@ func Write(path string, data []byte, mode fs.FileMode, force bool) (wrote bool, 
 	}
 	if errors.Is(err, fs.ErrExist) {
 		// Somebody was faster.
-		same, err := holds(path, data)
-		return false, orNil(same, err)
+		if same, herr := holds(path, data); same || herr != nil {
+			return false, herr
+		}
 	}
 	if err != nil {
 		return false, err
 	}
 	return true, syncDir(dir)
-}
-
-func orNil(ok bool, err error) error {
-	if ok {
-		return nil
-	}
-	return err
 }
 
 // holds reports whether the file at path holds data. Where there is no file,
