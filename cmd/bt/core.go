@@ -3,6 +3,7 @@ package main
 import (
 	"bufio"
 	"errors"
+	"fmt"
 	"os"
 	"strings"
 
@@ -66,6 +67,9 @@ func (a *app) coreStacks(out *os.File, tids []int) error {
 		return err
 	}
 	defer c.close()
+	if len(c.file.Threads) == 0 {
+		return fmt.Errorf("%s holds no thread: addresses in it can be named", a.core)
+	}
 	stacks := capture.Core(c.src, capture.Options{TIDs: tids, MaxFrames: a.maxFrames, Cache: new(module.Cache)})
 	defer stacks.Close()
 	if len(tids) > 0 && len(stacks.Threads) == 0 {

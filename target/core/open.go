@@ -88,7 +88,7 @@ func twice(file *os.File) (*File, error) {
 	if err != nil {
 		return nil, err
 	}
-	return f.finish()
+	return f.finish(), nil
 }
 
 // New reads a core file that is held in memory, which the File refers to.
@@ -140,7 +140,7 @@ func New(data []byte) (f *File, err error) {
 	}
 	f.sortSegments()
 	f.setPieces(mem)
-	return f.finish()
+	return f.finish(), nil
 }
 
 // programHeaders returns the headers of memory and notes, as far as data holds
@@ -180,16 +180,13 @@ func (f *File) takeNotes(from *File) {
 }
 
 // finish completes what the notes and the memory tell together.
-func (f *File) finish() (*File, error) {
+func (f *File) finish() *File {
 	if f.Missing > 0 {
 		f.problem("it is cut short: %d bytes are missing", f.Missing)
 	}
-	if len(f.Threads) == 0 {
-		f.problem("it holds no thread (no NT_PRSTATUS note)")
-	}
 	f.sortFiles()
 	f.order()
-	return f, nil
+	return f
 }
 
 // order puts the thread that died first: the writers do so, but for one that

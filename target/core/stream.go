@@ -6,21 +6,25 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"os"
 	"slices"
+
+	"golang.org/x/sys/unix"
 )
 
 // StreamOptions bounds the reading of a stream.
 type StreamOptions struct {
 	// MaxMemory is how many bytes of the process's memory are kept; 0 means
-	// 64 MiB. Headers and notes are bounded to as much again, but take a few
-	// hundred bytes for each thread and mapping in practice.
+	// 48 MiB, with which bt as a whole stays within 64. Headers and notes are
+	// bounded to as much again, but take a few hundred bytes for each thread
+	// and mapping in practice.
 	MaxMemory int
 	// MaxBytes is how many bytes are read at most; 0 means no limit. What
 	// lies behind counts as missing.
 	MaxBytes int64
 }
 
-const defaultMaxMemory = 64 << 20
+const defaultMaxMemory = 48 << 20
 
 // errNotesLast says that a core's notes stand behind its memory.
 var errNotesLast = errors.New("the core's notes stand behind its memory")
@@ -41,8 +45,8 @@ var errNotesLast = errors.New("the core's notes stand behind its memory")
 // It reads no further than it has to: what is left in r is for the caller to
 // discard. The compressed forms that Open knows are decompressed.
 //
-// The error is for what is no core file at all, or has no thread; what is
-// missing of a damaged one is said in Missing and Problems.
+// The error is for what is no core file at all; what is missing of a damaged one
+// is said in Missing and Problems. It can lack even the threads.
 func Stream(r io.Reader, o StreamOptions) (*File, error) {
 	f, err := stream(r, o, nil)
 	if errors.Is(err, errNotesLast) {
@@ -52,7 +56,7 @@ func Stream(r io.Reader, o StreamOptions) (*File, error) {
 	if err != nil {
 		return nil, err
 	}
-	return f.finish()
+	return f.finish(), nil
 }
 
 // stream makes one pass over r. known, if it is not nil, is the result of an
@@ -62,6 +66,7 @@ func stream(r io.Reader, o StreamOptions, known *File) (*File, error) {
 	if o.MaxMemory <= 0 {
 		o.MaxMemory = defaultMaxMemory
 	}
+	widen(r)
 	r, err := decompress(r)
 	if err != nil {
 		return nil, err
@@ -138,6 +143,15 @@ func stream(r io.Reader, o StreamOptions, known *File) (*File, error) {
 		return f, errNotesLast
 	}
 	return f, nil
+}
+
+// widen makes a pipe hold more, as far as it may: of a large core most is read
+// only to be skipped, and each time that the pipe runs empty costs a switch to
+// the writer and back.
+func widen(r io.Reader) {
+	if f, ok := r.(*os.File); ok {
+		unix.FcntlInt(f.Fd(), unix.F_SETPIPE_SZ, 1<<20)
+	}
 }
 
 // input is a stream whose position is known.
