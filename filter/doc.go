@@ -36,12 +36,16 @@
 //	Rust         N: 0xX - <unknown>                return
 //	glog, Abseil @ 0xX (unknown)                   return; exact behind PC:
 //	valgrind     at 0xX: ???, by 0xX: ???          exact: already one less
-//	perf script  X [unknown] (PATH)                the first of several lines: exact; else return
+//	perf script  X [unknown] (PATH)                the first of several lines: exact; else return; see below
 //	Java         C  [MODULE+0xX]                   the first of several lines, and behind #: exact; else return; from the first segment
 //	kernel       ip X … in MODULE[X+X]             exact; see below
 //	kernel 6.x   ip X … in MODULE[X,X+X]           exact; see below
 //	bt           X at the start of a line          as bt itself reads it, below # thread and # signal
 //	any          (MODULE+0xX), PATH+0xX            a link-time address, exact
+//
+// Perf 5.9 and newer print the offset in the file instead of the address: where
+// both can be meant there is no name. Numbers with fewer than six digits are
+// not found in this form.
 //
 // Everything else is exact (`pc=0xX` in Go's panics); Options.ReturnAddresses
 // changes that. A Go traceback is named by Go.

@@ -89,6 +89,11 @@ func mixedCase(digits []byte) bool {
 // named reports whether a name in angle brackets stands behind an address.
 func named(right []byte) bool {
 	r := trimLeft(right)
+	if in, ok := bytes.CutPrefix(right, []byte(" in ")); ok {
+		// gdb: `Breakpoint 1, 0xX in main () at x.c:3`.
+		name, _, ok := bytes.Cut(in, []byte(" ("))
+		return ok && len(name) > 0 && name[0] != '?' && bytes.IndexByte(name, ' ') < 0
+	}
 	if len(r) < 3 || r[0] != '<' || bytes.HasPrefix(r, []byte("<unknown>")) {
 		return false
 	}
@@ -380,6 +385,7 @@ func (a *around) perf(q *query) (skip int, ok bool) {
 	q.named = !bytes.HasPrefix(a.right, []byte(" [unknown] ("))
 	if !q.named {
 		q.module = bytes.TrimSuffix(trimRight(a.right[len(" [unknown] ("):]), []byte(")"))
+		q.place, q.off = placePerf, q.addr
 	}
 	return len(a.right), true
 }

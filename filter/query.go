@@ -37,6 +37,7 @@ const (
 	placeSymbol        // a symbol
 	placeFile          // the start of the file
 	placeMapping       // the start of the mapping of an executable segment
+	placePerf          // the start of the file, unless off is the run-time address
 )
 
 // means reports whether the text can mean the file at path.
@@ -79,6 +80,10 @@ func (q *query) link(im *elfsym.Image) (link uint64, ok bool) {
 			return 0, false
 		}
 		link = start + q.off
+	case placePerf:
+		if link, ok = fileOffset(segs, q.off); !ok {
+			return 0, false
+		}
 	case placeFile, placeMapping:
 		if link, ok = q.inMapping(segs); !ok {
 			return 0, false
@@ -109,6 +114,16 @@ func (q *query) inMapping(segs []elfsym.Segment) (link uint64, ok bool) {
 				continue
 			}
 			return start + in - s.Off + s.Vaddr, true
+		}
+	}
+	return 0, false
+}
+
+// fileOffset returns the link-time address of an offset in the file.
+func fileOffset(segs []elfsym.Segment, off uint64) (link uint64, ok bool) {
+	for _, s := range segs {
+		if s.Flags&elf.PF_X != 0 && off-s.Off < s.Filesz {
+			return off - s.Off + s.Vaddr, true
 		}
 	}
 	return 0, false

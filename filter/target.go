@@ -37,7 +37,17 @@ func newSpace(s *module.Space, sym *symbolize.Symbolizer) *space {
 func (t *space) bits32() bool { return t.narrow }
 
 func (t *space) find(q *query, w *worker) (symbolize.Name, bool) {
-	if q.hasAddr && t.holds(q) {
+	holds := q.hasAddr && t.holds(q)
+	if holds && q.place == placePerf {
+		for _, m := range t.modules(q) {
+			if im, err := m.Image(); err == nil {
+				if _, ok := q.link(im.Image); ok {
+					return symbolize.Name{}, false // it can be either
+				}
+			}
+		}
+	}
+	if holds {
 		n := q.choose(w, func(exact bool) symbolize.Name { return t.sym.Name(q.addr, exact) })
 		return n, n.Symbol != "" || n.Module != nil
 	}
@@ -132,8 +142,14 @@ func (t *image) find(q *query, w *worker) (symbolize.Name, bool) {
 	}
 	link, ok := q.addr, q.hasAddr && t.im.Type == elf.ET_EXEC && executable(t.segs, q.lookup(q.addr)) &&
 		(len(q.id) == 0 || sameID(q.id, t.im.BuildID())) && q.place != placeFile && q.place != placeMapping
-	if !ok && len(q.module) > 0 {
-		link, ok = q.link(t.im.Image)
+	if len(q.module) > 0 && (!ok || q.place == placePerf) {
+		at, found := q.link(t.im.Image)
+		if ok && found {
+			return symbolize.Name{}, false // it can be either
+		}
+		if found {
+			link, ok = at, true
+		}
 	}
 	if !ok {
 		return symbolize.Name{}, false
