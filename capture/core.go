@@ -25,6 +25,10 @@ import (
 type CoreFiles struct {
 	Exe     string // the program; empty: where the core says it was
 	Sysroot string // prefix of all paths but Exe; one that lacks there is taken without it
+	// Open, if set, opens what is mapped in place of all paths: for a process
+	// that is dying, whose own links to its files are there still and which
+	// nobody can redirect.
+	Open func(m *maps.Mapping) (f *os.File, via string, err error)
 	// Warn, if set, is told of a file that the user has named and that is
 	// not the one that was mapped. It may be called by several goroutines.
 	Warn func(format string, args ...any)
@@ -77,6 +81,9 @@ func (s *CoreSource) head(name string, program bool) (path string, head []byte) 
 	if abs, err := filepath.Abs(path); err == nil {
 		path = abs
 	}
+	if s.files.Open != nil {
+		return path, nil // there is no mapping to open it by yet
+	}
 	f, err := rootfs.In(root, path)
 	if err != nil && root != "" {
 		f, err = rootfs.Open(path)
@@ -107,21 +114,32 @@ func (s *CoreSource) Close() {
 
 // place is where a mapped file may be.
 type place struct {
-	root, path, via string
-	named           bool // by the user: to refuse it is worth a warning
+	open  func() (f *os.File, via string, err error)
+	name  string
+	named bool // by the user: to refuse it is worth a warning
+}
+
+func in(root, path, via string) place {
+	return place{name: filepath.Join(root, path), open: func() (*os.File, string, error) {
+		f, err := rootfs.In(root, path)
+		return f, via, err
+	}}
 }
 
 func (s *CoreSource) places(m *maps.Mapping) (list []place) {
+	if s.files.Open != nil {
+		return []place{{name: m.Path, open: func() (*os.File, string, error) { return s.files.Open(m) }}}
+	}
 	if s.files.Exe != "" && m.Path == s.program {
-		list = append(list, place{path: s.files.Exe, via: "exe", named: true})
+		exe := in("", s.files.Exe, "exe")
+		exe.named = true
+		list = append(list, exe)
 	}
 	if s.files.Sysroot != "" {
-		list = append(list, place{root: s.files.Sysroot, path: m.Path, via: "sysroot"})
+		list = append(list, in(s.files.Sysroot, m.Path, "sysroot"))
 	}
-	return append(list, place{path: m.Path, via: "path"})
+	return append(list, in("", m.Path, "path"))
 }
-
-func (p *place) String() string { return filepath.Join(p.root, p.path) }
 
 // OpenMapping implements module.Source. A file is the mapped one if it has the
 // build ID that the core's memory shows, or, where that has none, the same
@@ -129,10 +147,10 @@ func (p *place) String() string { return filepath.Join(p.root, p.path) }
 func (s *CoreSource) OpenMapping(m *maps.Mapping) (*os.File, string, bool, error) {
 	var failed error
 	for _, p := range s.places(m) {
-		f, err := rootfs.In(p.root, p.path)
+		f, via, err := p.open()
 		if err == nil {
-			if err = s.compare(f, p.String(), m); err == nil {
-				return f, p.via, true, nil
+			if err = s.compare(f, p.name, m); err == nil {
+				return f, via, true, nil
 			}
 			f.Close()
 		}
@@ -234,7 +252,7 @@ func (s *CoreSource) fromFile(addr uint64, b []byte) int {
 		}
 		for _, p := range s.places(m) {
 			var err error
-			if f, err = rootfs.In(p.root, p.path); err != nil {
+			if f, _, err = p.open(); err != nil {
 				f = nil
 				continue
 			}

@@ -144,6 +144,37 @@ func TestCoreSourceWritable(t *testing.T) {
 	}
 }
 
+// A function of the caller's stands for all paths, and is trusted as little.
+func TestCoreSourceOpen(t *testing.T) {
+	dir := t.TempDir()
+	path := filepath.Join(dir, "prog")
+	for name, id := range map[string]byte{"prog": 1, "same": 1, "other": 2} {
+		if err := os.WriteFile(filepath.Join(dir, name), elfFile(id), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for name, want := range map[string]string{"same": "link", "other": "", "nothing": ""} {
+		src := NewCoreSource(coreOf(t, path, elfFile(1)), CoreFiles{Exe: path, Open: func(m *maps.Mapping) (*os.File, string, error) {
+			if m.Path != path || m.Start != progAt {
+				t.Errorf("%+v", m)
+			}
+			f, err := os.Open(filepath.Join(dir, name))
+			return f, "link", err
+		}})
+		f, via, same, err := src.OpenMapping(src.Maps.Find(progAt))
+		if via != want || same != (want != "") || (err == nil) != same {
+			t.Errorf("%s: %q, %v, %v", name, via, same, err)
+		}
+		if f != nil {
+			f.Close()
+		}
+		if n, _ := src.ReadMemory(progAt+0x1000, make([]byte, 8)); (n == 8) != same {
+			t.Errorf("%s: %d bytes", name, n)
+		}
+		src.Close()
+	}
+}
+
 func TestCoreThreads(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "prog")
 	src := NewCoreSource(coreOf(t, path, elfFile(1)), CoreFiles{})
