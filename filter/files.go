@@ -63,7 +63,7 @@ func (t *files) find(q *query, w *worker) (symbolize.Name, bool) {
 	if !ok {
 		return symbolize.Name{}, false
 	}
-	n := q.choose(w, func(exact bool) symbolize.Name { return t.sym.Image(im, link, exact) })
+	n := q.choose(w, im, link, func(exact bool) symbolize.Name { return t.sym.Image(im, link, exact) })
 	// It may be in a file that is closed by the time it is written.
 	n.Symbol = strings.Clone(n.Symbol)
 	return n, true

@@ -18,7 +18,7 @@ type everything struct{ narrow bool }
 func (e everything) bits32() bool { return e.narrow }
 
 func (everything) find(q *query, w *worker) (symbolize.Name, bool) {
-	return q.choose(w, func(exact bool) symbolize.Name {
+	return q.choose(w, nil, 0, func(exact bool) symbolize.Name {
 		n := symbolize.Name{Symbol: mark, Offset: q.addr + q.off}
 		if exact && !q.exact {
 			n.Symbol, n.Offset = "__restore_rt", n.Offset%2

@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"github.com/gatedso/bt/elfsym"
+	"github.com/gatedso/bt/module"
 	"github.com/gatedso/bt/symbolize"
 )
 
@@ -25,6 +26,9 @@ type query struct {
 	id     []byte // build ID in hexadecimal, nil if it is not given
 
 	mapStart, mapSize uint64 // placeFile, placeMapping: the mapping
+
+	probe      bool // find is to tell whether it is a signal trampoline
+	trampoline bool // it is; set by find
 }
 
 // place is what an offset counts from.
@@ -175,26 +179,44 @@ func sameID(text, id []byte) bool {
 	return true
 }
 
-// choose names an address by name, which takes whether it is exact. A return
-// address does not lie at the start of a function, but for that of a signal
-// trampoline, which the kernel and not a call has put there, and the frame that
-// the signal interrupted.
-func (q *query) choose(w *worker, name func(exact bool) symbolize.Name) symbolize.Name {
-	n := name(q.exact)
-	if q.exact {
-		return n
+// choose names an address, which is link in im, by name, which takes whether it
+// is exact. A return address does not lie at the start of a function, but for
+// that of a signal trampoline, which the kernel and not a call has put there,
+// and the frame that the signal interrupted.
+func (q *query) choose(w *worker, im *module.Image, link uint64, name func(exact bool) symbolize.Name) symbolize.Name {
+	if q.exact && !q.probe {
+		return name(true)
 	}
-	if at := name(true); at.Symbol != "" && at.Offset == 0 && (trampoline(at.Symbol) || w != nil && w.afterSignal()) {
+	at := name(true)
+	starts := at.Symbol != "" && at.Offset == 0
+	q.trampoline = starts && trampolineName(at.Symbol) || trampolineCode(im, link)
+	if q.exact || q.trampoline || starts && w != nil && w.afterSignal() {
 		return at
 	}
-	return n
+	return name(false)
 }
 
-// trampoline reports whether a symbol is code that signal handlers return to.
-func trampoline(symbol string) bool {
+// trampolineName reports whether a symbol is code that signal handlers return
+// to.
+func trampolineName(symbol string) bool {
 	switch symbol {
 	case "__restore_rt", "__restore", "__kernel_rt_sigreturn", "__kernel_sigreturn", "__vdso_rt_sigreturn", "sigreturn":
 		return true
 	}
 	return false
+}
+
+// trampolineCode reports the same of the code at link: a libc without symbols
+// has no name for it.
+func trampolineCode(im *module.Image, link uint64) (found bool) {
+	if im == nil || im.Arch() == nil {
+		return false
+	}
+	elfsym.Protect(func() error {
+		for _, t := range im.Arch().Trampolines {
+			found = found || bytes.Equal(im.Bytes(link, len(t.Code)), t.Code)
+		}
+		return nil
+	})
+	return found
 }

@@ -48,7 +48,14 @@ func (t *space) find(q *query, w *worker) (symbolize.Name, bool) {
 		}
 	}
 	if holds {
-		n := q.choose(w, func(exact bool) symbolize.Name { return t.sym.Name(q.addr, exact) })
+		var im *module.Image
+		var link uint64
+		if !q.exact || q.probe {
+			if p := t.space.Locate(q.addr); p.Image != nil {
+				im, link = p.Image, p.Link(q.addr)
+			}
+		}
+		n := q.choose(w, im, link, func(exact bool) symbolize.Name { return t.sym.Name(q.addr, exact) })
 		return n, n.Symbol != "" || n.Module != nil
 	}
 	for _, m := range t.modules(q) {
@@ -57,7 +64,7 @@ func (t *space) find(q *query, w *worker) (symbolize.Name, bool) {
 			continue
 		}
 		if link, ok := q.link(im.Image); ok {
-			n := q.choose(w, func(exact bool) symbolize.Name { return t.sym.Image(im, link, exact) })
+			n := q.choose(w, im, link, func(exact bool) symbolize.Name { return t.sym.Image(im, link, exact) })
 			n.Module = m
 			return n, true
 		}
@@ -154,5 +161,5 @@ func (t *image) find(q *query, w *worker) (symbolize.Name, bool) {
 	if !ok {
 		return symbolize.Name{}, false
 	}
-	return q.choose(w, func(exact bool) symbolize.Name { return t.sym.Image(t.im, link, exact) }), true
+	return q.choose(w, t.im, link, func(exact bool) symbolize.Name { return t.sym.Image(t.im, link, exact) }), true
 }

@@ -207,8 +207,8 @@ func (w *worker) isTrampoline(line []byte) bool {
 		if _, ok := a.form(&q); !ok || !q.hasAddr {
 			continue // the offset in front of glibc's address
 		}
-		q.exact = true
-		n, ok := w.find(&q, false)
-		return ok && trampoline(n.Symbol)
+		q.exact, q.probe = true, true
+		w.find(&q, false)
+		return q.trampoline
 	}
 }
