@@ -24,9 +24,9 @@ func (m *Module) fromMemory() (*Image, error) {
 	var size uint64
 	var parts []*maps.Mapping
 	holes := false
-	for i := range m.space.regions {
+	for _, i := range m.regions {
 		r := &m.space.regions[i]
-		if r.module != m || r.mapping.Perm&maps.Read == 0 && m.Gate == maps.NoGate {
+		if r.mapping.Perm&maps.Read == 0 && m.Gate == maps.NoGate {
 			continue
 		}
 		// Another copy of the same file, mapped elsewhere, is not it. It

@@ -41,6 +41,8 @@ type Module struct {
 	first *maps.Mapping // the mapping that opens the file: the first executable one, or the first
 	head  *maps.Mapping // the mapping of the file's first byte, nil if there is none
 
+	regions []int // indices of its regions in space, ascending
+
 	file     *os.File // opened ahead by Space.OpenFiles
 	fileVia  string
 	fileSame bool
@@ -114,6 +116,9 @@ func NewSpace(m *maps.Map, src Source, cache *Cache) *Space {
 			if e.Offset == 0 && mod.head == nil {
 				mod.head = e
 			}
+		}
+		if mod != nil {
+			mod.regions = append(mod.regions, len(s.regions))
 		}
 		s.regions = append(s.regions, region{start: e.Start, end: e.End, exec: exec, mapping: e, module: mod})
 	}
