@@ -102,7 +102,7 @@ func (im *Image) buildIndex() *index {
 	for i, t := range im.tables {
 		wg.Go(func() {
 			faults[i] = im.guard(func() error {
-				flat[i] = t.flatten(&im.areas)
+				flat[i] = t.flatten(im)
 				return nil
 			})
 		})
@@ -181,18 +181,20 @@ func (sw *sweep) until(pos uint32) {
 	}
 }
 
-// candidate is a symbol on its way into the index: what deciding takes, but for
-// the name, so that the table is read in its own order and only once.
+// candidate is a symbol on its way into the index: what deciding takes, so that
+// the table is read in its own order.
 type candidate struct {
 	start uint32 // coordinate
 	size  uint32 // up to the end of the area; 0: sizeless
 	num   uint32
-	rank  uint32
+	rank  uint32 // nameRanks times symbol.rank, plus table.nameRank where it matters
 }
 
 // flatten makes the stretches of one table.
-func (t *table) flatten(as *areas) *index {
+func (t *table) flatten(im *Image) *index {
+	as := &im.areas
 	cands := t.candidates(as)
+	t.rankNames(cands, im.dropPages)
 	ix := &index{stretches: make([]stretch, 1, len(cands)+len(cands)/4+16)}
 	ix.stretches[0] = stretch{0, none}
 	sw := sweep{ix: ix}
@@ -251,7 +253,7 @@ func (t *table) before(a, b candidate) bool {
 	if a.rank != b.rank {
 		return a.rank < b.rank
 	}
-	return t.betterName(a.num, b.num)
+	return a.num < b.num
 }
 
 // push puts the sized symbols of a group on the stack, the best on top. One that
@@ -296,10 +298,38 @@ func (t *table) candidates(as *areas) []candidate {
 		}
 		if at, ok := as.find(s.value); ok {
 			off := s.value - at.lo
-			cands = append(cands, candidate{at.base + uint32(off), uint32(min(s.size, at.size-off)), i, uint32(s.rank())})
+			cands = append(cands, candidate{at.base + uint32(off), uint32(min(s.size, at.size-off)), i, uint32(s.rank()) * nameRanks})
 		}
 	}
 	return sortByStart(cands, bits.Len32(as.total))
+}
+
+// rankNames adds what names decide to the ranks of those candidates that share
+// their start with others. Names lie in the order of the table more or less: in
+// this order few pages are needed at a time, of a string table of many megabytes.
+func (t *table) rankNames(cands []candidate, dropPages func()) {
+	ranks := make([]uint32, t.n) // by number; 0: shares its start with none
+	for i := 1; i < len(cands); i++ {
+		if a, b := &cands[i-1], &cands[i]; a.start == b.start {
+			ranks[a.num], ranks[b.num] = 1, 1
+		}
+	}
+	dropPages()
+	read := 0
+	for num := range ranks {
+		if ranks[num] == 0 {
+			continue
+		}
+		s := t.at(uint32(num))
+		ranks[num] = uint32(t.nameRank(&s))
+		if read++; read%4096 == 0 {
+			dropPages()
+		}
+	}
+	dropPages()
+	for i := range cands {
+		cands[i].rank += ranks[cands[i].num]
+	}
 }
 
 // sortByStart sorts by the starts, of which only the low width bits are ever

@@ -53,6 +53,14 @@ func OpenPath(path string) (*Image, error) {
 	return Open(f, path)
 }
 
+// dropPages gives back the memory that the pages of the file take in this
+// process. They stay in the page cache: what is read again is mapped again.
+func (im *Image) dropPages() {
+	if im.mapped {
+		unix.Madvise(im.data, unix.MADV_DONTNEED) // to save memory, no more
+	}
+}
+
 // Close unmaps the file. Every slice that the Image handed out becomes invalid;
 // strings and Symbols stay.
 func (im *Image) Close() error {

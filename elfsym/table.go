@@ -191,23 +191,24 @@ func (t *table) better(a *symbol, i uint32, b *symbol, j uint32) bool {
 	if ra, rb := a.rank(), b.rank(); ra != rb {
 		return ra < rb
 	}
-	return t.betterName(i, j)
-}
-
-// betterName decides between symbols i and j of the same rank.
-func (t *table) betterName(i, j uint32) bool {
-	a, b := t.at(i), t.at(j)
-	na, nb := t.nameAt(a.name, tieName), t.nameAt(b.name, tieName)
-	if ua, ub := underscores(na), underscores(nb); ua != ub {
-		return ua < ub
-	}
-	if ga, gb := a.global(), b.global(); ga != gb {
-		return ga
-	}
-	if len(na) != len(nb) {
-		return len(na) < len(nb)
+	if na, nb := t.nameRank(a), t.nameRank(b); na != nb {
+		return na < nb
 	}
 	return i < j
+}
+
+// nameRanks is above all that nameRank returns.
+const nameRanks = 1 << 20
+
+// nameRank orders symbols of the same rank by their names: less is better. It
+// reads the name, which costs more than all the rest of a comparison.
+func (t *table) nameRank(s *symbol) int {
+	name := t.nameAt(s.name, tieName)
+	r := underscores(name) << 10
+	if !s.global() {
+		r |= 1 << 9
+	}
+	return r | len(name)
 }
 
 var glibcInternal = []byte("__GI_")

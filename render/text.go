@@ -4,6 +4,7 @@
 package render
 
 import (
+	"encoding/binary"
 	"encoding/hex"
 	"path"
 	"strconv"
@@ -29,15 +30,22 @@ const (
 
 // AppendAddr appends addr as bt prints addresses.
 func (o *Options) AppendAddr(dst []byte, addr uint64) []byte {
-	const digits = "0123456789abcdef"
-	n := 16
-	if o.PtrSize == 4 && addr < 1<<32 {
-		n = 8
+	if o.PtrSize != 4 || addr >= 1<<32 {
+		dst = binary.BigEndian.AppendUint64(dst, hex8(uint32(addr>>32)))
 	}
-	for i := n - 1; i >= 0; i-- {
-		dst = append(dst, digits[addr>>(4*i)&15])
-	}
-	return dst
+	return binary.BigEndian.AppendUint64(dst, hex8(uint32(addr)))
+}
+
+// hex8 returns the eight hexadecimal digits of v, the first one in the highest
+// byte. It makes them side by side, one in each byte.
+func hex8(v uint32) uint64 {
+	const each = 0x0101010101010101
+	x := uint64(v)
+	x = (x | x<<16) & 0x0000ffff0000ffff
+	x = (x | x<<8) & 0x00ff00ff00ff00ff
+	x = (x | x<<4) & 0x0f0f0f0f0f0f0f0f
+	letters := (x + 6*each) >> 4 & each // 1 where the digit is above 9
+	return x + '0'*each + letters*('a'-'0'-10)
 }
 
 // AppendFrame appends one frame's line.

@@ -359,3 +359,20 @@ func TestAppendFrameAllocs(t *testing.T) {
 		t.Errorf("%q", got)
 	}
 }
+
+func TestAppendAddr(t *testing.T) {
+	for _, addr := range []uint64{0, 1, 0x9a, 0xfedcba9876543210, 0x0123456789abcdef, 1<<64 - 1, 1<<32 - 1, 1 << 32} {
+		o := Options{PtrSize: 8}
+		if got, want := string(o.AppendAddr(nil, addr)), fmt.Sprintf("%016x", addr); got != want {
+			t.Errorf("%s, want %s", got, want)
+		}
+		o.PtrSize = 4
+		width := 8
+		if addr >= 1<<32 {
+			width = 16
+		}
+		if got, want := string(o.AppendAddr(nil, addr)), fmt.Sprintf("%0*x", width, addr); got != want {
+			t.Errorf("32 bits: %s, want %s", got, want)
+		}
+	}
+}
