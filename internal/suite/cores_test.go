@@ -458,3 +458,37 @@ func TestCoreLarge(t *testing.T) {
 		t.Errorf("%d KiB of memory", kib)
 	}
 }
+
+// A core of qemu's user mode has no list of files and no siginfo; the dynamic
+// linker's own list leads to the names.
+func TestCoreQemu(t *testing.T) {
+	qemu := testenv.Need(t, "qemu-x86_64", "qemu-user")
+	prog := build(t, "gcc", "threads.c", "-O1")
+	p := startDumping(t, qemu, prog, "2", "4")
+	syscall.Kill(p.pid, syscall.SIGSEGV)
+	p.cmd.Wait()
+	found, _ := filepath.Glob(filepath.Join(p.cmd.Dir, "qemu_*.core"))
+	if len(found) != 1 {
+		t.Fatalf("core files: %q", found)
+	}
+	r := bt(t, "--core", found[0]).want(t, 0)
+	if !strings.Contains(r.stdout, "\n# killed by SIGSEGV\n") {
+		t.Errorf("the cause is missing:\n%s", head(r.stdout))
+	}
+	ps := parse(t, died.ReplaceAllString(r.stdout, ""))
+	if n := len(ps[0].threads); n != 3 {
+		t.Fatalf("%d threads", n)
+	}
+	for _, th := range ps[0].threads {
+		names := th.String()
+		want := []string{" worker+", " descend+"}
+		if th.tid == ps[0].pid {
+			want = []string{" main+", " _start+"}
+		}
+		for _, name := range want {
+			if !strings.Contains(names, name) {
+				t.Errorf("thread %d: no %q\n%s", th.tid, name, names)
+			}
+		}
+	}
+}
