@@ -89,9 +89,35 @@ func (s *ownSignals) serve(pid int) {
 // the same one itself.
 func (s *ownSignals) passOn(sig unix.Signal, at time.Time) {
 	time.Sleep(apart)
-	if since := at.Add(-apart).UnixNano(); s.at[sig].Load() < since {
+	if since := at.Add(-apart).UnixNano(); s.at[sig].Load() < since && !s.typed(sig) {
 		s.process.kill(sig)
 	}
+}
+
+// typed reports whether a signal is one that the terminal sends, to bt and its
+// command alike. A command that takes it by sigwait or signalfd does so unseen.
+func (s *ownSignals) typed(sig unix.Signal) bool {
+	switch sig {
+	case unix.SIGINT, unix.SIGQUIT, unix.SIGTSTP:
+	default:
+		return false
+	}
+	s.process.Lock()
+	defer s.process.Unlock()
+	return s.process.pid != 0 && inForeground(s.process.pid)
+}
+
+// inForeground reports whether bt and a process are both in the process group to
+// which the terminal sends its signals.
+func inForeground(pid int) bool {
+	fd, err := openat(unix.AT_FDCWD, "/dev/tty", unix.O_RDONLY|unix.O_NOCTTY|unix.O_NONBLOCK)
+	if err != nil {
+		return false
+	}
+	defer unix.Close(fd)
+	group, err := unix.IoctlGetInt(fd, unix.TIOCGPGRP)
+	theirs, err2 := unix.Getpgid(pid)
+	return err == nil && err2 == nil && group == theirs && group == unix.Getpgrp()
 }
 
 // seen notes that the command has received a signal.

@@ -114,6 +114,17 @@ static void altstack(void)
 static void jump(int sig) { handled++; siglongjmp(back, sig); }
 static void count(int sig) { (void)sig; handled++; }
 
+static int wanted;
+
+static void say(int sig)
+{
+	char line[32];
+	int n = snprintf(line, sizeof line, "signal %d\n", sig);
+
+	if (write(1, line, n) != n || sig == SIGTERM)
+		_exit(wanted);
+}
+
 /* give_up is what crash reporters do: let the signal happen again. */
 static void give_up(int sig) { signal(sig, SIG_DFL); }
 
@@ -299,6 +310,16 @@ static int run(const char *self, const char *mode, int n)
 	}
 	if (!strcmp(mode, "handle")) {
 		/* Says which signals it gets, and ends by SIGTERM. */
+		for (int sig = 1; sig < SIGSTOP; sig++)
+			if (sig != SIGKILL && sig != SIGSEGV)
+				handle(sig, say, 0);
+		wanted = n;
+		ready(NULL);
+		for (;;)
+			pause();
+	}
+	if (!strcmp(mode, "sigwait")) {
+		/* The same, with the signals blocked. */
 		sigset_t set;
 		int sig;
 
