@@ -243,12 +243,12 @@ func TestRunJobs(t *testing.T) {
 	term.press("C-d")
 	term.wait(`last 0`)
 
-	term.keys(`clear; $BT run sh -c 'echo ready; exec sleep 1000'; echo status $?`)
-	term.wait(`(?m)^ready`)
+	term.keys(`clear; $BT run sh -c 'echo one; exec sleep 1000'; echo status $?`)
+	term.wait(`(?m)^one`)
 	term.press("C-c")
 	term.wait(`(?s)killed by SIGINT.*status 130`)
-	term.keys(`clear; $BT run sh -c 'echo ready; exec sleep 1000'; echo status $?`)
-	term.wait(`(?m)^ready`)
+	term.keys(`clear; $BT run sh -c 'echo two; exec sleep 1000'; echo status $?`)
+	term.wait(`(?m)^two`)
 	term.press("C-\\")
 	term.wait(`(?s)killed by SIGQUIT.*status 131`)
 	// One that takes its signals by sigwait gets each once, too.
