@@ -29,6 +29,9 @@ type CoreFiles struct {
 	// that is dying, whose own links to its files are there still and which
 	// nobody can redirect.
 	Open func(m *maps.Mapping) (f *os.File, via string, err error)
+	// Maps, if not nil, is what /proc/PID/maps showed while the process was
+	// still there: it says more than the core.
+	Maps *maps.Map
 	// Warn, if set, is told of a file that the user has named and that is
 	// not the one that was mapped. It may be called by several goroutines.
 	Warn func(format string, args ...any)
@@ -60,7 +63,10 @@ func NewCoreSource(f *core.File, files CoreFiles) *CoreSource {
 		opened: make(map[string]*os.File),
 	}
 	f.FindFiles(s.head)
-	s.Maps, s.program = f.Maps(), f.Program()
+	s.Maps, s.program = files.Maps, f.Program()
+	if s.Maps == nil {
+		s.Maps = f.Maps()
+	}
 	for i := range s.Maps.Entries {
 		e := &s.Maps.Entries[i]
 		if e.Offset == 0 && e.IsFile() && s.heads[e.Path] == nil {

@@ -51,6 +51,10 @@ type Finder struct {
 	// that those of a process below a chroot repeat its path. It may be "".
 	RootPath string
 
+	// BuildIDOnly has nothing looked for by debuglinks: for a target that is
+	// not trusted with the paths that they lead to.
+	BuildIDOnly bool
+
 	// Debuginfod is asked last, for images that have a build ID, unless nil.
 	Debuginfod Fetcher
 
@@ -218,7 +222,7 @@ func (s *search) byBuildID() []string {
 // byLink lists the three places that the GDB manual ("Separate Debug Files")
 // gives for the debuglink of an image called path.
 func (s *search) byLink(path string) []string {
-	if !s.linked || !filepath.IsAbs(path) {
+	if !s.linked || s.f.BuildIDOnly || !filepath.IsAbs(path) {
 		return nil
 	}
 	dir := filepath.Dir(path)
