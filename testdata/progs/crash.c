@@ -121,7 +121,7 @@ static void say(int sig)
 	char line[32];
 	int n = snprintf(line, sizeof line, "signal %d\n", sig);
 
-	if (write(1, line, n) != n || sig == SIGTERM)
+	if (write(1, line, n) != n || sig == SIGTERM || sig == SIGALRM)
 		_exit(wanted);
 }
 
@@ -309,7 +309,7 @@ static int run(const char *self, const char *mode, int n)
 			pause();
 	}
 	if (!strcmp(mode, "handle")) {
-		/* Says which signals it gets, and ends by SIGTERM. */
+		/* Says which signals it gets, and ends by SIGTERM, or by ready's SIGALRM. */
 		for (int sig = 1; sig < SIGSTOP; sig++)
 			if (sig != SIGKILL && sig != SIGSEGV)
 				handle(sig, say, 0);
@@ -332,7 +332,7 @@ static int run(const char *self, const char *mode, int n)
 				die("sigwait");
 			printf("signal %d\n", sig);
 			fflush(stdout);
-		} while (sig != SIGTERM);
+		} while (sig != SIGTERM && sig != SIGALRM);
 		return n;
 	}
 	return 99;
