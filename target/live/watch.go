@@ -41,6 +41,7 @@ func (w *watcher) loop() (Ended, error) {
 			w.stop(tid, int(si.status))
 		case cldExited, cldKilled, cldDumped:
 			if e, over := w.exit(tid, &si); over {
+				w.finish()
 				return e, nil
 			}
 		default: // the stop of a child that is not traced
@@ -48,6 +49,24 @@ func (w *watcher) loop() (Ended, error) {
 			if tid == w.pid {
 				w.sig.suspend(int(si.status))
 			}
+		}
+	}
+}
+
+// finish deals with what has stopped already when the command ends: processes
+// that died together with it have something to report, too. The others run on,
+// unwatched.
+func (w *watcher) finish() {
+	for range 4 * len(w.known) { // a death has more stops than one; others stop for ever
+		var si siginfo
+		if waitFor(unix.P_ALL, 0, unix.WSTOPPED|unix.WEXITED|unix.WNOHANG, &si) != 0 || si.pid == 0 {
+			return
+		}
+		switch tid := int(si.pid); si.code {
+		case cldTrapped:
+			w.stop(tid, int(si.status))
+		case cldExited, cldKilled, cldDumped:
+			w.exit(tid, &si)
 		}
 	}
 }
