@@ -90,7 +90,7 @@ func (a *app) command() *cobra.Command {
 	f.StringVarP(&a.format, "format", "f", "text", "output format: text")
 	a.filterFlag(f)
 	a.outputFlags(f)
-	cmd.AddCommand(a.gateCommand(), a.mapsCommand(), a.runCommand(), versionCommand())
+	cmd.AddCommand(a.gateCommand(), a.mapsCommand(), a.runCommand(), a.crashCommand(), versionCommand())
 	return cmd
 }
 
@@ -252,12 +252,15 @@ func versionCommand() *cobra.Command {
 		Short: "Print bt's version",
 		Args:  noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			version := "unknown"
-			if info, ok := debug.ReadBuildInfo(); ok && info.Main.Version != "" {
-				version = info.Main.Version
-			}
-			cmd.Println("bt " + version)
+			cmd.Println("bt " + version())
 			return nil
 		},
 	}
+}
+
+func version() string {
+	if info, ok := debug.ReadBuildInfo(); ok && info.Main.Version != "" {
+		return info.Main.Version
+	}
+	return "unknown"
 }

@@ -1,0 +1,372 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+
+	"github.com/gatedso/bt/crash"
+	"github.com/gatedso/bt/crash/report"
+	"github.com/gatedso/bt/symbolize"
+)
+
+const crashLong = `bt crash makes bt what the kernel gives crashes to (kernel.core_pattern): of each
+process that dies of a signal with a core it writes a report, with the reason,
+the maps and the named stacks, and one line to the system's log. The core itself
+is read as it comes and not stored.
+
+install remembers the pattern that it replaces, uninstall restores it. Neither
+outlives a reboot: to have bt installed at boot, run install there.`
+
+// crashFlags are the flags of bt crash.
+type crashFlags struct {
+	dir    string
+	log    string
+	limits crash.Limits
+	json   bool
+	force  bool
+}
+
+func (a *app) crashCommand() *cobra.Command {
+	var cf crashFlags
+	cmd := &cobra.Command{
+		Use:   "crash",
+		Short: "Report every crash on this machine: a handler for kernel.core_pattern",
+		Long:  crashLong,
+		Args:  noArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			return usagef("bt crash needs one of install, uninstall, status, list, show")
+		},
+	}
+	install := &cobra.Command{
+		Use:   "install [flags]",
+		Short: "Give crashes to bt",
+		Args:  noArgs,
+		RunE:  func(*cobra.Command, []string) error { return a.crashInstall(&cf) },
+	}
+	f := install.Flags()
+	f.SortFlags = false
+	cf.dirFlag(f, crash.DefaultDir, "where the reports go; made if need be")
+	f.IntVar(&cf.limits.MaxReports, "max-reports", crash.DefaultLimits.MaxReports, "how many reports are kept; the oldest goes first")
+	f.Int64Var(&cf.limits.MaxBytes, "max-bytes", crash.DefaultLimits.MaxBytes, "how many bytes of reports are kept")
+	f.DurationVar(&cf.limits.Timeout, "timeout", crash.DefaultLimits.Timeout, "how long one report may take; then it is left as it is")
+	f.IntVar(&cf.limits.Handlers, "handlers", crash.DefaultLimits.Handlers, "how many reports are made at the same time; others wait")
+	cf.logFlag(f)
+	a.procfsFlag(f)
+
+	uninstall := &cobra.Command{
+		Use:   "uninstall [flags]",
+		Short: "Restore what install has replaced",
+		Args:  noArgs,
+		RunE:  func(*cobra.Command, []string) error { return a.crashUninstall(&cf) },
+	}
+	f = uninstall.Flags()
+	cf.dirFlag(f, "", "where the reports are; default: what kernel.core_pattern says")
+	f.BoolVar(&cf.force, "force", false, "also where another has set the pattern since, or it is not known what was replaced")
+	a.procfsFlag(f)
+
+	status := &cobra.Command{
+		Use:   "status [flags]",
+		Short: "Say what crashes are given to, how many reports there are, and what is wrong",
+		Args:  noArgs,
+		RunE:  func(*cobra.Command, []string) error { return a.crashStatus(&cf) },
+	}
+	f = status.Flags()
+	cf.dirFlag(f, "", "where the reports are; default: what kernel.core_pattern says")
+	a.procfsFlag(f)
+
+	list := &cobra.Command{
+		Use:   "list [flags]",
+		Short: "List the reports, the newest first",
+		Args:  noArgs,
+		RunE:  func(*cobra.Command, []string) error { return a.crashList(&cf) },
+	}
+	f = list.Flags()
+	cf.dirFlag(f, "", "where the reports are; default: what kernel.core_pattern says")
+	f.BoolVar(&cf.json, "json", false, "print JSON")
+	a.procfsFlag(f)
+
+	show := &cobra.Command{
+		Use:   "show [flags] [N | FILE]",
+		Short: "Print the report with that number or name in the list, default the newest",
+		Args: func(_ *cobra.Command, args []string) error {
+			if len(args) > 1 {
+				return usagef("bt crash show takes one report")
+			}
+			return nil
+		},
+		RunE: func(_ *cobra.Command, args []string) error { return a.crashShow(&cf, args) },
+	}
+	f = show.Flags()
+	cf.dirFlag(f, "", "where the reports are; default: what kernel.core_pattern says")
+	a.procfsFlag(f)
+
+	cmd.AddCommand(install, uninstall, status, list, show, a.crashHandleCommand(), a.crashWorkerCommand())
+	return cmd
+}
+
+func (cf *crashFlags) dirFlag(f *pflag.FlagSet, value, usage string) {
+	f.StringVar(&cf.dir, "dir", value, usage)
+}
+
+func (cf *crashFlags) logFlag(f *pflag.FlagSet) {
+	f.StringVar(&cf.log, "log", "", "append the log lines to this file instead of the system's log")
+}
+
+func (a *app) crashInstall(cf *crashFlags) error {
+	if l := cf.limits; l.MaxReports < 1 || l.MaxBytes < 1 || l.Timeout <= 0 || l.Handlers < 1 {
+		return usagef("--max-reports, --max-bytes, --timeout and --handlers must be more than 0")
+	}
+	if cf.log != "" && !filepath.IsAbs(cf.log) {
+		return usagef("--log %q: must be an absolute path", cf.log)
+	}
+	binary, err := os.Executable()
+	if err != nil {
+		return err
+	}
+	if cf.dir == "" { // the other commands share the variable
+		cf.dir = crash.DefaultDir
+	}
+	s, err := crash.Install(crash.Options{Procfs: a.procfs, Binary: binary, Dir: cf.dir, Limits: cf.limits, Log: cf.log})
+	if err != nil {
+		return err
+	}
+	fmt.Fprintf(a.stdout, "# kernel.core_pattern is now %s\n# it was %s (bt crash uninstall restores it)\n",
+		symbolize.Escape(s.Pattern), symbolize.Escape(s.Previous))
+	return nil
+}
+
+func (a *app) crashUninstall(cf *crashFlags) error {
+	restored, err := crash.Uninstall(a.procfs, cf.dir, cf.force)
+	if err != nil {
+		return err
+	}
+	fmt.Fprintf(a.stdout, "# kernel.core_pattern is %s again\n", symbolize.Escape(restored))
+	return nil
+}
+
+func (a *app) crashStatus(cf *crashFlags) error {
+	s, err := crash.Look(a.procfs, cf.dir)
+	if err != nil {
+		return err
+	}
+	line := func(key, format string, args ...any) {
+		fmt.Fprintf(a.stdout, "%-10s %s\n", key, symbolize.EscapeControls(fmt.Sprintf(format, args...)))
+	}
+	installed := "no"
+	if s.Installed {
+		installed = "yes"
+	}
+	line("installed", "%s", installed)
+	line("pattern", "%s", s.Pattern)
+	line("pipe limit", "%d", s.PipeLimit)
+	l := s.Settings.Limits
+	if s.Installed {
+		line("replaced", "%s (pipe limit %d)", s.Settings.Previous, s.Settings.PreviousPipeLimit)
+		log := s.Settings.Log
+		if log == "" {
+			log = "syslog"
+		}
+		line("log", "%s", log)
+		line("handlers", "%d at the same time, %v each", l.Handlers, l.Timeout)
+	}
+	line("directory", "%s", s.Dir)
+	line("reports", "%d of %d, %d of %d bytes", s.Reports, l.MaxReports, s.Bytes, l.MaxBytes)
+	for _, p := range s.Problems {
+		a.incomplete("%s", p)
+	}
+	return nil
+}
+
+// crashDir opens the directory of the reports.
+func (a *app) crashDir(cf *crashFlags) (*crash.Dir, error) {
+	dir := cf.dir
+	if dir == "" {
+		s, err := crash.Look(a.procfs, "")
+		if err != nil {
+			return nil, err
+		}
+		dir = s.Dir
+	}
+	d, err := crash.OpenDir(dir)
+	if errors.Is(err, os.ErrNotExist) {
+		return nil, fmt.Errorf("there are no crash reports: %w (bt crash install)", err)
+	}
+	return d, err
+}
+
+// crashEntry is a line of bt crash list.
+type crashEntry struct {
+	Number int    `json:"number"` // 1 is the newest
+	Time   string `json:"time"`   // RFC 3339
+	PID    int    `json:"pid"`
+	Name   string `json:"name"`
+	Signal string `json:"signal"`
+	Size   int64  `json:"size"` // in bytes
+	File   string `json:"file"` // in the directory
+}
+
+func (a *app) crashList(cf *crashFlags) error {
+	d, err := a.crashDir(cf)
+	if err != nil {
+		return err
+	}
+	defer d.Close()
+	reports, err := d.Reports()
+	if err != nil {
+		return err
+	}
+	entries := []crashEntry{}
+	for i, r := range reports {
+		entries = append(entries, crashEntry{i + 1, r.Time.Format(time.RFC3339), r.PID, r.Name, r.Signal, r.Size, r.File})
+	}
+	if cf.json {
+		return a.printJSON(entries)
+	}
+	if len(entries) > 0 {
+		fmt.Fprintf(a.stdout, "%4s  %-20s  %7s  %-15s  %-9s  %8s\n", "N", "TIME", "PID", "NAME", "SIGNAL", "SIZE")
+	}
+	for _, e := range entries {
+		fmt.Fprintf(a.stdout, "%4d  %-20s  %7d  %-15s  %-9s  %8d\n", e.Number, e.Time, e.PID, e.Name, symbolize.Escape(e.Signal), e.Size)
+	}
+	return nil
+}
+
+func (a *app) crashShow(cf *crashFlags, args []string) error {
+	d, err := a.crashDir(cf)
+	if err != nil {
+		return err
+	}
+	defer d.Close()
+	reports, err := d.Reports()
+	if err != nil {
+		return err
+	}
+	n, file := 1, ""
+	if len(args) > 0 {
+		if n, err = strconv.Atoi(args[0]); err != nil {
+			file = args[0]
+		} else if n < 1 {
+			return usagef("bt crash show %d: 1 is the newest report", n)
+		}
+	}
+	if file == "" {
+		if n > len(reports) {
+			return fmt.Errorf("there is no crash report %d: %s has %d", n, d.Path, len(reports))
+		}
+		file = reports[n-1].File
+	}
+	f, err := d.Open(file)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	return copyEscaped(a.stdout, f)
+}
+
+// copyEscaped copies text to where it could be a terminal that reads it.
+func copyEscaped(w io.Writer, r io.Reader) error {
+	data, err := io.ReadAll(r)
+	if err != nil {
+		return err
+	}
+	for line := range strings.Lines(string(data)) {
+		text := strings.TrimSuffix(line, "\n")
+		if _, err := io.WriteString(w, symbolize.EscapeControls(text)+line[len(text):]); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// crashHandleCommand is what the kernel runs.
+func (a *app) crashHandleCommand() *cobra.Command {
+	h := crash.Handler{Worker: []string{"crash", "worker"}, Version: version()}
+	var at int64
+	var f *pflag.FlagSet
+	cmd := &cobra.Command{
+		Use:   "handle --pid N --tid N --signal N --uid N --gid N --time SECONDS --name NAME",
+		Short: "Make the report of the crash whose core is on standard input: for the kernel",
+		// Old kernels split the name, of the process's own choice, at blanks.
+		DisableFlagParsing: true,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			for i, arg := range args {
+				if arg == "--name" {
+					h.Request.Name = strings.Join(args[i+1:], " ")
+					args = args[:i]
+					break
+				}
+			}
+			if err := f.Parse(args); err != nil {
+				if errors.Is(err, pflag.ErrHelp) {
+					return cmd.Help()
+				}
+				return usageError{err}
+			}
+			if rest := f.Args(); len(rest) > 0 {
+				return usagef("%s takes no argument %q", cmd.CommandPath(), rest[0])
+			}
+			if err := a.checkFlags(cmd, nil); err != nil {
+				return err
+			}
+			return a.crashHandle(&h, at)
+		},
+	}
+	f = cmd.Flags()
+	f.SortFlags = false
+	f.StringVar(&h.Dir, "dir", crash.DefaultDir, "where the reports go")
+	f.StringVar(&h.Log, "log", "", "append the log lines to this file instead of the system's log")
+	a.procfsFlag(f)
+	f.IntVar(&h.Request.PID, "pid", 0, "the process (%P)")
+	f.IntVar(&h.Request.TID, "tid", 0, "the thread that died (%I)")
+	f.IntVar(&h.Request.Signal, "signal", 0, "the signal that it died of (%s)")
+	f.IntVar(&h.Request.UID, "uid", 0, "its user (%u)")
+	f.IntVar(&h.Request.GID, "gid", 0, "its group (%g)")
+	f.Int64Var(&at, "time", 0, "when, in seconds since 1970 (%t)")
+	f.String("name", "", "its command name (%e); takes all that follows")
+	return cmd
+}
+
+func (a *app) crashHandle(h *crash.Handler, at int64) error {
+	if h.Request.PID <= 0 {
+		return usagef("bt crash handle: --pid is missing: it is for the kernel, see bt crash install")
+	}
+	if h.Request.Time = time.Unix(at, 0); at <= 0 {
+		h.Request.Time = time.Now()
+	}
+	core, ok := a.stdin.(*os.File)
+	if !ok {
+		return errors.New("standard input is no file")
+	}
+	h.Core, h.Procfs = core, a.procfs
+	return h.Run()
+}
+
+// crashWorkerCommand is what the handler runs without root's privileges.
+func (a *app) crashWorkerCommand() *cobra.Command {
+	return &cobra.Command{
+		Use:    "worker",
+		Hidden: true,
+		Args:   noArgs,
+		RunE: func(*cobra.Command, []string) error {
+			job, err := crash.ReadJob()
+			if err == nil {
+				err = job.Confine()
+			}
+			if err != nil {
+				return err
+			}
+			// Should the handler be killed, nobody else ends this.
+			time.AfterFunc(2*job.Timeout, func() { os.Exit(exitNothing) })
+			return report.Write(a.stdout, a.stdin, job)
+		},
+	}
+}

@@ -1,0 +1,109 @@
+package crash
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"runtime"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// work has the worker write the rest of the report, within the time given.
+func (h *Handler) work(w io.Writer, p *process, timeout time.Duration) error {
+	job := Job{
+		Request: h.Request,
+		Name:    p.name(h.Request.Name),
+		Maps:    p.maps,
+		Files:   p.files,
+		Threads: p.threads,
+		Timeout: timeout,
+	}
+	file, err := job.send()
+	if err != nil {
+		return err
+	}
+	defer file.Close()
+	cmd := exec.Command("/proc/self/exe", h.Worker...)
+	cmd.Dir = "/"
+	cmd.Env = []string{"PATH=/usr/bin:/bin", "GOTRACEBACK=none"}
+	cmd.Stdin = h.Core
+	cmd.ExtraFiles = []*os.File{file}
+	for _, m := range p.files {
+		cmd.ExtraFiles = append(cmd.ExtraFiles, m.f)
+	}
+	stdout, err := cmd.StdoutPipe()
+	if err != nil {
+		return err
+	}
+	// What it complains of is an internal error, of one line.
+	stderr := limitedBuffer{max: 4 << 10}
+	cmd.Stderr = &stderr
+	if err := startUnprivileged(cmd); err != nil {
+		return err
+	}
+	// With no other reader, the kernel stops writing when the worker ends.
+	h.Core.Close()
+	for _, m := range p.files {
+		m.f.Close()
+	}
+	timer := time.AfterFunc(timeout, func() { cmd.Process.Kill() })
+	_, err = io.Copy(w, stdout)
+	stopped := timer.Stop()
+	werr := cmd.Wait()
+	switch exit := new(exec.ExitError); {
+	case !stopped:
+		return fmt.Errorf("not done within %v", timeout.Round(time.Millisecond))
+	case errors.As(werr, &exit):
+		if line, _, _ := bytes.Cut(stderr.Bytes(), []byte("\n")); len(line) > 0 {
+			return fmt.Errorf("%s (%w)", line, werr)
+		}
+		return fmt.Errorf("what reads the core failed: %w", werr)
+	case werr != nil:
+		return werr
+	}
+	return err
+}
+
+// name is what the process was called by.
+func (p *process) name(comm string) string {
+	switch {
+	case p.exe != "":
+		return p.exe
+	case p.comm != "":
+		return "[" + p.comm + "]"
+	}
+	return "[" + comm + "]"
+}
+
+// startUnprivileged starts a command that can gain no privileges by exec. The
+// flag is the thread's, which the command inherits it from and which ends then.
+func startUnprivileged(cmd *exec.Cmd) error {
+	started := make(chan error)
+	go func() {
+		runtime.LockOSThread() // never unlocked
+		err := unix.Prctl(unix.PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)
+		if err == nil {
+			err = cmd.Start()
+		}
+		started <- err
+	}()
+	return <-started
+}
+
+// limitedBuffer keeps the beginning of what is written to it.
+type limitedBuffer struct {
+	bytes.Buffer
+	max int
+}
+
+func (b *limitedBuffer) Write(data []byte) (int, error) {
+	if room := b.max - b.Len(); room > 0 {
+		b.Buffer.Write(data[:min(len(data), room)])
+	}
+	return len(data), nil
+}
