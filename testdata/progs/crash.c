@@ -319,7 +319,7 @@ static int run(const char *self, const char *mode, int n)
 			pause();
 	}
 	if (!strcmp(mode, "sigwait")) {
-		/* The same, with the signals blocked. */
+		/* The same, with the signals blocked; ends by SIGTSTP, too. */
 		sigset_t set;
 		int sig;
 
@@ -332,7 +332,7 @@ static int run(const char *self, const char *mode, int n)
 				die("sigwait");
 			printf("signal %d\n", sig);
 			fflush(stdout);
-		} while (sig != SIGTERM && sig != SIGALRM);
+		} while (sig != SIGTERM && sig != SIGALRM && sig != SIGTSTP);
 		return n;
 	}
 	return 99;
