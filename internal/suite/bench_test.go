@@ -1,133 +1,134 @@
 package suite
 
 import (
-	"bytes"
-	"debug/elf"
-	"fmt"
 	"io"
-	"math/rand/v2"
 	"os"
 	"os/exec"
 	"slices"
 	"testing"
 	"time"
+
+	"github.com/gatedso/bt/internal/testenv"
 )
 
 // BenchmarkWall measures bt --pid from start to exit against eu-stack and gdb,
-// in turn, on the same process. The metrics are medians in milliseconds.
+// in turn, on the same process. (How long the process stands still meanwhile is
+// BenchmarkPause's matter, in target/live.)
 func BenchmarkWall(b *testing.B) {
+	const python = `import threading, time
+for _ in range(4): threading.Thread(target=time.sleep, args=(600,), daemon=True).start()
+print("ready", flush=True)
+time.sleep(600)`
 	for _, c := range []struct {
-		name, src string
-		args      []string
+		name string
+		src  string // of the program; or
+		tool string
+		args []string
+		gdb  bool // does not take gdb half a minute
 	}{
-		{"threads=1", "threads.c", []string{"0", "16"}},
-		{"threads=100", "threads.c", []string{"100", "16"}},
-		{"threads=1000", "threads.c", []string{"1000", "16"}},
-		{"frames=100000", "deep.c", []string{"100000"}},
+		{name: "threads=1", src: "threads.c", args: []string{"0", "16"}, gdb: true},
+		{name: "threads=100", src: "threads.c", args: []string{"100", "16"}, gdb: true},
+		{name: "threads=1000", src: "threads.c", args: []string{"1000", "24"}, gdb: true},
+		{name: "frames=10000", src: "deep.c", args: []string{"10000"}, gdb: true},
+		{name: "frames=100000", src: "deep.c", args: []string{"100000"}},
+		{name: "python3", tool: "python3", args: []string{"-c", python}, gdb: true},
+		{name: "node", tool: "node", args: []string{"-e", `console.log("ready"); setInterval(() => {}, 1e6)`}, gdb: true},
 	} {
 		b.Run(c.name, func(b *testing.B) {
-			p := start(b, append([]string{build(b, "gcc", c.src, "-O1")}, c.args...)...)
-			pid := itoa(p.pid)
-			peers := []peer{
-				{"bt", []string{btPath, "-n", "0", "-p", pid}},
-				{"eu-stack", []string{"eu-stack", "-n", "0", "-p", pid}},
-				{"gdb", []string{"gdb", "-batch", "-p", pid, "-ex", "thread apply all bt"}},
+			var prog string
+			if c.src != "" {
+				prog = build(b, "gcc", c.src, "-O1")
+			} else {
+				prog = testenv.Need(b, c.tool, c.tool)
 			}
-			if c.src == "deep.c" {
-				peers = peers[:2] // gdb takes half a minute
+			pid := itoa(start(b, append([]string{prog}, c.args...)...).pid)
+			peers := []peer{
+				{name: "bt", argv: []string{btPath, "-n", "0", "-p", pid}},
+				{name: "eu-stack", argv: []string{"eu-stack", "-n", "0", "-p", pid}},
+			}
+			if c.gdb {
+				peers = append(peers, peer{name: "gdb", argv: []string{"gdb", "-nx", "-batch", "-p", pid, "-ex", "thread apply all bt"}})
 			}
 			race(b, peers, nil)
 		})
 	}
 }
 
-// BenchmarkNames measures a million addresses of a large library on standard
-// input against what reads them from there as well.
-func BenchmarkNames(b *testing.B) {
-	var lib string
-	for _, path := range []string{"/usr/lib/x86_64-linux-gnu/libLLVM-14.so.1", "/usr/lib/x86_64-linux-gnu/libcrypto.so.3", "/lib/x86_64-linux-gnu/libc.so.6"} {
-		if _, err := os.Stat(path); err == nil {
-			lib = path
-			break
-		}
-	}
-	if lib == "" {
-		b.Skip("no large library is installed")
-	}
-	for _, n := range []int{1, 10_000, 1_000_000} {
-		b.Run(fmt.Sprintf("addresses=%d", n), func(b *testing.B) {
-			peers := []peer{{"bt", []string{btPath, "--demangle", "none", "-e", lib}}}
-			if n <= 10_000 {
-				peers = append(peers, peer{"llvm-symbolizer", []string{"llvm-symbolizer", "--functions", "--no-demangle", "--obj=" + lib}})
-			}
-			if n == 1 { // it takes milliseconds for each address
-				peers = append(peers, peer{"eu-addr2line", []string{"eu-addr2line", "-S", "-e", lib}})
-			}
-			race(b, peers, addresses(b, lib, n))
-		})
-	}
-}
-
-// addresses are n random addresses in the symbols of an ELF file.
-func addresses(b *testing.B, path string, n int) []byte {
-	f, err := elf.Open(path)
-	if err != nil {
-		b.Fatal(err)
-	}
-	defer f.Close()
-	syms, err := f.DynamicSymbols()
-	if err != nil {
-		b.Fatal(err)
-	}
-	syms = slices.DeleteFunc(syms, func(s elf.Symbol) bool { return elf.ST_TYPE(s.Info) != elf.STT_FUNC || s.Size == 0 })
-	rnd := rand.New(rand.NewPCG(1, 2))
-	var text bytes.Buffer
-	for range n {
-		s := syms[rnd.IntN(len(syms))]
-		fmt.Fprintf(&text, "%#x\n", s.Value+rnd.Uint64N(s.Size))
-	}
-	return text.Bytes()
-}
-
+// peer is one of the programs that run against each other.
 type peer struct {
 	name string
 	argv []string
+	// most is how many of the input's lines it gets, 0 for all. The time for
+	// the rest is extrapolated from those for a single one and for these.
+	most int
 }
 
-// race runs the peers in turn, b.N times, and reports each one's median and
-// how it compares with the first. Those that are not installed are named.
-func race(b *testing.B, peers []peer, stdin []byte) {
-	times := make([][]time.Duration, len(peers))
-	for range b.N {
-		for i, p := range peers {
-			cmd := exec.Command(p.argv[0], p.argv[1:]...)
-			cmd.Stdout, cmd.Stderr = io.Discard, io.Discard
-			if stdin != nil {
-				cmd.Stdin = bytes.NewReader(stdin) // as from a pipe
-			}
-			if _, err := exec.LookPath(p.argv[0]); err != nil {
-				continue
-			}
-			start := time.Now()
-			if err := cmd.Run(); err != nil && i == 0 {
-				b.Fatal(err)
-			}
-			times[i] = append(times[i], time.Since(start))
+// rounds is how often each peer runs at least.
+const rounds = 5
+
+// race runs the peers in turn, each with the lines of input on its standard
+// input, and reports each one's median in milliseconds and how it compares with
+// the first. Those that are not installed are named.
+func race(b *testing.B, peers []peer, input *input) {
+	peers = slices.DeleteFunc(slices.Clone(peers), func(p peer) bool {
+		_, err := exec.LookPath(p.argv[0])
+		if err != nil {
+			b.Logf("%s is not installed", p.name)
 		}
+		return err != nil
+	})
+	times := make([][]time.Duration, len(peers))
+	round := func() {
+		for i, p := range peers {
+			times[i] = append(times[i], p.run(b, input))
+		}
+	}
+	for b.Loop() {
+		round()
+	}
+	for len(times[0]) < rounds {
+		round()
 	}
 	var first time.Duration
 	for i, p := range peers {
-		if len(times[i]) == 0 {
-			b.Logf("%s is not installed", p.name)
-			continue
-		}
 		slices.Sort(times[i])
 		median := times[i][len(times[i])/2]
 		b.ReportMetric(float64(median.Microseconds())/1000, "ms-"+p.name)
 		if i == 0 {
 			first = median
 		} else {
-			b.ReportMetric(float64(median)/float64(first), p.name+"/bt")
+			b.ReportMetric(float64(median)/float64(first), p.name+"/"+peers[0].name)
 		}
 	}
+	b.ReportMetric(0, "ns/op") // of a round: says nothing
+}
+
+// run returns how long the peer takes for all of the input.
+func (p *peer) run(b *testing.B, input *input) time.Duration {
+	once := func(lines int) time.Duration {
+		cmd := exec.Command(p.argv[0], p.argv[1:]...)
+		cmd.Stdout, cmd.Stderr = io.Discard, io.Discard
+		if input != nil {
+			f, err := os.Open(input.head(b, lines))
+			if err != nil {
+				b.Fatal(err)
+			}
+			defer f.Close()
+			cmd.Stdin = f
+		}
+		start := time.Now()
+		if err := cmd.Run(); err != nil && p.argv[0] == btPath {
+			b.Fatal(err)
+		}
+		return time.Since(start)
+	}
+	if input == nil {
+		return once(0)
+	}
+	all := len(input.lines)
+	if p.most == 0 || p.most >= all {
+		return once(all)
+	}
+	single, several := once(1), once(p.most)
+	return single + max(0, several-single)*time.Duration(all-1)/time.Duration(p.most-1)
 }
