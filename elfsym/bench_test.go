@@ -136,6 +136,23 @@ func BenchmarkLookupRef(b *testing.B) {
 	})
 }
 
+// BenchmarkFindAll names them in batches; ns/op is of one address.
+func BenchmarkFindAll(b *testing.B) {
+	each(b, func(b *testing.B, path string) {
+		im := open1(b, path)
+		defer im.Close()
+		addrs := randomAddrs(im, 1<<20)
+		im.LookupRef(0)
+		var refs [MaxBatch]Ref
+		var offs [MaxBatch]uint64
+		b.ReportAllocs()
+		for i := 0; i < b.N; i += MaxBatch {
+			at := i & (1<<20 - 1)
+			im.FindAll(addrs[at:at+MaxBatch], refs[:], offs[:])
+		}
+	})
+}
+
 // BenchmarkNameBytes adds reading the name.
 func BenchmarkNameBytes(b *testing.B) {
 	each(b, func(b *testing.B, path string) {
