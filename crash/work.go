@@ -28,7 +28,8 @@ func (h *Handler) work(w io.Writer, p *process, timeout time.Duration) error {
 		return err
 	}
 	defer file.Close()
-	cmd := exec.Command("/proc/self/exe", h.Worker...)
+	cmd := exec.Command("/proc/self/exe")
+	cmd.Args = append([]string{"bt"}, h.Worker...)
 	cmd.Dir = "/"
 	cmd.Env = []string{"PATH=/usr/bin:/bin", "GOTRACEBACK=none"}
 	cmd.Stdin = h.Core
