@@ -6,20 +6,20 @@ log=$(mktemp)
 trap 'rm -f "$log"' EXIT
 go test -v "$@" ./... >"$log" 2>&1
 status=$?
-grep -E '^(ok|FAIL|---? FAIL|panic:)|^ *--- FAIL' "$log" || true
+grep -aE '^(ok|FAIL|---? FAIL|panic:)|^ *--- FAIL' "$log" || true
 if [ $status -ne 0 ]; then
 	echo
 	echo "The failed tests, each below its output:"
-	grep -vE '^ *(=== |--- PASS|--- SKIP)|^(PASS|ok|\?)' "$log" | grep -B60 -A2 -E '^ *--- FAIL|^panic:|^FAIL' | head -n 600
+	grep -avE '^ *(=== |--- PASS|--- SKIP)|^(PASS|ok|\?)' "$log" | grep -a -B60 -A2 -E '^ *--- FAIL|^panic:|^FAIL' | head -n 600
 fi
-passed=$(grep -cE '^ *--- PASS' "$log")
-failed=$(grep -cE '^ *--- FAIL' "$log")
-skipped=$(grep -cE '^ *--- SKIP' "$log")
+passed=$(grep -acE '^ *--- PASS' "$log")
+failed=$(grep -acE '^ *--- FAIL' "$log")
+skipped=$(grep -acE '^ *--- SKIP' "$log")
 if [ "$skipped" -gt 0 ]; then
 	echo
 	echo "Skipped, by reason (those without one do not apply):"
-	grep -oE '[^ ]+ is not installed: .*|needs root.*|[^:]*apt-get install .*' "$log" | sort | uniq -c || true
-	packages=$(grep -oE 'apt-get install [a-z0-9+. -]+' "$log" | sed 's/apt-get install //' | tr ' ' '\n' | grep . | sort -u | tr '\n' ' ')
+	grep -aoE '[^ ]+ is not installed: .*|needs root.*|[^:]*apt-get install .*' "$log" | sort | uniq -c || true
+	packages=$(grep -aoE 'apt-get install [a-z0-9+. -]+' "$log" | sed 's/apt-get install //' | tr ' ' '\n' | grep . | sort -u | tr '\n' ' ')
 	[ -z "$packages" ] || echo "This installs all of it: apt-get install $packages"
 fi
 echo
