@@ -29,8 +29,9 @@ const maxFrames = 256
 // Write writes a report of the core that it reads from in. What is missing is
 // said in the report; the error is for w alone.
 func Write(w io.Writer, in io.Reader, job *crash.Job) error {
-	// What was written reaches the report also when the time runs out.
 	out := bufio.NewWriterSize(w, 64<<10)
+	// What was written reaches the report, also of a worker that fails.
+	defer out.Flush()
 	r := reporter{w: out, job: job}
 	fmt.Fprintf(out, "# crash read by user %d group %d\n", os.Getuid(), os.Getgid())
 	if len(job.Maps) > 0 {
@@ -69,7 +70,7 @@ func (r *reporter) mapsAlone() {
 	if r.maps == nil {
 		return
 	}
-	s := render.Stacks{W: r.w, Space: module.NewSpace(r.maps, noCore{r.open}, nil)}
+	s := render.Stacks{W: r.w, Space: module.NewSpace(r.maps, noCore{r.open}, new(module.Cache))}
 	s.Symbols, _ = symbolize.New(s.Space, r.names())
 	s.Process(r.job.Request.PID, r.job.Name)
 	s.Maps()

@@ -1,0 +1,615 @@
+package suite
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"io"
+	"math/rand/v2"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/gatedso/bt/internal/testcore"
+	"github.com/gatedso/bt/internal/testenv"
+)
+
+// handled is what bt crash handle has left of one crash.
+type handled struct {
+	result
+	report string // empty if there is none
+	log    string
+}
+
+// crashDir is a directory for reports and a procfs with the two settings alone,
+// in which bt is installed: the machine's stay as they are.
+type crashDir struct{ bt, dir, log, procfs string }
+
+// shortDir makes a directory whose name leaves room in a core_pattern, and
+// links bt into it.
+func shortDir(t *testing.T) (dir, bt string) {
+	t.Helper()
+	for {
+		dir = fmt.Sprintf("/tmp/bt%05d", rand.IntN(1e5))
+		if err := os.Mkdir(dir, 0o755); err == nil {
+			break
+		} else if !os.IsExist(err) {
+			t.Fatal(err)
+		}
+	}
+	t.Cleanup(func() { os.RemoveAll(dir) })
+	bt = filepath.Join(dir, "bt")
+	if os.Link(btPath, bt) != nil {
+		put(t, btPath, bt)
+	}
+	return dir, bt
+}
+
+func newCrashes(t *testing.T, flags ...string) *crashDir {
+	t.Helper()
+	testenv.NeedRoot(t)
+	top, prog := shortDir(t)
+	c := &crashDir{prog, filepath.Join(top, "d"), filepath.Join(top, "log"), filepath.Join(top, "proc")}
+	os.MkdirAll(filepath.Join(c.procfs, "sys/kernel"), 0o755)
+	os.WriteFile(filepath.Join(c.procfs, "sys/kernel/core_pattern"), []byte("before-bt\n"), 0o644)
+	os.WriteFile(filepath.Join(c.procfs, "sys/kernel/core_pipe_limit"), []byte("0\n"), 0o644)
+	cmd := btCmd(t, append([]string{"crash", "install", "--procfs", c.procfs, "--dir", c.dir, "--log", c.log}, flags...)...)
+	cmd.Path = c.bt
+	if r := run(t, cmd).want(t, 0); r.code != 0 {
+		t.FailNow()
+	}
+	return c
+}
+
+// handle runs the handler as the kernel would, for a process of user uid.
+func (c *crashDir) handle(t *testing.T, pid, uid int, core io.Reader, more ...string) handled {
+	t.Helper()
+	os.Remove(c.log)
+	cmd := c.handler(t, pid, uid, more...)
+	// A pipe, as from the kernel.
+	r, w, err := os.Pipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	cmd.Stdin = r
+	go func() {
+		io.Copy(w, core)
+		w.Close()
+	}()
+	h := handled{result: run(t, cmd)}
+	r.Close()
+	log, _ := os.ReadFile(c.log)
+	h.log = string(log)
+	if strings.Count(h.log, "\n") != 1 {
+		t.Errorf("not one line in the log: %q", h.log)
+	}
+	if m := regexp.MustCompile(`: report (\S+)`).FindStringSubmatch(h.log); m != nil {
+		report, err := os.ReadFile(m[1])
+		if err != nil {
+			t.Error(err)
+		}
+		h.report = string(report)
+		if got := bt(t, "crash", "show", "--dir", c.dir, filepath.Base(m[1])).want(t, 0).stdout; got != h.report {
+			t.Errorf("bt crash show differs from the report:\n%s", head(got))
+		}
+	}
+	return h
+}
+
+func (c *crashDir) handler(t *testing.T, pid, uid int, more ...string) *exec.Cmd {
+	args := []string{"crash", "handle", "--dir", c.dir, "--pid", itoa(pid), "--tid", itoa(pid), "--signal", "11",
+		"--uid", itoa(uid), "--gid", itoa(uid), "--time", itoa(int(time.Now().Unix()))}
+	return btCmd(t, append(append(args, more...), "--name", "prog")...)
+}
+
+func open(t *testing.T, path string) *os.File {
+	t.Helper()
+	f, err := os.Open(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { f.Close() })
+	return f
+}
+
+// extras are the lines of a report that bt --pid does not print.
+var extras = regexp.MustCompile(`(?m)^(# (crash|build-id|gate-symbol|process) .*|[0-9a-f]{8,}-[0-9a-f]{8,} .*)\n`)
+
+// stacksOf are the stacks of a report, or of bt's output.
+func stacksOf(report string) string { return stacksOnly(extras.ReplaceAllString(report, "")) }
+
+// wantAsLive checks the stacks of a report against those of the live process,
+// and that it can be named again.
+func (h handled) wantAsLive(t *testing.T, live string) {
+	t.Helper()
+	h.want(t, 0)
+	if strings.Contains(h.report, "# crash problem") || strings.Contains(h.report, "incomplete") {
+		t.Errorf("problems:\n%s", head(h.report))
+	}
+	if a, b := stacksOf(live), stacksOf(h.report); a != b || !strings.Contains(a, " <") {
+		t.Errorf("the report:\n%slive:\n%s", head(b), head(a))
+	}
+	again := feed(t, h.report).want(t, 0).stdout
+	if a, b := stacksOf(h.report), stacksOf(again); a != b {
+		t.Errorf("named again:\n%swas:\n%s", head(b), head(a))
+	}
+}
+
+// The report has the stacks of the process as it was, and who reads the core has
+// the rights of the process's user at most.
+func TestCrashHandle(t *testing.T) {
+	gcc := func(src string, flags ...string) func(*testing.T) string {
+		return func(t *testing.T) string { return build(t, "gcc", src, flags...) }
+	}
+	for _, f := range []struct {
+		name string
+		prog func(t *testing.T) string
+		args []string
+		uid  int
+	}{
+		{"64-bit", gcc("threads.c", "-O1"), []string{"5", "4"}, 0},
+		{"32-bit", func(t *testing.T) string {
+			need32(t)
+			return build(t, "gcc", "threads.c", append(slices.Clone(m32), "-O1")...)
+		}, []string{"3", "4"}, 0},
+		{"static", gcc("threads.c", "-O1", "-static"), []string{"2"}, 1234},
+		{"musl", func(t *testing.T) string { return build(t, "musl-gcc", "threads.c", "-O1") }, []string{"2"}, 1234},
+		{"signal", gcc("signals.c", "-O2"), []string{"nested5"}, 0},
+		{"another user", gcc("threads.c", "-O1"), []string{"3", "4"}, 12345},
+	} {
+		t.Run(f.name, func(t *testing.T) {
+			c := newCrashes(t)
+			cmd := exec.Command(f.prog(t), f.args...)
+			cmd.Dir = tempDir(t)
+			if f.uid != 0 {
+				cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: uint32(f.uid), Gid: uint32(f.uid)}}
+			}
+			p := startCmd(t, cmd)
+			p.settle(t)
+			p.freeze(t)
+			live := bt(t, "--pid", itoa(p.pid)).want(t, 0).stdout
+			h := c.handle(t, p.pid, f.uid, open(t, p.gcore(t)))
+			h.wantAsLive(t, live)
+			reader := f.uid
+			if reader == 0 {
+				reader = 65534
+			}
+			for _, want := range []string{
+				fmt.Sprintf("# crash read by user %d group %[1]d\n", reader),
+				fmt.Sprintf("# crash user %d group %[1]d\n", f.uid),
+				"# crash signal SIGSEGV\n",
+				"# crash exe " + cmd.Path + "\n",
+				"# crash command " + strings.Join(append([]string{cmd.Path}, f.args...), " ") + "\n",
+				"\n# thread " + itoa(p.pid) + " \"" + filepath.Base(cmd.Path)[:min(15, len(filepath.Base(cmd.Path)))],
+			} {
+				if !strings.Contains(h.report, want) {
+					t.Errorf("no %q in\n%s", want, head(h.report))
+				}
+			}
+			list, _ := filepath.Glob(c.dir + "/*.txt")
+			for _, path := range list {
+				if st, err := os.Stat(path); err != nil || st.Mode().Perm() != 0o600 {
+					t.Errorf("%v, %v", st.Mode(), err)
+				}
+			}
+		})
+	}
+}
+
+// Nothing that the process can put at a path is taken for what it has mapped:
+// not another program, a FIFO, a debug file beside it or below its root.
+func TestCrashDecoys(t *testing.T) {
+	testenv.Need(t, "objcopy", "binutils")
+	c := newCrashes(t)
+	root := tempDir(t)
+	s := strip(t, "-O1", "-fno-ipa-icf", withID)
+	decoy := filepath.Join(tempDir(t), "decoy.debug")
+	tool(t, "objcopy", "--prefix-symbols=decoy_", s.debug, decoy)
+	path := filepath.Join(root, "prog")
+	for _, to := range []string{"/usr/lib/debug" + s.byID(), "/prog.debug", "/.debug/prog.debug"} {
+		os.MkdirAll(filepath.Dir(root+to), 0o755)
+		put(t, decoy, root+to)
+	}
+	put(t, s.path, path)
+	start := func() *proc {
+		cmd := exec.Command("/prog")
+		cmd.SysProcAttr = &syscall.SysProcAttr{Chroot: root}
+		p := startCmd(t, cmd)
+		p.settle(t)
+		p.freeze(t)
+		return p
+	}
+	p := start()
+	// The decoys would be taken where the target is trusted.
+	live := bt(t, "--pid", itoa(p.pid)).want(t, 0).stdout
+	if !strings.Contains(live, "<decoy_") {
+		t.Errorf("bt --pid does not see the decoy:\n%s", live)
+	}
+	core := p.gcore(t)
+	want := regexp.MustCompile(`(?m) <decoy_.*$`).ReplaceAllString(stacksOf(live), "")
+	check := func(what string) {
+		h := c.handle(t, p.pid, 0, open(t, core))
+		h.want(t, 0)
+		if got := stacksOf(h.report); got != want {
+			t.Errorf("%s:\n%swant:\n%s", what, got, want)
+		}
+	}
+	check("beside the program")
+	// The program's path leads to others by now.
+	os.Remove(path)
+	if err := unix.Mkfifo(path, 0o666); err != nil {
+		t.Fatal(err)
+	}
+	check("a FIFO")
+	os.Remove(path)
+	put(t, build(t, "gcc", "deep.c", "-O1"), path)
+	check("another program")
+	os.Remove(path)
+	os.Symlink("/dev/zero", path)
+	check("a link to a device")
+}
+
+// Where reports could be led astray there are none, and the log tells what is
+// lost.
+func TestCrashDir(t *testing.T) {
+	lost := `(no core was kept; the core_pattern before bt was `
+	t.Run("symbolic link", func(t *testing.T) {
+		c := newCrashes(t)
+		real := c.dir + "-real"
+		if err := os.Rename(c.dir, real); err != nil {
+			t.Fatal(err)
+		}
+		os.Symlink(real, c.dir)
+		before, _ := os.ReadDir(real)
+		h := c.handle(t, 1<<30, 0, strings.NewReader(""), "--log", c.log)
+		h.want(t, 1)
+		if !strings.Contains(h.log, "is a symbolic link") || !strings.Contains(h.log, lost+"not known)") {
+			t.Errorf("log: %s", h.log)
+		}
+		if after, _ := os.ReadDir(real); len(after) != len(before) {
+			t.Errorf("%v", after)
+		}
+	})
+	t.Run("another user's", func(t *testing.T) {
+		c := newCrashes(t)
+		os.Chown(c.dir, 12345, 12345)
+		h := c.handle(t, 1<<30, 0, strings.NewReader(""), "--log", c.log)
+		h.want(t, 1)
+		if !strings.Contains(h.log, "belongs to user 12345") {
+			t.Errorf("log: %s", h.log)
+		}
+	})
+	t.Run("FIFO", func(t *testing.T) {
+		c := newCrashes(t)
+		fifo := filepath.Join(c.dir, "20200101T000000Z-prog-1.txt")
+		if err := unix.Mkfifo(fifo, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		h := c.handle(t, 1<<30, 0, strings.NewReader(""))
+		h.want(t, 0)
+		if out := bt(t, "crash", "list", "--dir", c.dir).want(t, 0).stdout; strings.Count(out, "\n") != 2 {
+			t.Errorf("%s", out)
+		}
+		if r := bt(t, "crash", "show", "--dir", c.dir, filepath.Base(fifo)).want(t, 1); !strings.Contains(r.stderr, "no regular file") {
+			t.Errorf("%s", r.stderr)
+		}
+	})
+	t.Run("busy", func(t *testing.T) {
+		c := newCrashes(t, "--handlers", "1", "--timeout", "50ms")
+		f, err := os.Create(filepath.Join(c.dir, ".slot-0"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer f.Close()
+		if err := unix.Flock(int(f.Fd()), unix.LOCK_EX); err != nil {
+			t.Fatal(err)
+		}
+		h := c.handle(t, 1<<30, 0, strings.NewReader(""))
+		h.want(t, 1)
+		if !strings.Contains(h.log, "1 other crashes are being handled") || !strings.Contains(h.log, lost+`"before-bt")`) {
+			t.Errorf("log: %s", h.log)
+		}
+	})
+}
+
+// The oldest reports make room.
+func TestCrashLimits(t *testing.T) {
+	c := newCrashes(t, "--max-reports", "3")
+	for i := range 5 {
+		c.handle(t, 1<<30+i, 0, strings.NewReader(""), "--time", itoa(1700000000+i)).want(t, 0)
+	}
+	var list []struct {
+		Number, PID, Size int
+		Time, Signal      string
+	}
+	if err := json.Unmarshal([]byte(bt(t, "crash", "list", "--json", "--dir", c.dir).want(t, 0).stdout), &list); err != nil {
+		t.Fatal(err)
+	}
+	if len(list) != 3 {
+		t.Fatalf("%+v", list)
+	}
+	for i, r := range list {
+		at := time.Unix(1700000000+int64(4-i), 0).UTC().Format(time.RFC3339)
+		if r.Number != i+1 || r.PID != 1<<30+4-i || r.Time != at || r.Signal != "SIGSEGV" || r.Size == 0 {
+			t.Errorf("%+v", r)
+		}
+	}
+	for i, args := range [][]string{{}, {"1"}, {"3"}} {
+		pid := 1<<30 + []int{4, 4, 2}[i]
+		if out := bt(t, append([]string{"crash", "show", "--dir", c.dir}, args...)...).want(t, 0).stdout; !strings.Contains(out, fmt.Sprintf("# crash process %d\n", pid)) {
+			t.Errorf("%q: %s", args, out)
+		}
+	}
+	bt(t, "crash", "show", "--dir", c.dir, "4").wantRefusal(t, "no crash report 4")
+
+	// A report is cut where it alone would fill the directory.
+	c = newCrashes(t, "--max-bytes", "300")
+	h := c.handle(t, 1<<30, 0, strings.NewReader(""))
+	if len(h.report) > 400 || !strings.Contains(h.report, "# crash incomplete: cut after ") {
+		t.Errorf("%d bytes: %s", len(h.report), h.report)
+	}
+}
+
+// Whatever comes as a core, there is a report with what is known.
+func TestCrashDamaged(t *testing.T) {
+	c := newCrashes(t)
+	p := start(t, build(t, "gcc", "threads.c", "-O1"), "2", "4")
+	p.freeze(t)
+	core, err := os.ReadFile(p.gcore(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	garbage := make([]byte, 1<<20)
+	for i := range garbage {
+		garbage[i] = byte(rand.Uint32())
+	}
+	for name, data := range map[string][]byte{
+		"nothing":   nil,
+		"garbage":   garbage,
+		"header":    core[:64],
+		"bad notes": append(bytes.Clone(core[:4096]), garbage...),
+		"half":      core[:len(core)/2],
+	} {
+		t.Run(name, func(t *testing.T) {
+			h := c.handle(t, p.pid, 0, bytes.NewReader(data))
+			h.want(t, 0)
+			if !strings.Contains(h.report, "# crash problem: the core") && !strings.Contains(h.report, "# end: ") {
+				t.Errorf("no problem is told of:\n%s", head(h.report))
+			}
+			if n := strings.Count(h.report, "r-xp"); n < 3 {
+				t.Errorf("no maps:\n%s", head(h.report))
+			}
+			// Memory that is not the file's speaks against the file.
+			if n := strings.Count(h.report, "# build-id "); n < 3 && name != "bad notes" {
+				t.Errorf("no build IDs:\n%s", head(h.report))
+			}
+		})
+	}
+	// The process is gone, or the number is another's: the core alone tells.
+	for name, ids := range map[string][2]int{"gone": {1 << 30, 0}, "another's": {p.pid, 12345}} {
+		t.Run(name, func(t *testing.T) {
+			h := c.handle(t, ids[0], ids[1], bytes.NewReader(core))
+			h.want(t, 0)
+			if !strings.Contains(h.report, "# crash problem: ") || strings.Contains(h.report, "via") {
+				t.Errorf("%s", head(h.report))
+			}
+			if n := strings.Count(h.report, "\n# thread "); n != 3 {
+				t.Errorf("%d threads:\n%s", n, head(h.report))
+			}
+		})
+	}
+	// Names of the process's own choice, split at blanks as old kernels do.
+	h := c.handle(t, 1<<30, 0, strings.NewReader(""), "--name", "--dir", "/tmp/x", "\x1b[2J\n")
+	if h.want(t, 0); strings.ContainsAny(h.report+h.log, "\x1b") || !strings.Contains(h.report, `"--dir /tmp/x \x1b[2J\x0a --name prog"`) {
+		t.Errorf("%q", h.report)
+	}
+}
+
+// A core of gigabytes takes no more memory than a small one.
+func TestCrashLarge(t *testing.T) {
+	if testing.Short() {
+		t.Skip("-short")
+	}
+	c := newCrashes(t)
+	big := testcore.Core{}
+	big.Loads = []testcore.Load{{Addr: 0x10000, Filesz: 3 << 30, Flags: 6}}
+	stack := make([]byte, 1<<20)
+	for i := range uint64(200) {
+		at := 0x7f0000000000 + i<<21
+		big.Loads = append(big.Loads, testcore.Load{Addr: at, Data: stack, Flags: 6})
+		big.Notes = append(big.Notes, big.AMD64(int(100+i), 6, 0x400000, at+0x1000))
+	}
+	cmd := c.handler(t, 1<<30, 0)
+	cmd.Stdin = big.Reader()
+	run(t, cmd).want(t, 0)
+	report := bt(t, "crash", "show", "--dir", c.dir).want(t, 0).stdout
+	if n := strings.Count(report, "\n# thread "); n != 200 {
+		t.Errorf("%d threads:\n%s", n, head(report))
+	}
+	const most = 96 << 10 // KiB; it is the larger of the handler's and the worker's
+	if kib := cmd.ProcessState.SysUsage().(*syscall.Rusage).Maxrss; kib > most {
+		t.Errorf("%d KiB of memory", kib)
+	}
+}
+
+// A core that never ends is not waited for.
+func TestCrashTimeout(t *testing.T) {
+	c := newCrashes(t, "--timeout", "300ms")
+	r, w, err := os.Pipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer w.Close()
+	cmd := c.handler(t, os.Getpid(), 0)
+	cmd.Stdin = r
+	run(t, cmd).want(t, 0)
+	r.Close()
+	report := bt(t, "crash", "show", "--dir", c.dir).want(t, 0).stdout
+	if !strings.Contains(report, "# crash incomplete: not done within ") || !strings.Contains(report, "# crash exe ") {
+		t.Errorf("%s", report)
+	}
+}
+
+// Who reads the core has nothing of root's, nor is it open to the process's user.
+func TestCrashPrivileges(t *testing.T) {
+	const user = 12345
+	c := newCrashes(t)
+	sleeper := exec.Command("sleep", "1000")
+	sleeper.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: user, Gid: user}}
+	if err := sleeper.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { sleeper.Process.Kill(); sleeper.Wait() })
+	r, w, err := os.Pipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer w.Close()
+	cmd := c.handler(t, sleeper.Process.Pid, user)
+	cmd.Stdin = r
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	r.Close()
+	var dir, status string
+	waitFor(t, "the worker", func() bool {
+		lists, _ := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/children", cmd.Process.Pid))
+		for _, list := range lists {
+			if data, _ := os.ReadFile(list); len(data) > 0 {
+				dir = "/proc/" + strings.TrimSpace(string(data))
+			}
+		}
+		data, _ := os.ReadFile(dir + "/status")
+		status = strings.Join(strings.Fields(string(data)), " ")
+		var st unix.Stat_t
+		// What cannot be dumped belongs to root in /proc.
+		return dir != "" && strings.Contains(status, "Uid: 12345 12345 12345 12345 ") && unix.Stat(dir+"/status", &st) == nil && st.Uid == 0
+	})
+	for _, want := range []string{"Gid: 12345 12345 12345 12345 ", " Groups: NStgid:", " NoNewPrivs: 1 ", " CapPrm: 0000000000000000 ", " CapEff: 0000000000000000 "} {
+		if !strings.Contains(status, want) {
+			t.Errorf("no %q in %s", want, status)
+		}
+	}
+	w.Close()
+	if err := cmd.Wait(); err != nil {
+		t.Error(err)
+	}
+}
+
+// Installed for real, a hundred processes that crash at once have a report each.
+func TestCrashInstalled(t *testing.T) {
+	testenv.NeedRoot(t)
+	needKernelCores(t)
+	const pattern, limit = "/proc/sys/kernel/core_pattern", "/proc/sys/kernel/core_pipe_limit"
+	oldPattern, err := os.ReadFile(pattern)
+	if err != nil {
+		t.Skip(err)
+	}
+	oldLimit, err := os.ReadFile(limit)
+	if err != nil {
+		t.Skip(err)
+	}
+	// Ways to crash, and the frames of the thread that does.
+	type way struct {
+		argv []string
+		died string
+		top  []string
+	}
+	prog := build(t, "gcc", "crash.c", "-O1")
+	null := way{[]string{prog, "null"}, "SIGSEGV (SEGV_MAPERR) at 0x10: a null pointer", []string{"read_null", "run", "main"}}
+	ways := []way{
+		{[]string{prog, "thread", "5"}, "SIGSEGV (SEGV_MAPERR) at 0x10: a null pointer", []string{"read_null", "crashing_thread", "start_thread"}},
+		{[]string{prog, "abort"}, "SIGABRT (SI_TKILL): sent by the process itself", []string{"__pthread_kill_implementation", "raise", "abort", "aborts", "run", "main"}},
+		{[]string{build(t, "go", "gonil.go"), "crash"}, "SIGABRT", []string{"runtime.raise.abi0"}},
+	}
+	if can32() {
+		ways = append(ways, way{[]string{build(t, "gcc", "crash.c", append(slices.Clone(m32), "-O1")...), "null"}, null.died, null.top})
+	}
+	top, installed := shortDir(t)
+	dir := filepath.Join(top, "d")
+	log := dir + ".log"
+	if err := os.WriteFile(pattern, oldPattern, 0); err != nil {
+		t.Skip(err) // a container
+	}
+	t.Cleanup(func() {
+		os.WriteFile(pattern, oldPattern, 0)
+		os.WriteFile(limit, oldLimit, 0)
+	})
+	// Other crashes on the machine can come in between.
+	install := btCmd(t, "crash", "install", "--dir", dir, "--log", log, "--max-reports", "1000")
+	install.Path = installed
+	run(t, install).want(t, 0)
+	var all sync.WaitGroup
+	var cmds []*exec.Cmd
+	for len(ways) < 100 {
+		ways = append(ways, null)
+	}
+	for i, way := range ways {
+		cmd := exec.Command(way.argv[0], way.argv[1:]...)
+		cmd.Dir = scratch
+		cmd.Env = append(os.Environ(), "GOTRACEBACK=crash") // Go's way to ask for a core
+		if i%2 == 1 {
+			cmd.SysProcAttr = asNobody()
+		}
+		if err := cmd.Start(); err != nil {
+			t.Error(err)
+			break
+		}
+		cmds = append(cmds, cmd)
+		all.Go(func() { cmd.Wait() })
+	}
+	all.Wait()
+	bt(t, "crash", "uninstall").want(t, 0)
+	for path, want := range map[string][]byte{pattern: oldPattern, limit: oldLimit} {
+		if got, err := os.ReadFile(path); err != nil || !bytes.Equal(got, want) {
+			t.Errorf("%s is %q, was %q", path, got, want)
+		}
+	}
+
+	lines, _ := os.ReadFile(log)
+	found, _ := filepath.Glob(filepath.Join(dir, "*.txt"))
+	reports := make(map[string]string) // by PID
+	for _, path := range found {
+		data, err := os.ReadFile(path)
+		if err != nil {
+			t.Error(err)
+		}
+		name := strings.TrimSuffix(path, ".txt")
+		reports[name[strings.LastIndexByte(name, '-')+1:]] = string(data)
+	}
+	for i, cmd := range cmds {
+		pid, way := itoa(cmd.ProcessState.Pid()), ways[i]
+		report := reports[pid]
+		for _, want := range []string{
+			"# crash user " + []string{"0", "65534"}[i%2] + " ",
+			"# crash read by user 65534 group 65534\n",
+			"\n# killed by " + way.died,
+			"# crash exe " + way.argv[0] + "\n",
+		} {
+			if !strings.Contains(report, want) {
+				t.Fatalf("process %s: no %q in:\n%s\nlog:\n%s", pid, want, head(report), head(string(lines)))
+			}
+		}
+		frames := `\n# thread \d+ "[^\n]*"`
+		for _, name := range way.top {
+			frames += `\n[0-9a-f]{8,16} <` + regexp.QuoteMeta(name) + `\+0x[0-9a-f]+>`
+		}
+		// The first thread is the one that died.
+		at := regexp.MustCompile(frames).FindStringIndex(report)
+		if at == nil || at[0] != strings.Index(report, "\n# thread ") || strings.Contains(report, "problem") || strings.Contains(report, "incomplete") {
+			t.Errorf("%q: want %q:\n%s", way.argv, way.top, head(report))
+		}
+		if !strings.Contains(string(lines), "["+pid+"] of user ") {
+			t.Errorf("process %s is not in the log", pid)
+		}
+	}
+}
