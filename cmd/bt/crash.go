@@ -241,6 +241,15 @@ func (a *app) crashList(cf *crashFlags) error {
 }
 
 func (a *app) crashShow(cf *crashFlags, args []string) error {
+	n, file := 1, ""
+	if len(args) > 0 {
+		var err error
+		if n, err = strconv.Atoi(args[0]); err != nil {
+			file = args[0]
+		} else if n < 1 {
+			return usagef("bt crash show %d: 1 is the newest report", n)
+		}
+	}
 	d, err := a.crashDir(cf)
 	if err != nil {
 		return err
@@ -249,14 +258,6 @@ func (a *app) crashShow(cf *crashFlags, args []string) error {
 	reports, err := d.Reports()
 	if err != nil {
 		return err
-	}
-	n, file := 1, ""
-	if len(args) > 0 {
-		if n, err = strconv.Atoi(args[0]); err != nil {
-			file = args[0]
-		} else if n < 1 {
-			return usagef("bt crash show %d: 1 is the newest report", n)
-		}
 	}
 	if file == "" {
 		if n > len(reports) {
@@ -306,10 +307,10 @@ func (a *app) crashHandleCommand() *cobra.Command {
 				}
 			}
 			if err := f.Parse(args); err != nil {
-				if errors.Is(err, pflag.ErrHelp) {
-					return cmd.Help()
-				}
 				return usageError{err}
+			}
+			if help, _ := f.GetBool("help"); help {
+				return cmd.Help()
 			}
 			if rest := f.Args(); len(rest) > 0 {
 				return usagef("%s takes no argument %q", cmd.CommandPath(), rest[0])

@@ -71,7 +71,7 @@ func (a *app) checkFlags(cmd *cobra.Command, _ []string) error {
 	var err error
 	f.Visit(func(f *pflag.Flag) {
 		switch f.Name {
-		case "exe", "maps", "core", "procfs", "output", "state-dir":
+		case "exe", "maps", "core", "procfs", "output", "state-dir", "dir", "log":
 			if f.Value.String() == "" {
 				err = usagef("--%s: the name is empty", f.Name)
 			}
