@@ -41,9 +41,9 @@
 // functions come before objects, objects before symbols without a type; then
 // exported ones (global, unique or weak) before local ones; then glibc's internal
 // aliases (__GI_*) come last; then the name with the fewest leading underscores is
-// first; then global before weak; then the shortest; then the first in the table.
-// At most 256 bytes of a name count. Global comes before weak in every case but
-// one: libraries define a function under a reserved name, __fork, and export the
+// first, where those of the gate DSO's __vdso_ and __kernel_ do not count; then
+// global before weak; then the shortest; then the first in the table. At most 256
+// bytes of a name count. Global comes before weak in every case but one: libraries define a function under a reserved name, __fork, and export the
 // name that people know, fork, as a weak alias of it.
 //
 // Names. A version (@VER, @@VER) is not part of the name. Suffixes that

@@ -211,11 +211,23 @@ func (t *table) nameRank(s *symbol) int {
 	return r | len(name)
 }
 
-var glibcInternal = []byte("__GI_")
+var (
+	glibcInternal = []byte("__GI_")
+	// The gate DSO's own names (arch/*/include/asm/vdso.h). In a stack the
+	// caller of __vdso_clock_gettime is libc's clock_gettime: two frames of one
+	// name would hide which is which.
+	gatePrefixes = [...][]byte{[]byte("__vdso_"), []byte("__kernel_")}
+)
 
-// underscores counts leading underscores. The aliases that glibc's hidden_def
-// makes for calls within the library have more than any other name.
+// underscores counts leading underscores, but for names that are known by them.
+// The aliases that glibc's hidden_def makes for calls within the library have
+// more than any other name.
 func underscores(name []byte) int {
+	for _, p := range gatePrefixes {
+		if bytes.HasPrefix(name, p) {
+			return 0
+		}
+	}
 	n := 0
 	for n < len(name) && name[n] == '_' {
 		n++
