@@ -144,19 +144,26 @@ func TestRunSurvivesBt(t *testing.T) {
 	// In the midst of a storm of signals.
 	prog := build(t, "gcc", "crash.c", "-O1")
 	for i := range 10 {
-		cmd := exec.Command(btPath, "run", "sh", "-c", prog+" storm 20000; echo $?")
+		started := filepath.Join(tempDir(t), "started")
+		cmd := exec.Command(btPath, "run", "sh", "-c", ": >"+started+"; "+prog+" storm 20000; echo $?")
 		var out bytes.Buffer
 		cmd.Stdout, cmd.WaitDelay = &out, patience
 		if err := cmd.Start(); err != nil {
 			t.Fatal(err)
 		}
-		time.Sleep(time.Duration(10+5*i) * time.Millisecond)
+		waitFor(t, "the command to start", func() bool { return exists(started) })
+		time.Sleep(time.Duration(5*i) * time.Millisecond)
 		cmd.Process.Kill()
 		cmd.Wait() // until nobody holds the pipe any more
 		if out.String() != "0\n" {
 			t.Errorf("after bt's death: %q", out.String())
 		}
 	}
+}
+
+func exists(name string) bool {
+	_, err := os.Stat(name)
+	return err == nil
 }
 
 // terminal is a shell with job control in a terminal.
