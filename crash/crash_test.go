@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"net"
 	"os"
 	"path/filepath"
 	"slices"
@@ -549,5 +550,25 @@ func TestLogFile(t *testing.T) {
 	l.file = filepath.Join(dir, "link")
 	if err := l.toFile("x"); err == nil {
 		t.Error("a link was followed")
+	}
+}
+
+func TestSyslog(t *testing.T) {
+	socket := filepath.Join(t.TempDir(), "log")
+	if err := toSyslog(socket, "x"); err == nil {
+		t.Error("sent to nobody")
+	}
+	c, err := net.ListenPacket("unixgram", socket)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	if err := toSyslog(socket, "<26>one line"); err != nil {
+		t.Fatal(err)
+	}
+	b := make([]byte, 100)
+	n, _, err := c.ReadFrom(b)
+	if err != nil || string(b[:n]) != "<26>one line" {
+		t.Errorf("%q, %v", b[:n], err)
 	}
 }

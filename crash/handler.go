@@ -35,7 +35,7 @@ const lookWait = 5 * time.Second
 // log.
 func (h *Handler) Run() error {
 	debug.SetMemoryLimit(softMemory)
-	unix.Umask(0o077)
+	unix.Umask(0o022) // directories above Dir are for others, too
 	r := &h.Request
 	log := logger{h.Log}
 	// Whatever fails, somebody must get to know of the crash.

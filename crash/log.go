@@ -35,7 +35,7 @@ func (l *logger) printf(format string, args ...any) {
 		}
 	}
 	line := fmt.Sprintf("<%d>%s bt[%d]: %s", priority, time.Now().Format(time.Stamp), os.Getpid(), text)
-	if toSyslog(line) == nil {
+	if toSyslog("/dev/log", line) == nil {
 		return
 	}
 	if f, err := os.OpenFile("/dev/kmsg", os.O_WRONLY|unix.O_NOCTTY, 0); err == nil {
@@ -58,11 +58,11 @@ func (l *logger) toFile(text string) error {
 	return err
 }
 
-// toSyslog sends a line to the socket that syslogd and journald listen on, and
-// does not wait for one that does not read.
-func toSyslog(line string) error {
+// toSyslog sends a line to the socket that syslogd or journald listens on, and
+// does not wait long for one that does not read.
+func toSyslog(socket, line string) error {
 	const wait = 2 * time.Second
-	c, err := net.DialTimeout("unixgram", "/dev/log", wait)
+	c, err := net.DialTimeout("unixgram", socket, wait)
 	if err != nil {
 		return err
 	}

@@ -11,7 +11,7 @@ import (
 // at most for the time given. Where others keep them it returns nil. A place is
 // free again when its holder ends, however it does.
 func (d *Dir) slot(n int, wait time.Duration) (release func(), err error) {
-	const pause = 20 * time.Millisecond
+	const pause = 40 * time.Millisecond
 	for end := time.Now().Add(wait); ; time.Sleep(pause) {
 		for i := range n {
 			f, err := d.open(fmt.Sprintf(".slot-%d", i), unix.O_RDWR|unix.O_CREAT)
