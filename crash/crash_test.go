@@ -142,6 +142,12 @@ func TestReports(t *testing.T) {
 	if i := slices.IndexFunc(list, func(r Report) bool { return r.File == again }); i < 0 || list[i].Signal != "SIGBUS" || list[i].PID != 96 {
 		t.Errorf("%+v", list)
 	}
+	// Of those of one second the last is the newest, whatever its name.
+	older := time.Now().Add(-time.Hour)
+	os.Chtimes(filepath.Join(d.Path, want[0]), older, older)
+	if got := files(t, d); got[0] != again || got[1] != want[0] {
+		t.Errorf("%q", got)
+	}
 	if err := d.remove(again); err != nil {
 		t.Fatal(err)
 	}

@@ -112,9 +112,7 @@ func gather(procfs string, r *Request, set func(func(*process))) {
 	text = text[:bytes.LastIndexByte(text, '\n')+1]
 	set(func(p *process) { p.maps = text })
 	dir.openMapped(text, set, problem)
-	if !otherNamespace(status) {
-		dir.threads(set)
-	}
+	dir.threads(otherNamespace(status), set)
 	// The last, as it is the process's memory.
 	if cmdline, err := dir.read("cmdline", maxCmdline); err == nil {
 		set(func(p *process) { p.cmdline = quoteArgs(cmdline) })
@@ -201,8 +199,9 @@ func (d procDir) openMapping(e *procmaps.Mapping) (*os.File, error) {
 	return os.NewFile(uintptr(fd), e.Path), nil
 }
 
-// threads reads the threads' names.
-func (d procDir) threads(set func(func(*process))) {
+// threads reads the threads' names. Their numbers are to be those of the core,
+// which are of the process's own PID namespace, the innermost.
+func (d procDir) threads(otherNamespace bool, set func(func(*process))) {
 	fd, err := unix.Openat(d.fd, "task", unix.O_RDONLY|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
 	if err != nil {
 		return
@@ -213,6 +212,14 @@ func (d procDir) threads(set func(func(*process))) {
 	names := make(map[int]string, len(tids))
 	for _, name := range tids {
 		tid, err := strconv.Atoi(name)
+		if otherNamespace {
+			status, _ := d.read("task/"+name+"/status", 64<<10)
+			ids := statusLine(status, "NSpid:")
+			if len(ids) == 0 {
+				continue
+			}
+			tid, err = strconv.Atoi(ids[len(ids)-1])
+		}
 		if err != nil {
 			continue
 		}
@@ -233,8 +240,7 @@ func statusUID(status []byte) (int, bool) {
 	return uid, err == nil
 }
 
-// otherNamespace reports whether the process is in another PID namespace: the
-// threads' numbers in its core are of that one.
+// otherNamespace reports whether the process is in another PID namespace.
 func otherNamespace(status []byte) bool { return len(statusLine(status, "NSpid:")) > 1 }
 
 func statusLine(status []byte, key string) []string {

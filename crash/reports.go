@@ -24,6 +24,8 @@ type Report struct {
 	Name   string
 	Signal string // "SIGSEGV"; empty if the report does not tell
 	Size   int64
+
+	written time.Time // tells the order of those of the same second
 }
 
 const (
@@ -98,10 +100,12 @@ func (d *Dir) reports() ([]Report, error) {
 		if unix.Fstatat(int(d.f.Fd()), name, &st, unix.AT_SYMLINK_NOFOLLOW) != nil || st.Mode&unix.S_IFMT != unix.S_IFREG {
 			continue
 		}
-		r.Size = st.Size
+		r.Size, r.written = st.Size, time.Unix(st.Mtim.Unix())
 		list = append(list, r)
 	}
-	slices.SortFunc(list, func(a, b Report) int { return cmp.Compare(b.File, a.File) })
+	slices.SortFunc(list, func(a, b Report) int {
+		return cmp.Or(b.Time.Compare(a.Time), b.written.Compare(a.written), cmp.Compare(b.File, a.File))
+	})
 	return list, err
 }
 

@@ -258,6 +258,26 @@ func TestCrashDecoys(t *testing.T) {
 	check("a link to a device")
 }
 
+// In a PID namespace of its own a process's threads have other numbers.
+func TestCrashNamespace(t *testing.T) {
+	c := newCrashes(t)
+	cmd := exec.Command(build(t, "gcc", "threads.c", "-O1"), "2")
+	cmd.SysProcAttr = &syscall.SysProcAttr{Cloneflags: syscall.CLONE_NEWPID}
+	p := startCmd(t, cmd)
+	p.settle(t)
+	p.freeze(t)
+	var core testcore.Core
+	core.Notes = append(core.Notes, core.AMD64(2, 11, 0x400010, 0x7ffc00000100), core.AMD64(1, 0, 0x400020, 0x7ffc00000200))
+	h := c.handle(t, p.pid, 0, core.Reader())
+	h.want(t, 0)
+	name := filepath.Base(cmd.Path)
+	for _, want := range []string{"# process " + itoa(p.pid) + " ", "# thread 2 \"worker 0\"\n", "# thread 1 \"" + name + "\"\n"} {
+		if !strings.Contains(h.report, "\n"+want) {
+			t.Errorf("no %q in\n%s", want, h.report)
+		}
+	}
+}
+
 // Where reports could be led astray there are none, and the log tells what is
 // lost.
 func TestCrashDir(t *testing.T) {
