@@ -21,9 +21,12 @@ type Handler struct {
 	Request Request
 	Dir     string
 	Procfs  string
-	Core    *os.File // the core: a pipe from the kernel
-	Log     string   // a file for the log lines; empty: what the settings say
-	Version string   // of bt
+	// Core is the core: a pipe from the kernel. It stays open to the end: the
+	// kernel lets whoever waits for the process know of its death only when
+	// nobody reads the pipe any more, and the report is to be there by then.
+	Core    *os.File
+	Log     string // a file for the log lines; empty: what the settings say
+	Version string // of bt
 	// Worker is the command that makes the report: see Job.
 	Worker []string
 }

@@ -47,8 +47,6 @@ func (h *Handler) work(w io.Writer, p *process, timeout time.Duration) error {
 	if err := startUnprivileged(cmd); err != nil {
 		return err
 	}
-	// With no other reader, the kernel stops writing when the worker ends.
-	h.Core.Close()
 	for _, m := range p.files {
 		m.f.Close()
 	}
