@@ -1,6 +1,7 @@
 package live
 
 import (
+	"runtime"
 	"strconv"
 
 	"golang.org/x/sys/unix"
@@ -53,7 +54,7 @@ func (t *tracer) registers() {
 		}
 		switch {
 		case th.out.Arch == nil:
-			th.out.NotStopped = "its register set of " + strconv.Itoa(n) + " bytes is of no known CPU"
+			th.out.Machine = runtime.GOARCH
 		case th.sp == 0 && noUserRegs(th):
 			// What io_uring and vhost make inside the process.
 			th.out.HasRegs = false
