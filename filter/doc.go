@@ -65,8 +65,8 @@
 // With a target, its files alone are used: an address by its mapping, unless the
 // text says that it is in another file; else by module and offset, the module by
 // its path, or its last name where only one file of the target has it. With an
-// ELF file as the target its link-time addresses are named where it is not
-// position independent, and the forms whose module has its name.
+// ELF file as the target numbers are its link-time addresses, as without filtering;
+// and the forms are named whose module has its name.
 //
 // Without a target, lines of /proc/PID/maps in the text become the target for
 // what follows them, up to the next such lines. Before, forms with an absolute

@@ -147,7 +147,10 @@ func (t *image) find(q *query, w *worker) (symbolize.Name, bool) {
 	if !ours {
 		return symbolize.Name{}, false
 	}
-	link, ok := q.addr, q.hasAddr && t.im.Type == elf.ET_EXEC && executable(t.segs, q.lookup(q.addr)) &&
+	// A form that names the file tells a run-time address; a number alone is
+	// what --exe is given for.
+	fixed := t.im.Type == elf.ET_EXEC || len(q.module) == 0 && q.place == placeNone
+	link, ok := q.addr, q.hasAddr && fixed && executable(t.segs, q.lookup(q.addr)) &&
 		(len(q.id) == 0 || sameID(q.id, t.im.BuildID())) && q.place != placeFile && q.place != placeMapping
 	if len(q.module) > 0 && (!ok || q.place == placePerf) {
 		at, found := q.link(t.im.Image)
