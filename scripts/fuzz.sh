@@ -1,5 +1,5 @@
 #!/bin/sh
-# Runs every fuzz target of the module for a while: fuzz.sh [TIME]
+# Runs every fuzz target of the module for a while: fuzz.sh [TIME | INPUTSx]
 set -eu
 time=${1:-10s}
 for pkg in $(go list ./...); do
