@@ -94,13 +94,13 @@ type memory struct {
 // Word implements unwind.Memory.
 func (m *memory) Word(addr uint64, size int) (uint64, bool) {
 	if off := addr - m.last.start; off < uint64(len(m.last.data)) && uint64(len(m.last.data))-off >= uint64(size) {
-		return word(m.last.data[off:], size)
+		return unwind.Word(m.last.data[off:], size)
 	}
 	if i := m.f.find(addr); i >= 0 {
 		p := m.f.mem[i]
 		if off := addr - p.start; uint64(len(p.data))-off >= uint64(size) {
 			m.last = p
-			return word(p.data[off:], size)
+			return unwind.Word(p.data[off:], size)
 		}
 	}
 	var b [8]byte
@@ -114,21 +114,5 @@ func (m *memory) Word(addr uint64, size int) (uint64, bool) {
 	if n < size {
 		return 0, false
 	}
-	return word(b[:], size)
-}
-
-// word reads a little-endian word.
-func word(b []byte, size int) (uint64, bool) {
-	switch {
-	case size == 8 && len(b) >= 8:
-		return uint64(b[0]) | uint64(b[1])<<8 | uint64(b[2])<<16 | uint64(b[3])<<24 |
-			uint64(b[4])<<32 | uint64(b[5])<<40 | uint64(b[6])<<48 | uint64(b[7])<<56, true
-	case size == 4 && len(b) >= 4:
-		return uint64(b[0]) | uint64(b[1])<<8 | uint64(b[2])<<16 | uint64(b[3])<<24, true
-	case size == 2 && len(b) >= 2:
-		return uint64(b[0]) | uint64(b[1])<<8, true
-	case size == 1 && len(b) >= 1:
-		return uint64(b[0]), true
-	}
-	return 0, false
+	return unwind.Word(b[:], size)
 }

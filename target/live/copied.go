@@ -4,6 +4,8 @@ import (
 	"sort"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/gatedso/bt/unwind"
 )
 
 // segment is a piece of the target's memory as it was.
@@ -24,7 +26,7 @@ func (c *copied) Word(addr uint64, size int) (uint64, bool) {
 	if c.last < len(c.segs) {
 		s := &c.segs[c.last]
 		if off := addr - s.start; off < uint64(len(s.data)) && uint64(len(s.data))-off >= uint64(size) {
-			return word(s.data[off:], size)
+			return unwind.Word(s.data[off:], size)
 		}
 	}
 	i := c.find(addr)
@@ -35,7 +37,7 @@ func (c *copied) Word(addr uint64, size int) (uint64, bool) {
 	off := addr - s.start
 	if uint64(len(s.data))-off >= uint64(size) {
 		c.last = i
-		return word(s.data[off:], size)
+		return unwind.Word(s.data[off:], size)
 	}
 	return c.across(addr, size)
 }
@@ -62,7 +64,7 @@ func (c *copied) across(addr uint64, size int) (uint64, bool) {
 		}
 		b[k] = c.segs[i].data[addr+uint64(k)-c.segs[i].start]
 	}
-	return word(b[:], size)
+	return unwind.Word(b[:], size)
 }
 
 // gap returns the bounds of the gap around addr, which lies in no segment.
@@ -76,21 +78,6 @@ func (c *copied) gap(addr uint64) (lo, hi uint64, at int) {
 		lo = c.segs[at-1].start + uint64(len(c.segs[at-1].data))
 	}
 	return lo, hi, at
-}
-
-func word(b []byte, size int) (uint64, bool) {
-	switch {
-	case size == 8 && len(b) >= 8:
-		return uint64(b[0]) | uint64(b[1])<<8 | uint64(b[2])<<16 | uint64(b[3])<<24 |
-			uint64(b[4])<<32 | uint64(b[5])<<40 | uint64(b[6])<<48 | uint64(b[7])<<56, true
-	case size == 4 && len(b) >= 4:
-		return uint64(b[0]) | uint64(b[1])<<8 | uint64(b[2])<<16 | uint64(b[3])<<24, true
-	case size == 2 && len(b) >= 2:
-		return uint64(b[0]) | uint64(b[1])<<8, true
-	case size == 1 && len(b) >= 1:
-		return uint64(b[0]), true
-	}
-	return 0, false
 }
 
 // Bounds of what a walk may fetch, should the target's stack be made to lead
