@@ -5,8 +5,8 @@ import (
 	"runtime/debug"
 
 	"github.com/gatedso/bt/elfsym"
+	"github.com/gatedso/bt/internal/image"
 	"github.com/gatedso/bt/maps"
-	"github.com/gatedso/bt/module"
 )
 
 // MaxBatch is how many addresses NameAll and ImageAll take at once.
@@ -18,7 +18,7 @@ const MaxBatch = elfsym.MaxBatch
 func (s *Symbolizer) NameAll(addrs []uint64, exact bool, names []Name) (ok bool) {
 	defer debug.SetPanicOnFault(debug.SetPanicOnFault(true))
 	defer func() { recover() }()
-	var places [MaxBatch]module.Place
+	var places [MaxBatch]image.Place
 	todo := uint64(0) // one bit for each address
 	for i, addr := range addrs {
 		p := s.space.Locate(lookupAddress(addr, exact))
@@ -52,7 +52,7 @@ func (s *Symbolizer) NameAll(addrs []uint64, exact bool, names []Name) (ok bool)
 }
 
 // ImageAll is Image for at most MaxBatch addresses; see NameAll.
-func (s *Symbolizer) ImageAll(im *module.Image, addrs []uint64, exact bool, names []Name) (ok bool) {
+func (s *Symbolizer) ImageAll(im *image.Image, addrs []uint64, exact bool, names []Name) (ok bool) {
 	defer debug.SetPanicOnFault(debug.SetPanicOnFault(true))
 	defer func() { recover() }()
 	var links [MaxBatch]uint64

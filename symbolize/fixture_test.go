@@ -8,11 +8,11 @@ import (
 	"path/filepath"
 	"testing"
 
-	"github.com/gatedso/bt/gate"
+	"github.com/gatedso/bt/internal/gate"
+	"github.com/gatedso/bt/internal/image"
+	"github.com/gatedso/bt/internal/procfs"
 	"github.com/gatedso/bt/internal/testelf"
 	"github.com/gatedso/bt/maps"
-	"github.com/gatedso/bt/module"
-	"github.com/gatedso/bt/rootfs"
 	"github.com/gatedso/bt/symbolize"
 )
 
@@ -62,7 +62,7 @@ func (s *source) OpenMapping(m *maps.Mapping) (*os.File, string, bool, error) {
 	if !ok {
 		return nil, "", false, os.ErrNotExist
 	}
-	f, err := rootfs.Open(path)
+	f, err := procfs.Open(path)
 	return f, "test", true, err
 }
 
@@ -77,9 +77,9 @@ func (s *source) ReadMemory(addr uint64, b []byte) (int, error) {
 
 func (s *source) BuildID(m *maps.Mapping) []byte { return s.ids[m.Path] }
 
-func newSymbolizer(t testing.TB, m string, src *source, o symbolize.Options) (*symbolize.Symbolizer, *module.Space) {
+func newSymbolizer(t testing.TB, m string, src *source, o symbolize.Options) (*symbolize.Symbolizer, *image.Space) {
 	t.Helper()
-	space := module.NewSpace(parse(t, m), src, new(module.Cache))
+	space := image.NewSpace(parse(t, m), src, new(image.Cache))
 	s, err := symbolize.New(space, o)
 	if err != nil {
 		t.Fatal(err)
@@ -88,11 +88,11 @@ func newSymbolizer(t testing.TB, m string, src *source, o symbolize.Options) (*s
 }
 
 // open returns the image of a file by itself, and its symbolizer.
-func open(t testing.TB, f testelf.File, d symbolize.Demangle) (*symbolize.Symbolizer, *module.Image) {
+func open(t testing.TB, f testelf.File, d symbolize.Demangle) (*symbolize.Symbolizer, *image.Image) {
 	t.Helper()
 	path := write(t, t.TempDir(), "x.so", f.Bytes())
 	src := &source{files: map[string]string{"/x": path}}
-	space := module.NewSpace(parse(t, "7f0000000000-7f0000100000 r-xp 00000000 08:01 1 /x\n"), src, new(module.Cache))
+	space := image.NewSpace(parse(t, "7f0000000000-7f0000100000 r-xp 00000000 08:01 1 /x\n"), src, new(image.Cache))
 	im, err := space.Modules()[0].Image()
 	if err != nil {
 		t.Fatal(err)

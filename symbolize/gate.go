@@ -7,9 +7,9 @@ import (
 	"sort"
 
 	"github.com/gatedso/bt/elfsym"
-	"github.com/gatedso/bt/gate"
+	"github.com/gatedso/bt/internal/gate"
+	"github.com/gatedso/bt/internal/image"
 	"github.com/gatedso/bt/maps"
-	"github.com/gatedso/bt/module"
 )
 
 // GateSymbol is a symbol of the gate DSO at its run-time address.
@@ -21,12 +21,12 @@ type GateSymbol struct {
 // gateNames names addresses in the gate DSO by the setting.
 type gateNames struct {
 	setting gate.Setting
-	file    *module.Image // named by the setting, nil for live and unset
-	symbols []GateSymbol  // sorted
+	file    *image.Image // named by the setting, nil for live and unset
+	symbols []GateSymbol // sorted
 	ok      bool
 }
 
-func newGateNames(space *module.Space, o *Options) (*gateNames, error) {
+func newGateNames(space *image.Space, o *Options) (*gateNames, error) {
 	setting := o.Gate
 	g := &gateNames{setting: setting, ok: !setting.Unset()}
 	g.symbols = slices.Clone(o.GateSymbols)
@@ -49,7 +49,7 @@ func newGateNames(space *module.Space, o *Options) (*gateNames, error) {
 		if im == nil {
 			continue
 		}
-		g.file = module.NewImage(im)
+		g.file = image.NewImage(im)
 		if m.Gate == maps.Line {
 			// Its memory may not be readable: the file stands for it.
 			m.SetImage(g.file, "gate DSO")
@@ -59,7 +59,7 @@ func newGateNames(space *module.Space, o *Options) (*gateNames, error) {
 }
 
 // MappedGate is what is known of the image that is mapped as m.
-func MappedGate(m *module.Module) gate.Mapped {
+func MappedGate(m *image.Module) gate.Mapped {
 	g := gate.Mapped{BuildID: m.MappedBuildID()}
 	if m.Gate == maps.VDSO {
 		if im, err := m.Image(); err == nil {
@@ -69,7 +69,7 @@ func MappedGate(m *module.Module) gate.Mapped {
 	return g
 }
 
-func (g *gateNames) name(s *Symbolizer, addr uint64, p module.Place) Name {
+func (g *gateNames) name(s *Symbolizer, addr uint64, p image.Place) Name {
 	n := Name{Module: p.Module, ModOff: addr - p.Mapping.Start}
 	if !g.ok {
 		n.Miss = GateUnset

@@ -6,10 +6,10 @@ import (
 	"fmt"
 	"testing"
 
-	"github.com/gatedso/bt/gate"
+	"github.com/gatedso/bt/internal/gate"
+	"github.com/gatedso/bt/internal/image"
 	"github.com/gatedso/bt/internal/testelf"
 	"github.com/gatedso/bt/maps"
-	"github.com/gatedso/bt/module"
 	"github.com/gatedso/bt/symbolize"
 )
 
@@ -34,7 +34,7 @@ func page(data []byte) []byte { return append(data, make([]byte, 0x2000-len(data
 func TestGateNames(t *testing.T) {
 	dir := t.TempDir()
 	const at = 0x7ffff7fc1000
-	image := page(gateFile(elf.ELFCLASS64, 0, "same", "__live_").Bytes())
+	file := page(gateFile(elf.ELFCLASS64, 0, "same", "__live_").Bytes())
 	good := write(t, dir, "good.so", gateFile(elf.ELFCLASS64, 0, "same", "__file_").Bytes())
 	other := write(t, dir, "other.so", gateFile(elf.ELFCLASS64, 0, "othr", "__other_").Bytes())
 	report := []symbolize.GateSymbol{{at + 0x440, 0x20, "__report_sigreturn\x1b"}, {at + 0x400, 0x20, "__report_vsyscall"}, {at + 0x600, 0, "__report_point"}}
@@ -70,12 +70,12 @@ func TestGateNames(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			src := &source{ids: map[string][]byte{}}
 			if tt.mem {
-				src.mem = map[uint64][]byte{at: image}
+				src.mem = map[uint64][]byte{at: file}
 			}
 			if tt.known != "" {
 				src.ids["[vdso]"] = []byte(tt.known)
 			}
-			space := module.NewSpace(parse(t, vdso+vsyscall), src, new(module.Cache))
+			space := image.NewSpace(parse(t, vdso+vsyscall), src, new(image.Cache))
 			s, err := symbolize.New(space, symbolize.Options{Gate: gate.Setting{Value: tt.setting, From: "test"}, GateSymbols: tt.symbols})
 			if (err != nil) != tt.err || errors.Is(err, gate.ErrRefused) != tt.refused {
 				t.Errorf("error %v", err)
@@ -133,7 +133,7 @@ func TestGateLine(t *testing.T) {
 	f.Machine = elf.EM_IA_64
 	path := write(t, t.TempDir(), "gate.so", f.Bytes())
 	m := parse(t, "2000000000000000-2000000000004000 r-xp 00000000 08:01 11 /bin/prog\na000000000020000-a000000000024000 ---p 00000000 00:00 0          "+path+"\n")
-	space := module.NewSpace(m, &source{}, new(module.Cache))
+	space := image.NewSpace(m, &source{}, new(image.Cache))
 	s, err := symbolize.New(space, symbolize.Options{Gate: gate.Sources{Procfs: t.TempDir()}.Decide(m)})
 	if err != nil {
 		t.Fatal(err)
@@ -155,11 +155,11 @@ func TestGateLine(t *testing.T) {
 // elsewhere.
 func TestGateLinkedHigh(t *testing.T) {
 	const linked, at = 0xffffe000, 0x0800e000
-	image := page(gateFile(elf.ELFCLASS32, linked, "same", "__kernel_").Bytes())
-	path := write(t, t.TempDir(), "gate.so", image)
+	file := page(gateFile(elf.ELFCLASS32, linked, "same", "__kernel_").Bytes())
+	path := write(t, t.TempDir(), "gate.so", file)
 	for _, setting := range []string{gate.Live, path} {
 		for _, start := range []uint64{at, linked} {
-			src := &source{mem: map[uint64][]byte{start: image}}
+			src := &source{mem: map[uint64][]byte{start: file}}
 			s, _ := newSymbolizer(t, fmt.Sprintf("%x-%x r-xp 00000000 00:00 0 [vdso]\n", start, start+0x1000), src,
 				symbolize.Options{Gate: gate.Setting{Value: setting}})
 			if got := show(s.Name(start+0x444, true)); got != "__kernel_sigreturn+4" {
@@ -176,7 +176,7 @@ func TestGateLinkedHigh(t *testing.T) {
 // was named on the spot: this process's own vDSO, at every address.
 func TestReportNamesLikeLive(t *testing.T) {
 	own, src := ownVDSO(t)
-	space := module.NewSpace(own, src, new(module.Cache))
+	space := image.NewSpace(own, src, new(image.Cache))
 	here, err := symbolize.New(space, symbolize.Options{Gate: live})
 	if err != nil {
 		t.Fatal(err)
@@ -185,7 +185,7 @@ func TestReportNamesLikeLive(t *testing.T) {
 	if len(list) == 0 {
 		t.Fatal("the vDSO has no symbols")
 	}
-	elsewhere, err := symbolize.New(module.NewSpace(own, &source{}, new(module.Cache)), symbolize.Options{Gate: live, GateSymbols: list})
+	elsewhere, err := symbolize.New(image.NewSpace(own, &source{}, new(image.Cache)), symbolize.Options{Gate: live, GateSymbols: list})
 	if err != nil {
 		t.Fatal(err)
 	}

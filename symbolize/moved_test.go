@@ -5,9 +5,9 @@ import (
 	"os"
 	"testing"
 
-	"github.com/gatedso/bt/debugfile"
+	"github.com/gatedso/bt/internal/image"
+	"github.com/gatedso/bt/internal/names/debugfile"
 	"github.com/gatedso/bt/internal/testelf"
-	"github.com/gatedso/bt/module"
 	"github.com/gatedso/bt/symbolize"
 )
 
@@ -35,7 +35,7 @@ func TestMoved(t *testing.T) {
 		f := &debugfile.Finder{Dirs: []string{dir}}
 		mm := parse(t, fmt.Sprintf("%x-%x r-xp 00000000 00:01 12 /lib.so\n", libAt, libAt+0x2000))
 		src := &source{files: map[string]string{"/lib.so": path}, ids: map[string][]byte{"/lib.so": id}}
-		s, err := symbolize.New(module.NewSpace(mm, src, new(module.Cache)), symbolize.Options{Debug: f})
+		s, err := symbolize.New(image.NewSpace(mm, src, new(image.Cache)), symbolize.Options{Debug: f})
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -4,8 +4,8 @@ import (
 	"runtime/debug"
 	"slices"
 
+	"github.com/gatedso/bt/internal/image"
 	"github.com/gatedso/bt/maps"
-	"github.com/gatedso/bt/module"
 )
 
 // Query is an address to be named.
@@ -27,11 +27,11 @@ func (s *Symbolizer) Prepare(queries []Query) {
 	// Modules can share an image, under two names, and a module can be mapped
 	// twice.
 	type copyOf struct {
-		mod  *module.Module
+		mod  *image.Module
 		bias uint64
 	}
 	type batch struct {
-		im    *module.Image
+		im    *image.Image
 		links []uint64
 		addrs map[uint64]uint64 // by link-time address
 	}

@@ -7,15 +7,15 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/gatedso/bt/internal/image"
 	"github.com/gatedso/bt/maps"
-	"github.com/gatedso/bt/module"
 	"github.com/gatedso/bt/symbolize"
 )
 
 // ownVDSO is this process's maps and the memory of its vDSO.
 func ownVDSO(t *testing.T) (*maps.Map, *source) {
 	t.Helper()
-	m, err := module.ReadMaps("/proc/self/maps")
+	m, err := image.ReadMaps("/proc/self/maps")
 	if err != nil {
 		t.Fatal(err)
 	}

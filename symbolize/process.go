@@ -1,8 +1,8 @@
 package symbolize
 
 import (
-	"github.com/gatedso/bt/jitmap"
-	"github.com/gatedso/bt/kallsyms"
+	"github.com/gatedso/bt/internal/names/jitmap"
+	"github.com/gatedso/bt/internal/names/kallsyms"
 )
 
 // Process is what names the addresses of a running process beside its files:

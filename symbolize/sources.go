@@ -5,9 +5,9 @@ import (
 	gomaps "maps"
 	"path/filepath"
 
-	"github.com/gatedso/bt/debugfile"
 	"github.com/gatedso/bt/elfsym"
-	"github.com/gatedso/bt/module"
+	"github.com/gatedso/bt/internal/image"
+	"github.com/gatedso/bt/internal/names/debugfile"
 )
 
 // source is one ELF file whose symbols name an image's addresses.
@@ -26,12 +26,12 @@ type source struct {
 // file's, then the small one embedded in it, then its dynamic symbols. After
 // these come PLT stubs and Go's table, see inImage.
 type imageNames struct {
-	im       *module.Image
+	im       *image.Image
 	sources  []source
 	demangle Demangle
 }
 
-func newImageNames(im *module.Image, path string, o *Options) *imageNames {
+func newImageNames(im *image.Image, path string, o *Options) *imageNames {
 	n := &imageNames{im: im, demangle: o.Demangle}
 	_, full := im.Section(".symtab")
 	if !full {
@@ -175,7 +175,7 @@ func shifted(links []uint64, shift uint64) []uint64 {
 
 // namesOf returns what names im, the image of mod; mod is nil for an ELF file
 // by itself.
-func (s *Symbolizer) namesOf(im *module.Image, mod *module.Module) *imageNames {
+func (s *Symbolizer) namesOf(im *image.Image, mod *image.Module) *imageNames {
 	if n := s.last.Load(); n != nil && n.im == im {
 		return n
 	}
@@ -187,7 +187,7 @@ func (s *Symbolizer) namesOf(im *module.Image, mod *module.Module) *imageNames {
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	all := make(map[*module.Image]*imageNames)
+	all := make(map[*image.Image]*imageNames)
 	if m := s.names.Load(); m != nil {
 		if n := (*m)[im]; n != nil {
 			return n

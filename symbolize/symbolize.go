@@ -7,10 +7,10 @@ import (
 	"sync"
 	"sync/atomic"
 
-	"github.com/gatedso/bt/debugfile"
-	"github.com/gatedso/bt/gate"
+	"github.com/gatedso/bt/internal/gate"
+	"github.com/gatedso/bt/internal/image"
+	"github.com/gatedso/bt/internal/names/debugfile"
 	"github.com/gatedso/bt/maps"
-	"github.com/gatedso/bt/module"
 )
 
 // Miss tells why an address has no name.
@@ -50,8 +50,8 @@ type Name struct {
 	Miss   Miss
 	Source string // the table that the name is from: ".symtab", "gopclntab"
 
-	Module *module.Module // nil in anonymous memory
-	ModOff uint64         // link-time address in the module; file offset without an image
+	Module *image.Module // nil in anonymous memory
+	ModOff uint64        // link-time address in the module; file offset without an image
 }
 
 // Options says how to name.
@@ -71,21 +71,21 @@ type Options struct {
 // Symbolizer names the addresses of one address space. It is safe for
 // concurrent use.
 type Symbolizer struct {
-	space *module.Space
+	space *image.Space
 	gate  *gateNames
 
 	options Options
 
 	mu    sync.Mutex
-	names atomic.Pointer[map[*module.Image]*imageNames] // replaced, never changed: reading takes no lock
-	last  atomic.Pointer[imageNames]                    // the one asked for last
+	names atomic.Pointer[map[*image.Image]*imageNames] // replaced, never changed: reading takes no lock
+	last  atomic.Pointer[imageNames]                   // the one asked for last
 
 	known map[uint64]Name // what Prepare found, by lookup address
 }
 
 // New returns a symbolizer for space. The error is about the gate DSO alone;
 // the symbolizer works all the same, and leaves the gate's frames raw.
-func New(space *module.Space, o Options) (*Symbolizer, error) {
+func New(space *image.Space, o Options) (*Symbolizer, error) {
 	s := &Symbolizer{space: space, options: o}
 	var err error
 	s.gate, err = newGateNames(space, &o)
@@ -144,7 +144,7 @@ func (s *Symbolizer) name(addr uint64) Name {
 }
 
 // inImage names a link-time address.
-func (s *Symbolizer) inImage(im *module.Image, mod *module.Module, link uint64) Name {
+func (s *Symbolizer) inImage(im *image.Image, mod *image.Module, link uint64) Name {
 	n := Name{Module: mod, ModOff: link}
 	n.set(s.namesOf(im, mod).find(link))
 	return n
@@ -160,7 +160,7 @@ func (n *Name) set(name string, start uint64, from string, ok bool) {
 }
 
 // Image names a link-time address of an image by itself, as addr2line does.
-func (s *Symbolizer) Image(im *module.Image, link uint64, exact bool) (n Name) {
+func (s *Symbolizer) Image(im *image.Image, link uint64, exact bool) (n Name) {
 	defer debug.SetPanicOnFault(debug.SetPanicOnFault(true))
 	defer func() {
 		if recover() != nil {

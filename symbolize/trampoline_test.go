@@ -4,8 +4,8 @@ import (
 	"fmt"
 	"testing"
 
+	"github.com/gatedso/bt/internal/image"
 	"github.com/gatedso/bt/internal/testelf"
-	"github.com/gatedso/bt/module"
 	"github.com/gatedso/bt/symbolize"
 )
 
@@ -29,7 +29,7 @@ func TestSizelessTrampoline(t *testing.T) {
 	for _, prepare := range []bool{false, true} {
 		mm := parse(t, fmt.Sprintf("%x-%x r-xp 00000000 00:01 12 /lib.so\n", libAt, libAt+0x2000))
 		src := &source{files: map[string]string{"/lib.so": path}}
-		s, err := symbolize.New(module.NewSpace(mm, src, new(module.Cache)), symbolize.Options{})
+		s, err := symbolize.New(image.NewSpace(mm, src, new(image.Cache)), symbolize.Options{})
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -4,7 +4,7 @@ import (
 	"testing"
 
 	"github.com/gatedso/bt/elfsym"
-	"github.com/gatedso/bt/module"
+	"github.com/gatedso/bt/internal/image"
 	"github.com/gatedso/bt/symbolize"
 )
 
@@ -50,7 +50,7 @@ func TestVersionsOfLibc(t *testing.T) {
 	if err != nil {
 		t.Skip(err)
 	}
-	img := module.NewImage(im)
+	img := image.NewImage(im)
 	with, without := symbolize.NewForImage(symbolize.Options{Versions: true}), symbolize.NewForImage(symbolize.Options{})
 	for s := range im.Named {
 		if s.Name != "kill" {

@@ -7,7 +7,7 @@ import (
 	"os"
 	"os/signal"
 
-	"github.com/gatedso/bt/debugfile/debuginfod/fetch"
+	"github.com/gatedso/bt/internal/names/debugfile/debuginfod/fetch"
 )
 
 func main() {

@@ -12,19 +12,19 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"github.com/gatedso/bt/capture"
 	"github.com/gatedso/bt/elfsym"
+	"github.com/gatedso/bt/internal/image"
+	"github.com/gatedso/bt/internal/process/live"
+	"github.com/gatedso/bt/internal/render"
+	"github.com/gatedso/bt/internal/snapshot"
+	"github.com/gatedso/bt/internal/text/lines"
 	"github.com/gatedso/bt/maps"
-	"github.com/gatedso/bt/module"
-	"github.com/gatedso/bt/render"
-	"github.com/gatedso/bt/stream"
 	"github.com/gatedso/bt/symbolize"
-	"github.com/gatedso/bt/target/live"
 )
 
 // addresses names addresses: the given ones, or those on standard input.
 func (a *app) addresses(out *os.File, pids []int, addrs []uint64, fromStdin bool) error {
-	o := stream.Options{ReturnAddresses: a.returns}
+	o := lines.Options{ReturnAddresses: a.returns}
 	var closeTarget func()
 	var err error
 	if o.Space, closeTarget, err = a.openTarget(out, pids); err != nil {
@@ -32,8 +32,8 @@ func (a *app) addresses(out *os.File, pids []int, addrs []uint64, fromStdin bool
 	}
 	defer closeTarget()
 	if o.Space == nil {
-		cache := new(module.Cache)
-		o.NewSpace = func(text []byte, head stream.Head) (stream.Space, error) {
+		cache := new(image.Cache)
+		o.NewSpace = func(text []byte, head lines.Head) (lines.Space, error) {
 			return a.reportSpace(out, text, head, cache)
 		}
 	}
@@ -45,7 +45,7 @@ func (a *app) addresses(out *os.File, pids []int, addrs []uint64, fromStdin bool
 		_, err := out.Write(dst)
 		return err
 	}
-	res, err := stream.Run(a.stdin, out, o)
+	res, err := lines.Run(a.stdin, out, o)
 	if res.NoSpace {
 		a.incomplete("addresses without a target: give --pid, --core, --maps or --exe, or maps lines before the addresses")
 	}
@@ -57,12 +57,12 @@ func (a *app) addresses(out *os.File, pids []int, addrs []uint64, fromStdin bool
 
 // openTarget opens what the target flags name, for its addresses: a mappedSpace
 // or an imageSpace; nil when they name none. The caller closes it.
-func (a *app) openTarget(out *os.File, pids []int) (space stream.Space, closeTarget func(), err error) {
+func (a *app) openTarget(out *os.File, pids []int) (space lines.Space, closeTarget func(), err error) {
 	closeTarget = func() {}
-	cache := new(module.Cache)
+	cache := new(image.Cache)
 	switch {
 	case len(pids) > 0 && a.savedProcfs():
-		m, err := module.ReadMaps(filepath.Join(a.procfs, strconv.Itoa(pids[0]), "maps"))
+		m, err := image.ReadMaps(filepath.Join(a.procfs, strconv.Itoa(pids[0]), "maps"))
 		if err != nil {
 			return nil, nil, err
 		}
@@ -78,21 +78,21 @@ func (a *app) openTarget(out *os.File, pids []int) (space stream.Space, closeTar
 			return nil, nil, err
 		}
 		closeTarget = func() { p.Close() }
-		space = a.newSpace(out, module.NewSpace(m, capture.Source(p, a.sysroot), cache), p)
+		space = a.newSpace(out, image.NewSpace(m, snapshot.Source(p, a.sysroot), cache), p)
 	case a.core != "":
 		c, err := a.openCore()
 		if err != nil {
 			return nil, nil, err
 		}
 		closeTarget = c.close
-		space = a.newSpace(out, module.NewSpace(c.src.Maps, c.src, cache), nil)
+		space = a.newSpace(out, image.NewSpace(c.src.Maps, c.src, cache), nil)
 	case a.mapsFile != "":
 		// A saved copy, or what bt maps printed: that has comment lines.
 		b, err := os.ReadFile(a.mapsFile)
 		if err != nil {
 			return nil, nil, err
 		}
-		text, head := stream.ReadHead(b)
+		text, head := lines.ReadHead(b)
 		if space, err = a.reportSpace(out, text, head, cache); err != nil {
 			return nil, nil, fmt.Errorf("%s: %w", a.mapsFile, err)
 		}
@@ -101,7 +101,7 @@ func (a *app) openTarget(out *os.File, pids []int) (space stream.Space, closeTar
 		if err != nil {
 			return nil, nil, err
 		}
-		img := module.NewImage(im)
+		img := image.NewImage(im)
 		space = &imageSpace{path: a.exe, im: img, sym: symbolize.NewForImage(a.nameOptions(nil)), opts: answerOptions{a.imageOptions(out, img)}}
 	}
 	return space, closeTarget, nil
@@ -128,7 +128,7 @@ func (a *app) savedProcfs() bool {
 }
 
 // reportSpace is the address space of a self-contained report.
-func (a *app) reportSpace(out *os.File, text []byte, head stream.Head, cache *module.Cache) (stream.Space, error) {
+func (a *app) reportSpace(out *os.File, text []byte, head lines.Head, cache *image.Cache) (lines.Space, error) {
 	m, err := maps.Parse(text)
 	if err != nil {
 		return nil, err
@@ -157,7 +157,7 @@ func (a *app) reportSpace(out *os.File, text []byte, head stream.Head, cache *mo
 }
 
 // newSpace names the addresses of a space for stream.
-func (a *app) newSpace(out *os.File, space *module.Space, p *live.Process, symbols ...symbolize.GateSymbol) stream.Space {
+func (a *app) newSpace(out *os.File, space *image.Space, p *live.Process, symbols ...symbolize.GateSymbol) lines.Space {
 	names := a.nameOptions(space.Maps)
 	names.GateSymbols = symbols
 	if p != nil {
@@ -175,7 +175,7 @@ func (a *app) newSpace(out *os.File, space *module.Space, p *live.Process, symbo
 	return ms
 }
 
-func (a *app) imageOptions(out *os.File, im *module.Image) render.Options {
+func (a *app) imageOptions(out *os.File, im *image.Image) render.Options {
 	opts := a.renderOptions(out)
 	opts.PtrSize = im.PtrSize()
 	return opts
@@ -207,7 +207,7 @@ func (o *answerOptions) appendAll(dst []byte, addrs []uint64, names []symbolize.
 
 // mappedSpace answers addresses of an address space.
 type mappedSpace struct {
-	space *module.Space
+	space *image.Space
 	sym   *symbolize.Symbolizer
 	opts  answerOptions
 	note  func(format string, args ...any) // for --verbose; else nil
@@ -226,7 +226,7 @@ func (s *mappedSpace) Answer(dst []byte, addr uint64, exact bool) (out []byte) {
 	return s.opts.AppendFrame(dst, addr, &n)
 }
 
-// AnswerAll implements stream.Batcher.
+// AnswerAll implements lines.Batcher.
 func (s *mappedSpace) AnswerAll(dst []byte, addrs []uint64, exact bool, limit int) ([]byte, int) {
 	var names [symbolize.MaxBatch]symbolize.Name
 	if !s.opts.Raw && s.note == nil && s.sym.NameAll(addrs, exact, names[:]) {
@@ -244,7 +244,7 @@ func (s *mappedSpace) Locate(name string, off uint64) (uint64, bool) {
 // imageSpace answers link-time addresses of one ELF file.
 type imageSpace struct {
 	path string
-	im   *module.Image
+	im   *image.Image
 	sym  *symbolize.Symbolizer
 	opts answerOptions
 }
@@ -259,7 +259,7 @@ func (s *imageSpace) Answer(dst []byte, addr uint64, exact bool) (out []byte) {
 	return s.opts.AppendFrame(dst, addr, &n)
 }
 
-// AnswerAll implements stream.Batcher.
+// AnswerAll implements lines.Batcher.
 func (s *imageSpace) AnswerAll(dst []byte, addrs []uint64, exact bool, limit int) ([]byte, int) {
 	var names [symbolize.MaxBatch]symbolize.Name
 	if !s.opts.Raw && s.sym.ImageAll(s.im, addrs, exact, names[:]) {

@@ -7,19 +7,19 @@ import (
 	"os"
 	"strings"
 
-	"github.com/gatedso/bt/capture"
-	"github.com/gatedso/bt/fault"
-	"github.com/gatedso/bt/module"
-	"github.com/gatedso/bt/render"
+	"github.com/gatedso/bt/internal/fault"
+	"github.com/gatedso/bt/internal/image"
+	"github.com/gatedso/bt/internal/process/core"
+	"github.com/gatedso/bt/internal/render"
+	"github.com/gatedso/bt/internal/snapshot"
+	"github.com/gatedso/bt/internal/unwind"
 	"github.com/gatedso/bt/symbolize"
-	"github.com/gatedso/bt/target/core"
-	"github.com/gatedso/bt/unwind"
 )
 
 // coreTarget is an opened core file.
 type coreTarget struct {
 	file *core.File
-	src  *capture.CoreSource
+	src  *snapshot.CoreSource
 }
 
 // openCore opens --core and says what it lacks.
@@ -31,7 +31,7 @@ func (a *app) openCore() (*coreTarget, error) {
 	for _, p := range f.Problems {
 		a.incomplete("%s: %s", a.core, p)
 	}
-	src := capture.NewCoreSource(f, capture.CoreFiles{Exe: a.exe, Sysroot: a.sysroot, Warn: a.incomplete})
+	src := snapshot.NewCoreSource(f, snapshot.CoreFiles{Exe: a.exe, Sysroot: a.sysroot, Warn: a.incomplete})
 	return &coreTarget{f, src}, nil
 }
 
@@ -70,7 +70,7 @@ func (a *app) coreStacks(out *os.File, tids []int) error {
 	if len(c.file.Threads) == 0 {
 		return fmt.Errorf("%s holds no thread: addresses in it can be named", a.core)
 	}
-	stacks := capture.Core(c.src, capture.Options{TIDs: tids, MaxFrames: a.maxFrames, Cache: new(module.Cache)})
+	stacks := snapshot.Core(c.src, snapshot.Options{TIDs: tids, MaxFrames: a.maxFrames, Cache: new(image.Cache)})
 	defer stacks.Close()
 	if len(tids) > 0 && len(stacks.Threads) == 0 {
 		return errors.New("none of the threads asked for is in the core")
@@ -102,7 +102,7 @@ func (a *app) coreStacks(out *os.File, tids []int) error {
 }
 
 // explainPartial says how to see what a stack lacks that only was not kept.
-func (a *app) explainPartial(f *core.File, s *capture.Stacks) {
+func (a *app) explainPartial(f *core.File, s *snapshot.Stacks) {
 	for i := range s.Threads {
 		if f.Partial && s.Threads[i].Stack.End == unwind.EndNoMemory {
 			a.errorf("%s: memory that it holds was not kept while it was read: decompress it, or save it to a file, to see all", a.core)

@@ -13,8 +13,8 @@ import (
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
-	"github.com/gatedso/bt/crash"
-	"github.com/gatedso/bt/crash/report"
+	"github.com/gatedso/bt/internal/crash"
+	"github.com/gatedso/bt/internal/crash/report"
 	"github.com/gatedso/bt/symbolize"
 )
 

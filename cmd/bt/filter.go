@@ -6,8 +6,8 @@ import (
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
-	"github.com/gatedso/bt/filter"
-	"github.com/gatedso/bt/gate"
+	"github.com/gatedso/bt/internal/gate"
+	"github.com/gatedso/bt/internal/text/annotate"
 	"github.com/gatedso/bt/symbolize"
 )
 
@@ -40,7 +40,7 @@ func (a *app) filterText(cmd *cobra.Command, pids []int, addrs int) error {
 }
 
 func (a *app) runFilter(out *os.File, pids []int) error {
-	o := filter.Options{
+	o := annotate.Options{
 		Sysroot:         a.sysroot,
 		Names:           a.textNames,
 		Render:          a.renderOptions(out),
@@ -53,11 +53,11 @@ func (a *app) runFilter(out *os.File, pids []int) error {
 	defer closeTarget()
 	switch s := space.(type) {
 	case *mappedSpace:
-		o.Target = filter.Space(s.space, s.sym)
+		o.Target = annotate.Space(s.space, s.sym)
 	case *imageSpace:
-		o.Target = filter.Image(s.im, s.path, s.sym)
+		o.Target = annotate.Image(s.im, s.path, s.sym)
 	}
-	return filter.Run(a.stdin, out, o)
+	return annotate.Run(a.stdin, out, o)
 }
 
 // textNames says how to name by files that a text names. What such a text says

@@ -4,8 +4,8 @@ import (
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
-	"github.com/gatedso/bt/debugfile"
-	"github.com/gatedso/bt/gate/store"
+	"github.com/gatedso/bt/internal/gate/store"
+	"github.com/gatedso/bt/internal/names/debugfile"
 	"github.com/gatedso/bt/symbolize"
 )
 

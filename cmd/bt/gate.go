@@ -7,9 +7,9 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/gatedso/bt/gate"
-	"github.com/gatedso/bt/gate/image"
-	"github.com/gatedso/bt/target/live"
+	"github.com/gatedso/bt/internal/gate"
+	"github.com/gatedso/bt/internal/gate/vdso"
+	"github.com/gatedso/bt/internal/process/live"
 )
 
 const gateLong = `The gate DSO is the code that the kernel itself maps into every process: [vdso]
@@ -86,7 +86,7 @@ func (a *app) onePID(cmd *cobra.Command) (int, error) {
 }
 
 // gateImage gets the image that --pid and --abi ask for.
-func (a *app) gateImage(cmd *cobra.Command, name string) (*image.Image, error) {
+func (a *app) gateImage(cmd *cobra.Command, name string) (*vdso.Image, error) {
 	abi, err := parseABI(name)
 	if err != nil {
 		return nil, err
@@ -97,28 +97,28 @@ func (a *app) gateImage(cmd *cobra.Command, name string) (*image.Image, error) {
 	}
 	switch {
 	case pid == 0 && abi == "":
-		return image.Own()
+		return vdso.Own()
 	case pid == 0:
-		return image.ForABI(abi)
+		return vdso.ForABI(abi)
 	}
 	p, err := live.Open(pid, a.procfs)
 	if err != nil {
 		return nil, err
 	}
 	defer p.Close()
-	im, err := image.FromProcess(p, fmt.Sprintf("process %d", p.PID))
+	im, err := vdso.FromProcess(p, fmt.Sprintf("process %d", p.PID))
 	if err == nil && abi != "" && im.ABI() != abi {
 		return nil, fmt.Errorf("process %d has the %s image, not the %s one: leave out --abi, or --pid", p.PID, im.ABI(), abi)
 	}
 	return im, err
 }
 
-func parseABI(name string) (image.ABI, error) {
+func parseABI(name string) (vdso.ABI, error) {
 	if name == "" {
 		return "", nil
 	}
 	var names []string
-	for _, abi := range image.ABIs {
+	for _, abi := range vdso.ABIs {
 		if string(abi) == name {
 			return abi, nil
 		}
@@ -128,7 +128,7 @@ func parseABI(name string) (image.ABI, error) {
 }
 
 // dump writes an image to --output.
-func (a *app) dump(im *image.Image, force bool) error {
+func (a *app) dump(im *vdso.Image, force bool) error {
 	if a.output == "-" {
 		if isTerminal(a.stdout) {
 			return usagef("-o -: an ELF file is nothing for a terminal")
@@ -136,8 +136,8 @@ func (a *app) dump(im *image.Image, force bool) error {
 		_, err := a.stdout.Write(im.File)
 		return err
 	}
-	_, err := image.Write(a.output, im.File, 0o666, force)
-	if errors.Is(err, image.ErrExists) {
+	_, err := vdso.Write(a.output, im.File, 0o666, force)
+	if errors.Is(err, vdso.ErrExists) {
 		return fmt.Errorf("%w: give another name, or --force", err)
 	}
 	return err

@@ -10,12 +10,12 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/gatedso/bt/gate"
-	"github.com/gatedso/bt/gate/abi"
-	"github.com/gatedso/bt/gate/image"
-	"github.com/gatedso/bt/gate/store"
+	"github.com/gatedso/bt/internal/gate"
+	"github.com/gatedso/bt/internal/gate/abi"
+	"github.com/gatedso/bt/internal/gate/store"
+	"github.com/gatedso/bt/internal/gate/vdso"
+	"github.com/gatedso/bt/internal/process/live"
 	"github.com/gatedso/bt/maps"
-	"github.com/gatedso/bt/target/live"
 )
 
 // gateReport is what bt gate show prints. Its JSON names are documented in the
@@ -36,7 +36,7 @@ type gateEntry struct {
 	End        string          `json:"end,omitempty"`
 	Perm       string          `json:"perm,omitempty"`
 	Path       string          `json:"path,omitempty"`
-	ABI        image.ABI       `json:"abi,omitempty"`
+	ABI        vdso.ABI        `json:"abi,omitempty"`
 	Arch       string          `json:"arch,omitempty"`
 	Size       int             `json:"size,omitempty"`
 	BuildID    string          `json:"build_id,omitempty"`
@@ -145,16 +145,16 @@ func (a *app) gateReport(pid int) (*gateReport, error) {
 		r.Entries = append(r.Entries, g)
 	}
 	if pid == 0 {
-		for _, other := range image.ABIs {
+		for _, other := range vdso.ABIs {
 			if im != nil && im.ABI() == other {
 				continue
 			}
-			if o, err := image.ForABI(other); err == nil {
+			if o, err := vdso.ForABI(other); err == nil {
 				g := gateEntry{Gate: "vdso"}
 				o.Start, o.End = 0, 0 // of a process that is gone
 				a.describe(&g, o)
 				r.Entries = append(r.Entries, g)
-			} else if !errors.Is(err, image.ErrNoABI) {
+			} else if !errors.Is(err, vdso.ErrNoABI) {
 				a.incomplete("%v", err)
 			}
 		}
@@ -165,7 +165,7 @@ func (a *app) gateReport(pid int) (*gateReport, error) {
 
 // gateOf reads the maps and the gate image, which may be nil, of a process, or
 // of bt itself where pid is 0.
-func (a *app) gateOf(pid int, r *gateReport) (*maps.Map, *image.Image, error) {
+func (a *app) gateOf(pid int, r *gateReport) (*maps.Map, *vdso.Image, error) {
 	if pid == 0 || a.savedProcfs() {
 		dir := "/proc/self"
 		if pid != 0 {
@@ -179,7 +179,7 @@ func (a *app) gateOf(pid int, r *gateReport) (*maps.Map, *image.Image, error) {
 		if err != nil || pid != 0 {
 			return m, nil, err
 		}
-		im, err := image.Own()
+		im, err := vdso.Own()
 		return m, im, a.unlessNone(err)
 	}
 	p, err := live.Open(pid, a.procfs)
@@ -196,20 +196,20 @@ func (a *app) gateOf(pid int, r *gateReport) (*maps.Map, *image.Image, error) {
 	if err != nil {
 		return nil, nil, fmt.Errorf("process %d: %w", p.PID, err)
 	}
-	im, err := image.FromProcess(p, fmt.Sprintf("process %d", p.PID))
+	im, err := vdso.FromProcess(p, fmt.Sprintf("process %d", p.PID))
 	return m, im, a.unlessNone(err)
 }
 
 // unlessNone says why an image cannot be read; that there is none is no fault.
 func (a *app) unlessNone(err error) error {
-	if err != nil && !errors.Is(err, image.ErrNone) {
+	if err != nil && !errors.Is(err, vdso.ErrNone) {
 		a.incomplete("%v", err)
 	}
 	return nil
 }
 
 // describe fills in what an image says of itself, and its registered file.
-func (a *app) describe(g *gateEntry, im *image.Image) {
+func (a *app) describe(g *gateEntry, im *vdso.Image) {
 	known := abi.For(im.Machine, im.Class)
 	info := im.Info()
 	g.ABI, g.Size, g.Soname, g.Kernel = im.ABI(), len(im.File), info.Soname, info.Kernel
@@ -229,7 +229,7 @@ func (a *app) describe(g *gateEntry, im *image.Image) {
 }
 
 // registered looks for an image's registered file, nil when there is none.
-func (a *app) registered(im *image.Image) *gateRegistered {
+func (a *app) registered(im *vdso.Image) *gateRegistered {
 	for _, dir := range a.stateDirs() {
 		s, err := store.Open(dir)
 		if err != nil {
@@ -240,11 +240,11 @@ func (a *app) registered(im *image.Image) *gateRegistered {
 			continue
 		}
 		r := &gateRegistered{File: path}
-		f, err := image.ReadFile(path)
+		f, err := vdso.ReadFile(path)
 		switch {
 		case err != nil:
 			r.Problem = err.Error()
-		case !image.SameBuild(f, im):
+		case !vdso.SameBuild(f, im):
 			r.Problem = "another build than the mapped image"
 		default:
 			r.Matches, r.Full = true, f.Full()
@@ -255,7 +255,7 @@ func (a *app) registered(im *image.Image) *gateRegistered {
 }
 
 // settingOf tells what names the gate of m, whose image is im or unknown.
-func (a *app) settingOf(m *maps.Map, im *image.Image) gateSetting {
+func (a *app) settingOf(m *maps.Map, im *vdso.Image) gateSetting {
 	set := a.gateSources().Decide(m)
 	g := gateSetting{Value: set.Value, Step: set.Step(), From: set.From}
 	if set.Unset() {

@@ -7,8 +7,8 @@ import (
 	"io"
 	"strings"
 
-	"github.com/gatedso/bt/gate"
-	"github.com/gatedso/bt/gate/abi"
+	"github.com/gatedso/bt/internal/gate"
+	"github.com/gatedso/bt/internal/gate/abi"
 	"github.com/gatedso/bt/symbolize"
 )
 

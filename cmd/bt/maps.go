@@ -12,11 +12,11 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/gatedso/bt/capture"
+	"github.com/gatedso/bt/internal/image"
+	"github.com/gatedso/bt/internal/process/live"
+	"github.com/gatedso/bt/internal/snapshot"
 	"github.com/gatedso/bt/maps"
-	"github.com/gatedso/bt/module"
 	"github.com/gatedso/bt/symbolize"
-	"github.com/gatedso/bt/target/live"
 )
 
 func (a *app) mapsCommand() *cobra.Command {
@@ -70,7 +70,7 @@ but with that path in place of [vdso]. The process is not stopped.`,
 type mappings struct {
 	pid   int
 	text  []byte // as the kernel wrote them
-	space *module.Space
+	space *image.Space
 	close func()
 
 	gate     *maps.Mapping // [vdso], or nil
@@ -80,7 +80,7 @@ type mappings struct {
 // openMaps reads the maps of a process and finds the file that names its gate.
 func (a *app) openMaps(pid int) (*mappings, error) {
 	p := &mappings{pid: pid, close: func() {}}
-	var src module.Source
+	var src image.Source
 	var err error
 	if a.savedProcfs() {
 		p.text, err = os.ReadFile(filepath.Join(a.procfs, strconv.Itoa(pid), "maps"))
@@ -90,7 +90,7 @@ func (a *app) openMaps(pid int) (*mappings, error) {
 			return nil, err
 		}
 		p.pid, p.close = proc.PID, func() { proc.Close() }
-		src = capture.Source(proc, a.sysroot)
+		src = snapshot.Source(proc, a.sysroot)
 		p.text, err = proc.Maps()
 	}
 	var m *maps.Map
@@ -104,9 +104,9 @@ func (a *app) openMaps(pid int) (*mappings, error) {
 		return nil, err
 	}
 	if src == nil {
-		src = &module.Files{Maps: m, Sysroot: a.sysroot}
+		src = &image.Files{Maps: m, Sysroot: a.sysroot}
 	}
-	p.space = module.NewSpace(m, src, new(module.Cache))
+	p.space = image.NewSpace(m, src, new(image.Cache))
 	a.findGateFile(p, m)
 	return p, nil
 }
@@ -200,7 +200,7 @@ func (a *app) textMaps(p *mappings) error {
 }
 
 // opened opens a module's file and says how.
-func opened(mod *module.Module) (via string, err error) {
+func opened(mod *image.Module) (via string, err error) {
 	if _, err := mod.Image(); err != nil {
 		return "", err
 	}

@@ -7,14 +7,14 @@ import (
 	"strings"
 	"sync"
 
-	"github.com/gatedso/bt/debugfile"
-	"github.com/gatedso/bt/debugfile/debuginfod"
-	"github.com/gatedso/bt/jitmap"
-	"github.com/gatedso/bt/kallsyms"
+	"github.com/gatedso/bt/internal/names/debugfile"
+	"github.com/gatedso/bt/internal/names/debugfile/debuginfod"
+	"github.com/gatedso/bt/internal/names/jitmap"
+	"github.com/gatedso/bt/internal/names/kallsyms"
+	"github.com/gatedso/bt/internal/process/live"
+	"github.com/gatedso/bt/internal/procfs"
 	"github.com/gatedso/bt/maps"
-	"github.com/gatedso/bt/rootfs"
 	"github.com/gatedso/bt/symbolize"
-	"github.com/gatedso/bt/target/live"
 )
 
 // nameOptions says how addresses are named; m are the target's maps, nil for
@@ -95,7 +95,7 @@ func (a *app) useRoot(f *debugfile.Finder, p *live.Process) {
 	if sameFile("/", dir+"/root/.") && sameFile("/proc/self/ns/mnt", dir+"/ns/mnt") {
 		return
 	}
-	root := sync.OnceValues(func() (*rootfs.Root, error) { return rootfs.OpenRoot(dir + "/root") })
+	root := sync.OnceValues(func() (*procfs.Root, error) { return procfs.OpenRoot(dir + "/root") })
 	f.Root = func(path string) (*os.File, error) {
 		r, err := root()
 		if err != nil {

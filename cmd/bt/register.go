@@ -12,9 +12,9 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/gatedso/bt/debugfile"
-	"github.com/gatedso/bt/gate/image"
-	"github.com/gatedso/bt/gate/store"
+	"github.com/gatedso/bt/internal/gate/store"
+	"github.com/gatedso/bt/internal/gate/vdso"
+	"github.com/gatedso/bt/internal/names/debugfile"
 	"github.com/gatedso/bt/symbolize"
 )
 
@@ -88,17 +88,17 @@ func (a *app) register(paths []string) error {
 
 // imagesToRegister reads the files at paths. Without any it gets the images of
 // all ABIs.
-func (a *app) imagesToRegister(paths []string) ([]*image.Image, error) {
-	var images []*image.Image
+func (a *app) imagesToRegister(paths []string) ([]*vdso.Image, error) {
+	var images []*vdso.Image
 	for _, path := range paths {
-		im, err := image.ReadFile(path)
+		im, err := vdso.ReadFile(path)
 		if err != nil {
 			return nil, err
 		}
 		if im.BuildID() == nil {
 			return nil, fmt.Errorf("%s: it has no build ID to register it by: use --gate-dso", path)
 		}
-		if !image.Native(im.Machine) {
+		if !vdso.Native(im.Machine) {
 			return nil, fmt.Errorf("%s is for another machine (%s): no process here can have it", path, im.Machine)
 		}
 		images = append(images, im)
@@ -106,12 +106,12 @@ func (a *app) imagesToRegister(paths []string) ([]*image.Image, error) {
 	if len(paths) > 0 {
 		return images, nil
 	}
-	for _, abi := range image.ABIs {
-		im, err := image.ForABI(abi)
+	for _, abi := range vdso.ABIs {
+		im, err := vdso.ForABI(abi)
 		switch {
 		case err == nil:
 			images = append(images, im)
-		case errors.Is(err, image.ErrNoABI):
+		case errors.Is(err, vdso.ErrNoABI):
 			a.verbosef("%v", err)
 		default:
 			a.incomplete("%v", err)
@@ -124,8 +124,8 @@ func (a *app) imagesToRegister(paths []string) ([]*image.Image, error) {
 }
 
 // richest returns the file that tells most of im.
-func (a *app) richest(im *image.Image, finder *debugfile.Finder) *image.Image {
-	best := image.Richest(im, image.Places(im.BuildID(), a.sysroot, a.debugDirs))
+func (a *app) richest(im *vdso.Image, finder *debugfile.Finder) *vdso.Image {
+	best := vdso.Richest(im, vdso.Places(im.BuildID(), a.sysroot, a.debugDirs))
 	if best.Full() {
 		if best != im {
 			a.verbosef("%s: the same build with all symbols is %s", im.From, best.From)
@@ -133,7 +133,7 @@ func (a *app) richest(im *image.Image, finder *debugfile.Finder) *image.Image {
 		return best
 	}
 	if d, via, _ := finder.Find(im.Image, ""); d != nil {
-		best = image.Richest(im, []string{d.Name})
+		best = vdso.Richest(im, []string{d.Name})
 		if best == im {
 			a.verbosef("%s: more names are in %s (by %s), which has no code: bt finds them there", im.From, d.Name, via)
 		}
@@ -142,12 +142,12 @@ func (a *app) richest(im *image.Image, finder *debugfile.Finder) *image.Image {
 }
 
 // setSysctl sets the sysctl to the registered image of bt's own ABI.
-func (a *app) setSysctl(s *store.Store, images []*image.Image) error {
+func (a *app) setSysctl(s *store.Store, images []*vdso.Image) error {
 	if _, ok := store.ReadSysctl(a.procfs); !ok {
 		return nil
 	}
 	var id []byte
-	if own, err := image.Own(); err == nil {
+	if own, err := vdso.Own(); err == nil {
 		id = own.BuildID()
 	} else {
 		id = images[0].BuildID() // a kernel that shows no image of its own
@@ -203,7 +203,7 @@ func chosen(list []store.Entry, args []string) ([]store.Entry, error) {
 	var picked []store.Entry
 	for _, arg := range args {
 		id := strings.ToLower(arg)
-		if im, err := image.ReadFile(arg); err == nil {
+		if im, err := vdso.ReadFile(arg); err == nil {
 			id = hex.EncodeToString(im.BuildID())
 		}
 		found := false

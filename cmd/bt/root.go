@@ -9,8 +9,8 @@ import (
 	"github.com/spf13/cobra"
 	"golang.org/x/sys/unix"
 
-	"github.com/gatedso/bt/gate"
-	"github.com/gatedso/bt/render"
+	"github.com/gatedso/bt/internal/gate"
+	"github.com/gatedso/bt/internal/render"
 )
 
 // flags are the command line's flags as given.

@@ -12,11 +12,11 @@ import (
 	"github.com/spf13/cobra"
 	"golang.org/x/sys/unix"
 
-	"github.com/gatedso/bt/capture"
-	"github.com/gatedso/bt/fault"
-	"github.com/gatedso/bt/module"
-	"github.com/gatedso/bt/render"
-	"github.com/gatedso/bt/target/live"
+	"github.com/gatedso/bt/internal/fault"
+	"github.com/gatedso/bt/internal/image"
+	"github.com/gatedso/bt/internal/process/live"
+	"github.com/gatedso/bt/internal/render"
+	"github.com/gatedso/bt/internal/snapshot"
 )
 
 // The exit statuses of bt run that are not the command's, as shells and env(1)
@@ -98,7 +98,7 @@ func (a *app) runWatched(args []string, rf *runFlags) {
 			return
 		}
 	}
-	r := &deaths{app: a, flags: rf, out: out, w: bufio.NewWriterSize(out, 64<<10), cache: new(module.Cache)}
+	r := &deaths{app: a, flags: rf, out: out, w: bufio.NewWriterSize(out, 64<<10), cache: new(image.Cache)}
 	end, err := live.Run(live.Command{
 		Path:        path,
 		Argv:        args,
@@ -153,7 +153,7 @@ type deaths struct {
 	flags *runFlags
 	out   *os.File
 	w     *bufio.Writer
-	cache *module.Cache
+	cache *image.Cache
 }
 
 // dying prints the report of a process that is about to die.
@@ -173,16 +173,16 @@ func (r *deaths) dying(d *live.Dying) {
 
 func (r *deaths) report(d *live.Dying) error {
 	a, p := r.app, d.Process
-	o := capture.Options{
+	o := snapshot.Options{
 		First:     d.TID,
 		MaxFrames: a.maxFrames,
 		Cache:     r.cache,
-		Source:    capture.Source(p, a.sysroot),
+		Source:    snapshot.Source(p, a.sysroot),
 	}
 	if !r.flags.allThreads {
 		o.TIDs = []int{d.TID}
 	}
-	stacks, err := capture.Process(p, o)
+	stacks, err := snapshot.Process(p, o)
 	if err != nil {
 		return err
 	}
@@ -199,7 +199,7 @@ func (r *deaths) report(d *live.Dying) error {
 }
 
 // death is what is known of a process that is about to die.
-func death(d *live.Dying, stacks *capture.Stacks) fault.Death {
+func death(d *live.Dying, stacks *snapshot.Stacks) fault.Death {
 	f := fault.Death{PID: d.Process.PID, Signo: d.Signo, Info: siginfo(d.Siginfo), Maps: stacks.Space.Maps}
 	for i := range stacks.Threads {
 		t := &stacks.Threads[i]

@@ -5,18 +5,18 @@ import (
 	"errors"
 	"os"
 
-	"github.com/gatedso/bt/capture"
+	"github.com/gatedso/bt/internal/image"
+	"github.com/gatedso/bt/internal/process/live"
+	"github.com/gatedso/bt/internal/render"
+	"github.com/gatedso/bt/internal/snapshot"
 	"github.com/gatedso/bt/maps"
-	"github.com/gatedso/bt/module"
-	"github.com/gatedso/bt/render"
 	"github.com/gatedso/bt/symbolize"
-	"github.com/gatedso/bt/target/live"
 )
 
 // stacks prints the stacks of processes.
 func (a *app) stacks(out *os.File, pids, tids []int) error {
 	w := bufio.NewWriterSize(out, 64<<10)
-	cache := new(module.Cache)
+	cache := new(image.Cache)
 	printed := 0
 	var failed error
 	for _, pid := range pids {
@@ -41,7 +41,7 @@ func (a *app) stacks(out *os.File, pids, tids []int) error {
 }
 
 // process prints the stacks of one process.
-func (a *app) process(w *bufio.Writer, out *os.File, pid int, tids []int, cache *module.Cache) error {
+func (a *app) process(w *bufio.Writer, out *os.File, pid int, tids []int, cache *image.Cache) error {
 	p, err := live.Open(pid, a.procfs)
 	if err != nil {
 		return err
@@ -50,11 +50,11 @@ func (a *app) process(w *bufio.Writer, out *os.File, pid int, tids []int, cache 
 	if p.PID != pid {
 		a.errorf("%d is a thread of process %d: printing the process", pid, p.PID)
 	}
-	stacks, err := capture.Process(p, capture.Options{
+	stacks, err := snapshot.Process(p, snapshot.Options{
 		TIDs:      tids,
 		MaxFrames: a.maxFrames,
 		Cache:     cache,
-		Source:    capture.Source(p, a.sysroot),
+		Source:    snapshot.Source(p, a.sysroot),
 	})
 	if err != nil {
 		return err
@@ -84,7 +84,7 @@ func (a *app) process(w *bufio.Writer, out *os.File, pid int, tids []int, cache 
 }
 
 // printer prints the stacks of a process.
-func (a *app) printer(w *bufio.Writer, out *os.File, p *live.Process, stacks *capture.Stacks) *render.Stacks {
+func (a *app) printer(w *bufio.Writer, out *os.File, p *live.Process, stacks *snapshot.Stacks) *render.Stacks {
 	names := a.nameOptions(stacks.Space.Maps)
 	a.useRoot(names.Debug, p)
 	names.Process = a.processNames(p, stacks.Space.Maps)
@@ -111,6 +111,6 @@ func processName(p *live.Process) string {
 }
 
 // savedSpace is the address space of saved maps.
-func savedSpace(m *maps.Map, sysroot string, ids map[string][]byte, cache *module.Cache) *module.Space {
-	return module.NewSpace(m, &module.Files{Maps: m, Sysroot: sysroot, IDs: ids}, cache)
+func savedSpace(m *maps.Map, sysroot string, ids map[string][]byte, cache *image.Cache) *image.Space {
+	return image.NewSpace(m, &image.Files{Maps: m, Sysroot: sysroot, IDs: ids}, cache)
 }

@@ -8,9 +8,9 @@ import (
 	"regexp"
 	"slices"
 
-	"github.com/gatedso/bt/debugfile"
 	"github.com/gatedso/bt/elfsym"
-	"github.com/gatedso/bt/module"
+	"github.com/gatedso/bt/internal/image"
+	"github.com/gatedso/bt/internal/names/debugfile"
 	"github.com/gatedso/bt/symbolize"
 )
 
@@ -24,7 +24,7 @@ type subject struct {
 	// llvm-symbolizer is asked about it: from a debug file beside the one it is
 	// asked about it takes only the DWARF, with the names of inlined functions.
 	full string
-	im   *module.Image
+	im   *image.Image
 	sym  *symbolize.Symbolizer
 }
 
@@ -37,7 +37,7 @@ func open(path string) (*subject, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &subject{path: path, full: path, im: module.NewImage(im)}
+	s := &subject{path: path, full: path, im: image.NewImage(im)}
 	s.sym = symbolize.NewForImage(symbolize.Options{
 		Demangle: symbolize.None,
 		Debug:    &debugfile.Finder{Dirs: []string{debugDir}},

@@ -3,7 +3,7 @@ package steptest
 import (
 	"golang.org/x/sys/unix"
 
-	"github.com/gatedso/bt/unwind"
+	"github.com/gatedso/bt/internal/unwind"
 )
 
 // entry is a caller on the shadow stack: where it goes on, and its stack

@@ -9,11 +9,11 @@ import (
 
 	"golang.org/x/arch/x86/x86asm"
 
-	"github.com/gatedso/bt/capture"
+	"github.com/gatedso/bt/internal/image"
+	"github.com/gatedso/bt/internal/process/live"
+	"github.com/gatedso/bt/internal/snapshot"
+	"github.com/gatedso/bt/internal/unwind"
 	"github.com/gatedso/bt/maps"
-	"github.com/gatedso/bt/module"
-	"github.com/gatedso/bt/target/live"
-	"github.com/gatedso/bt/unwind"
 )
 
 // maxSteps bounds the instructions of one run of the program.
@@ -50,7 +50,7 @@ type run struct {
 
 	tracee *tracee
 	proc   *live.Process
-	space  *module.Space
+	space  *image.Space
 	walker *unwind.Walker
 	shadow *shadow
 	base   int // the callers of main on it
@@ -91,7 +91,7 @@ func (r *run) run(path string, main, entry uint64) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	r.space = module.NewSpace(mm, capture.Source(r.proc, ""), new(module.Cache))
+	r.space = image.NewSpace(mm, snapshot.Source(r.proc, ""), new(image.Cache))
 	r.walker = unwind.New(p.arch, r.space)
 	r.failed = make(map[string]int)
 	r.allowed = make(map[*allowance]*[verdicts]int)

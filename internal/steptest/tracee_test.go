@@ -9,8 +9,8 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"github.com/gatedso/bt/arch"
-	"github.com/gatedso/bt/arch/all"
+	"github.com/gatedso/bt/internal/arch"
+	"github.com/gatedso/bt/internal/arch/all"
 )
 
 // tracee is a program that this thread traces. All its methods must be called

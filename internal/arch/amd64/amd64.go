@@ -1,0 +1,92 @@
+// Package amd64 describes the 64-bit x86 CPU.
+package amd64
+
+import (
+	"encoding/binary"
+
+	"github.com/gatedso/bt/internal/arch"
+	"github.com/gatedso/bt/internal/arch/x86"
+)
+
+// DWARF register numbers: System V ABI, AMD64 supplement, figure 3.36.
+const (
+	RAX arch.Reg = iota
+	RDX
+	RCX
+	RBX
+	RSI
+	RDI
+	RBP
+	RSP
+	R8
+	R9
+	R10
+	R11
+	R12
+	R13
+	R14
+	R15
+	RIP // the return-address column
+	numRegs
+)
+
+// Arch is the 64-bit x86 CPU.
+var Arch = &arch.Arch{
+	Name:    "x86_64",
+	Machine: 62, // EM_X86_64
+	PtrSize: 8,
+
+	NumRegs: int(numRegs),
+	Names: []string{
+		"rax", "rdx", "rcx", "rbx", "rsi", "rdi", "rbp", "rsp",
+		"r8", "r9", "r10", "r11", "r12", "r13", "r14", "r15", "rip",
+	},
+	PC: RIP,
+	SP: RSP,
+	FP: RBP,
+
+	RegsetSize:   regsetSize,
+	DecodeRegset: decodeRegset,
+	TLSBase:      tlsBase,
+
+	Trampolines: trampolines,
+
+	AfterCall: x86.AMD64.AfterCall,
+	MaxCall:   x86.MaxCall,
+	Analyze:   x86.AMD64.Analyze,
+	Edge:      x86.AMD64.Edge,
+	Ahead:     x86.AMD64.Ahead,
+
+	Disassemble: x86.AMD64.Disassemble,
+}
+
+// The register set is struct user_regs_struct of the kernel's
+// arch/x86/include/asm/user_64.h: 27 words.
+const (
+	regsetSize = 27 * 8
+	fsBaseWord = 21
+)
+
+// regsetWords says in which word of the register set each register lies.
+var regsetWords = [numRegs]int{
+	R15: 0, R14: 1, R13: 2, R12: 3, RBP: 4, RBX: 5, R11: 6, R10: 7,
+	R9: 8, R8: 9, RAX: 10, RCX: 11, RDX: 12, RSI: 13, RDI: 14,
+	RIP: 16, RSP: 19,
+}
+
+func decodeRegset(b []byte) (regs arch.Regs, ok bool) {
+	if len(b) != regsetSize {
+		return regs, false
+	}
+	for r, w := range regsetWords {
+		regs.Set(arch.Reg(r), binary.LittleEndian.Uint64(b[8*w:]))
+	}
+	return regs, true
+}
+
+func tlsBase(b []byte) (uint64, bool) {
+	if len(b) != regsetSize {
+		return 0, false
+	}
+	return binary.LittleEndian.Uint64(b[8*fsBaseWord:]), true
+}

@@ -1,0 +1,72 @@
+// Package i386 describes the 32-bit x86 CPU, in a kernel of either width.
+package i386
+
+import (
+	"encoding/binary"
+
+	"github.com/gatedso/bt/internal/arch"
+	"github.com/gatedso/bt/internal/arch/x86"
+)
+
+// DWARF register numbers: System V ABI, Intel386 supplement, table 2.14.
+const (
+	EAX arch.Reg = iota
+	ECX
+	EDX
+	EBX
+	ESP
+	EBP
+	ESI
+	EDI
+	EIP // the return-address column
+	numRegs
+)
+
+// Arch is the 32-bit x86 CPU.
+var Arch = &arch.Arch{
+	Name:    "i686",
+	Machine: 3, // EM_386
+	PtrSize: 4,
+
+	NumRegs: int(numRegs),
+	Names: []string{
+		"eax", "ecx", "edx", "ebx", "esp", "ebp", "esi", "edi", "eip",
+	},
+	PC: EIP,
+	SP: ESP,
+	FP: EBP,
+
+	RegsetSize:   regsetSize,
+	DecodeRegset: decodeRegset,
+
+	Trampolines: trampolines,
+
+	AfterCall: x86.I386.AfterCall,
+	MaxCall:   x86.MaxCall,
+	Analyze:   x86.I386.Analyze,
+	Edge:      x86.I386.Edge,
+	Ahead:     x86.I386.Ahead,
+
+	Disassemble: x86.I386.Disassemble,
+}
+
+// The register set is struct user_regs_struct32 of the kernel's
+// arch/x86/include/asm/user32.h: 17 words. The base of thread-local storage
+// is not in it: gs holds a selector.
+const regsetSize = 17 * 4
+
+// regsetWords says in which word of the register set each register lies.
+var regsetWords = [numRegs]int{
+	EBX: 0, ECX: 1, EDX: 2, ESI: 3, EDI: 4, EBP: 5, EAX: 6,
+	EIP: 12, ESP: 15,
+}
+
+func decodeRegset(b []byte) (regs arch.Regs, ok bool) {
+	if len(b) != regsetSize {
+		return regs, false
+	}
+	for r, w := range regsetWords {
+		regs.Set(arch.Reg(r), uint64(binary.LittleEndian.Uint32(b[4*w:])))
+	}
+	return regs, true
+}

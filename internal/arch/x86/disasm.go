@@ -1,0 +1,109 @@
+package x86
+
+import (
+	"golang.org/x/arch/x86/x86asm"
+
+	"github.com/gatedso/bt/internal/arch"
+)
+
+// Disassemble implements arch.Arch.Disassemble.
+func (m *Mode) Disassemble(code []byte, pc uint64, regs *arch.Regs) (ins arch.Instruction, ok bool) {
+	var in inst
+	if !m.decode(code, &in) {
+		return ins, false
+	}
+	ins.Size = in.size
+	if text := byHand(code[:in.size]); text != "" {
+		ins.Text = text
+		return ins, true
+	}
+	// x86asm takes some instructions for others, which shows in their
+	// length, and panics on none that is known; code can be anything.
+	defer func() {
+		if recover() != nil {
+			ins, ok = arch.Instruction{}, false
+		}
+	}()
+	d, err := x86asm.Decode(code[:in.size], 8*m.PtrSize)
+	if err != nil || d.Op == 0 || d.Len != in.size {
+		return ins, false
+	}
+	for i, arg := range d.Args {
+		// 32-bit displacements are not sign-extended, 8-bit ones are.
+		if mem, isMem := arg.(x86asm.Mem); isMem && d.AddrSize == 32 && mem.Base != 0 {
+			mem.Disp = int64(int32(mem.Disp))
+			d.Args[i] = mem
+		}
+	}
+	ins.Text = x86asm.GNUSyntax(d, pc, nil)
+	ins.Width = d.MemBytes
+	switch d.Op {
+	case x86asm.LEA, x86asm.NOP:
+		return ins, true // their operand is no access
+	}
+	for _, arg := range d.Args {
+		if mem, isMem := arg.(x86asm.Mem); isMem {
+			if addr, known := m.effective(&d, mem, pc, regs); known {
+				ins.Addrs = append(ins.Addrs, addr)
+			}
+		}
+	}
+	return ins, true
+}
+
+// byHand is the text of instructions that x86asm does not know: it answers
+// endbr with a lone rep prefix, and lets vzeroupper swallow a byte.
+func byHand(code []byte) string {
+	switch string(code) {
+	case "\xf3\x0f\x1e\xfa":
+		return "endbr64"
+	case "\xf3\x0f\x1e\xfb":
+		return "endbr32"
+	case "\xc5\xf8\x77":
+		return "vzeroupper"
+	case "\xc5\xfc\x77":
+		return "vzeroall"
+	}
+	return ""
+}
+
+// effective is the address of a memory operand, if the registers that it takes
+// are known. The bases of fs and gs never are.
+func (m *Mode) effective(d *x86asm.Inst, mem x86asm.Mem, pc uint64, regs *arch.Regs) (uint64, bool) {
+	if mem.Segment == x86asm.FS || mem.Segment == x86asm.GS {
+		return 0, false
+	}
+	addr := uint64(mem.Disp)
+	if mem.Base != 0 {
+		v, ok := m.value(d, mem.Base, pc, regs)
+		if !ok {
+			return 0, false
+		}
+		addr += v
+	}
+	if mem.Index != 0 && mem.Scale != 0 {
+		v, ok := m.value(d, mem.Index, pc, regs)
+		if !ok {
+			return 0, false
+		}
+		addr += v * uint64(mem.Scale)
+	}
+	if d.AddrSize == 32 || m.PtrSize == 4 {
+		addr = uint64(uint32(addr))
+	}
+	return addr, true
+}
+
+// value is what an address register holds.
+func (m *Mode) value(d *x86asm.Inst, r x86asm.Reg, pc uint64, regs *arch.Regs) (uint64, bool) {
+	switch {
+	case r == x86asm.RIP || r == x86asm.EIP:
+		return pc + uint64(d.Len), true
+	case m.PtrSize == 8 && r >= x86asm.RAX && r <= x86asm.R15:
+		return regs.Get(m.DWARF[r-x86asm.RAX])
+	case r >= x86asm.EAX && r <= x86asm.EDI, m.PtrSize == 8 && r > x86asm.EDI && r <= x86asm.R15L:
+		v, ok := regs.Get(m.DWARF[r-x86asm.EAX])
+		return uint64(uint32(v)), ok
+	}
+	return 0, false
+}

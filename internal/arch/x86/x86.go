@@ -1,0 +1,51 @@
+// Package x86 is what the 64-bit and the 32-bit x86 CPUs have in common: the
+// encoding of their instructions, and what these tell about a stack frame when
+// there is no call frame information.
+package x86
+
+import "github.com/gatedso/bt/internal/arch"
+
+// Machine numbers of the registers, as ModRM and the opcodes encode them.
+const (
+	ax = iota
+	cx
+	dx
+	bx
+	sp
+	bp
+	si
+	di
+)
+
+// Mode is one of the two instruction sets, with the numbering that its psABI
+// gives the registers.
+type Mode struct {
+	// PtrSize is 8 for 64-bit code, 4 for 32-bit code.
+	PtrSize int
+	// DWARF maps machine register numbers to DWARF ones: 16 of them, or
+	// the first 8 for 32-bit code.
+	DWARF [16]arch.Reg
+	// CalleeSaved has bit i set when a function must preserve the register
+	// with the machine number i. The stack pointer is not among them.
+	CalleeSaved uint16
+}
+
+// AMD64 is 64-bit code: System V ABI, AMD64 supplement, figure 3.36.
+var AMD64 = Mode{
+	PtrSize:     8,
+	DWARF:       [16]arch.Reg{0, 2, 1, 3, 7, 6, 4, 5, 8, 9, 10, 11, 12, 13, 14, 15},
+	CalleeSaved: 1<<bx | 1<<bp | 1<<12 | 1<<13 | 1<<14 | 1<<15,
+}
+
+// I386 is 32-bit code: System V ABI, Intel386 supplement, table 2.14. Its
+// DWARF numbers are the machine numbers.
+var I386 = Mode{
+	PtrSize:     4,
+	DWARF:       [16]arch.Reg{0, 1, 2, 3, 4, 5, 6, 7},
+	CalleeSaved: 1<<bx | 1<<bp | 1<<si | 1<<di,
+}
+
+// MaxCall is how many bytes before a return address AfterCall looks at: the
+// longest indirect call, its opcode, ModRM, SIB and a 32-bit displacement, with
+// the address-size prefix, the only one that changes a call's length.
+const MaxCall = 8

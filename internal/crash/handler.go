@@ -1,0 +1,214 @@
+package crash
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"runtime/debug"
+	"strings"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/gatedso/bt/internal/render"
+	"github.com/gatedso/bt/symbolize"
+)
+
+// Handler makes the report of one crash. It is what the kernel starts.
+type Handler struct {
+	Request Request
+	Dir     string
+	Procfs  string
+	// Core is the core: a pipe from the kernel. It stays open to the end: the
+	// kernel lets whoever waits for the process know of its death only when
+	// nobody reads the pipe any more, and the report is to be there by then.
+	Core    *os.File
+	Log     string // a file for the log lines; empty: what the settings say
+	Version string // of bt
+	// Worker is the command that makes the report: see Job.
+	Worker []string
+}
+
+// lookWait is how long /proc/PID may take.
+const lookWait = 5 * time.Second
+
+// Run handles the crash: it leaves a report, and in any case one line in the
+// log.
+func (h *Handler) Run() error {
+	debug.SetMemoryLimit(softMemory)
+	unix.Umask(0o022) // directories above Dir are for others, too
+	r := &h.Request
+	log := logger{h.Log}
+	// Whatever fails, somebody must get to know of the crash.
+	fail := func(s *Settings, err error) error {
+		had := "not known"
+		if s != nil {
+			had = fmt.Sprintf("%q", s.Previous)
+		}
+		log.printf("no report of %s: %v (no core was kept; the core_pattern before bt was %s)", r.describe(), err, had)
+		return err
+	}
+	if err := errors.Join(noCore(), undumpable()); err != nil {
+		return fail(nil, err)
+	}
+	d, err := CreateDir(h.Dir)
+	if err != nil {
+		return fail(nil, err)
+	}
+	defer d.Close()
+	settings, serr := d.Settings()
+	known := &settings
+	if serr != nil {
+		known = nil // the defaults do
+	}
+	if log.file == "" {
+		log.file = settings.Log
+	}
+	limits := settings.Limits.sane()
+	release, err := d.slot(limits.Handlers, limits.Timeout)
+	switch {
+	case err != nil:
+		return fail(known, err)
+	case release == nil:
+		return fail(known, fmt.Errorf("%d other crashes are being handled", limits.Handlers))
+	}
+	defer release()
+
+	out, err := d.create(r)
+	if err != nil {
+		return fail(known, err)
+	}
+	problems, err := h.report(out, &limits)
+	if err != nil {
+		out.drop()
+		return fail(known, err)
+	}
+	file, err := out.keep(r)
+	if err != nil {
+		return fail(known, err)
+	}
+	text := fmt.Sprintf("%s: report %s/%s", r.describe(), d.Path, file)
+	if len(problems) > 0 {
+		text += " (" + strings.Join(problems, "; ") + ")"
+	}
+	log.printf("%s", text)
+	if err := d.prune(limits); err != nil {
+		log.printf("old crash reports could not be removed: %v", err)
+		return err
+	}
+	return nil
+}
+
+// sane replaces what would let no report be made.
+func (l Limits) sane() Limits {
+	d := DefaultLimits
+	if l.MaxReports < 1 {
+		l.MaxReports = d.MaxReports
+	}
+	if l.MaxBytes < 1 {
+		l.MaxBytes = d.MaxBytes
+	}
+	if l.Timeout <= 0 {
+		l.Timeout = d.Timeout
+	}
+	if l.Handlers < 1 {
+		l.Handlers = d.Handlers
+	}
+	return l
+}
+
+// describe tells of the crash in the log.
+func (r *Request) describe() string {
+	return fmt.Sprintf("%s[%d] of user %d died of %s", symbolize.Escape(r.Name), r.PID, r.UID, render.SignalName(r.Signal))
+}
+
+// report writes the report. The problems are those that left it incomplete.
+func (h *Handler) report(out io.Writer, limits *Limits) (problems []string, err error) {
+	end := time.Now().Add(limits.Timeout)
+	p := look(h.Procfs, &h.Request, min(lookWait, limits.Timeout/2))
+	w := &bounded{w: out, left: min(maxReport, limits.MaxBytes)}
+	h.head(w, p)
+	if err := h.work(w, p, time.Until(end)); err != nil {
+		problems = append(problems, err.Error())
+	}
+	if w.cut {
+		problems = append(problems, fmt.Sprintf("cut after %d bytes", w.written))
+	}
+	for _, text := range problems {
+		fmt.Fprintf(out, "# crash incomplete: %s\n", symbolize.EscapeControls(text))
+	}
+	return problems, w.err
+}
+
+// headPrefix begins the lines of a report's head.
+const headPrefix = "# crash "
+
+// head writes what root knows of the crash.
+func (h *Handler) head(w io.Writer, p *process) {
+	r := &h.Request
+	line := func(key, value string) {
+		if value != "" {
+			fmt.Fprintf(w, "%s%s %s\n", headPrefix, key, value)
+		}
+	}
+	line("report by", "bt "+h.Version)
+	line("time", r.Time.UTC().Format(time.RFC3339))
+	line("process", fmt.Sprint(r.PID))
+	line("thread", fmt.Sprintf("%d \"%s\"", r.TID, symbolize.Escape(r.Name)))
+	line("user", fmt.Sprintf("%d group %d", r.UID, r.GID))
+	line("signal", render.SignalName(r.Signal))
+	host, _ := os.Hostname()
+	line("host", symbolize.Escape(host))
+	var u unix.Utsname
+	if unix.Uname(&u) == nil {
+		line("kernel", fmt.Sprintf("%s %s %s", text(u.Sysname[:]), text(u.Release[:]), text(u.Machine[:])))
+	}
+	line("exe", symbolize.Escape(p.exe))
+	line("command", p.cmdline) // quoted
+	for _, problem := range p.problems {
+		line("problem:", symbolize.EscapeControls(problem))
+	}
+}
+
+// text is a NUL-terminated string.
+func text(b []byte) string {
+	s, _, _ := strings.Cut(string(b), "\x00")
+	return symbolize.Escape(s)
+}
+
+// bounded passes on whole lines, as far as there is room.
+type bounded struct {
+	w       io.Writer
+	left    int64
+	written int64
+	line    []byte // begun
+	cut     bool
+	err     error
+}
+
+// maxReportLine bounds a line: C++ names can have some ten thousand bytes.
+const maxReportLine = 64 << 10
+
+// Write takes everything: whoever writes is not to wait or to fail.
+func (b *bounded) Write(data []byte) (int, error) {
+	for rest := data; len(rest) > 0 && !b.cut && b.err == nil; {
+		line := rest
+		i := bytes.IndexByte(rest, '\n')
+		if i >= 0 {
+			line = rest[:i+1]
+		}
+		rest = rest[len(line):]
+		b.line = append(b.line, line...)
+		if b.cut = len(b.line) > maxReportLine || int64(len(b.line)) > b.left; b.cut || i < 0 {
+			continue
+		}
+		var n int
+		n, b.err = b.w.Write(b.line)
+		b.left -= int64(n)
+		b.written += int64(n)
+		b.line = b.line[:0]
+	}
+	return len(data), nil
+}

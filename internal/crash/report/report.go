@@ -1,0 +1,168 @@
+// Package report is the worker of the crash handler: it reads a core from a
+// pipe and the mapped files from descriptors that it was given, and writes the
+// stacks, named.
+package report
+
+import (
+	"bufio"
+	"fmt"
+	"io"
+	"os"
+	"time"
+
+	"github.com/gatedso/bt/internal/crash"
+	"github.com/gatedso/bt/internal/fault"
+	"github.com/gatedso/bt/internal/gate"
+	"github.com/gatedso/bt/internal/image"
+	"github.com/gatedso/bt/internal/names/debugfile"
+	"github.com/gatedso/bt/internal/process/core"
+	"github.com/gatedso/bt/internal/render"
+	"github.com/gatedso/bt/internal/snapshot"
+	"github.com/gatedso/bt/internal/unwind"
+	"github.com/gatedso/bt/maps"
+	"github.com/gatedso/bt/symbolize"
+)
+
+// maxFrames bounds a thread's stack, as bt does by default.
+const maxFrames = 256
+
+// Write writes a report of the core that it reads from in. What is missing is
+// said in the report; the error is for w alone.
+func Write(w io.Writer, in io.Reader, job *crash.Job) error {
+	out := bufio.NewWriterSize(w, 64<<10)
+	// What was written reaches the report, also of a worker that fails.
+	defer out.Flush()
+	r := reporter{w: out, job: job}
+	fmt.Fprintf(out, "# crash read by user %d group %d\n", os.Getuid(), os.Getgid())
+	if len(job.Maps) > 0 {
+		m, err := maps.Parse(job.Maps)
+		if err != nil {
+			r.problem("%v", err)
+		}
+		r.maps = m
+	}
+	// The rest of the time is for the stacks.
+	reading := &timed{r: in, end: time.Now().Add(job.Timeout / 4 * 3)}
+	f, err := core.Stream(reading, core.StreamOptions{})
+	if err != nil {
+		r.problem("the core could not be read: %v", err)
+		r.mapsAlone()
+		return out.Flush()
+	}
+	defer f.Close()
+	r.core(f)
+	return out.Flush()
+}
+
+// reporter writes one report.
+type reporter struct {
+	w    *bufio.Writer
+	job  *crash.Job
+	maps *maps.Map // nil if the process is gone
+}
+
+func (r *reporter) problem(format string, args ...any) {
+	fmt.Fprintf(r.w, "# crash problem: %s\n", symbolize.EscapeControls(fmt.Sprintf(format, args...)))
+}
+
+// mapsAlone writes the maps where there is no core.
+func (r *reporter) mapsAlone() {
+	if r.maps == nil {
+		return
+	}
+	s := render.Stacks{W: r.w, Space: image.NewSpace(r.maps, noCore{r.open}, new(image.Cache))}
+	s.Symbols, _ = symbolize.New(s.Space, r.names())
+	s.Process(r.job.Request.PID, r.job.Name)
+	s.Maps()
+}
+
+// core writes what the core tells.
+func (r *reporter) core(f *core.File) {
+	for _, p := range f.Problems {
+		r.problem("the core: %s", p)
+	}
+	for i := range f.Threads {
+		t := &f.Threads[i]
+		if name := r.job.Threads[t.TID]; name != "" {
+			t.Name = name
+		}
+	}
+	src := snapshot.NewCoreSource(f, snapshot.CoreFiles{Maps: r.maps, Open: r.open})
+	defer src.Close()
+	stacks := snapshot.Core(src, snapshot.Options{MaxFrames: maxFrames, Cache: new(image.Cache)})
+	defer stacks.Close()
+	sym, err := symbolize.New(stacks.Space, r.names())
+	if err != nil {
+		r.problem("%v", err)
+	}
+	s := render.Stacks{W: r.w, Symbols: sym, Space: stacks.Space}
+	s.Options.PtrSize = f.PtrSize()
+	s.Process(r.job.Request.PID, r.job.Name)
+	if d, ok := src.Death(); ok {
+		cause := fault.Explain(d)
+		s.Cause(&cause)
+	}
+	// Whatever comes next, why it died is known.
+	r.w.Flush()
+	s.Maps()
+	r.w.Flush()
+	if !s.Threads(stacks.Threads) && f.Partial {
+		r.partial(stacks)
+	}
+}
+
+// partial says of stacks that end in memory which was not kept why.
+func (r *reporter) partial(stacks *snapshot.Stacks) {
+	for i := range stacks.Threads {
+		if stacks.Threads[i].Stack.End == unwind.EndNoMemory {
+			r.problem("the core has memory that was not kept")
+			return
+		}
+	}
+}
+
+// names says how addresses are named: by the mapped files and by debug files of
+// the host, found by build ID alone. A path that the process has chosen is not
+// opened, nothing is downloaded, and no JIT compiler's file is read.
+func (r *reporter) names() symbolize.Options {
+	return symbolize.Options{
+		Gate:  gate.Setting{Value: gate.Live, From: "default"},
+		Debug: &debugfile.Finder{Dirs: []string{debugfile.DefaultDir}, BuildIDOnly: true},
+	}
+}
+
+// open opens the file behind a mapping, if it is among those of the job.
+func (r *reporter) open(m *maps.Mapping) (*os.File, string, error) {
+	if r.maps == nil {
+		return nil, "", os.ErrNotExist
+	}
+	f, err := r.job.Open(m.Dev, m.Inode)
+	return f, "map_files", err
+}
+
+// noCore is a image.Source without memory.
+type noCore struct {
+	open func(*maps.Mapping) (*os.File, string, error)
+}
+
+func (s noCore) OpenMapping(m *maps.Mapping) (*os.File, string, bool, error) {
+	f, via, err := s.open(m)
+	return f, via, err == nil, err
+}
+
+func (noCore) ReadMemory(uint64, []byte) (int, error) { return 0, core.ErrNotHeld }
+
+func (noCore) BuildID(*maps.Mapping) []byte { return nil }
+
+// timed ends a stream when its time is up.
+type timed struct {
+	r   io.Reader
+	end time.Time
+}
+
+func (t *timed) Read(b []byte) (int, error) {
+	if time.Now().After(t.end) {
+		return 0, os.ErrDeadlineExceeded
+	}
+	return t.r.Read(b)
+}

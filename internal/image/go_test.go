@@ -1,0 +1,274 @@
+package image_test
+
+import (
+	"debug/elf"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+
+	"github.com/gatedso/bt/elfsym"
+	"github.com/gatedso/bt/internal/arch"
+	"github.com/gatedso/bt/internal/arch/all"
+	"github.com/gatedso/bt/internal/image"
+	"github.com/gatedso/bt/internal/testenv"
+	"github.com/gatedso/bt/internal/unwind"
+	"github.com/gatedso/bt/internal/unwind/cfi"
+)
+
+const goSource = `package main
+
+//go:noinline
+func leaf(list []int, i int) int { return list[i] }
+
+//go:noinline
+func sum(list []int) (n int) {
+	defer func() { recover() }()
+	for i := range list {
+		n += leaf(list, i)
+	}
+	return n
+}
+
+func main() {
+	done := make(chan int)
+	go func() { done <- sum([]int{1, 2, 3}) }()
+	println(<-done)
+}
+`
+
+var goPrograms sync.Map // of func() (string, error), by the flags
+
+var goDir string
+
+func TestMain(m *testing.M) {
+	dir, err := os.MkdirTemp("", "bt-module")
+	if err != nil {
+		panic(err)
+	}
+	goDir = dir
+	code := m.Run()
+	os.RemoveAll(dir)
+	os.Exit(code)
+}
+
+// goProgram builds the program for a CPU, once, and opens it.
+func goProgram(t *testing.T, cpu string, args ...string) *image.Image {
+	t.Helper()
+	tool := testenv.Need(t, "go", "golang-go")
+	name := cpu + strings.Join(args, "")
+	once, _ := goPrograms.LoadOrStore(name, sync.OnceValues(func() (string, error) {
+		dir, err := os.MkdirTemp(goDir, "")
+		if err != nil {
+			return "", err
+		}
+		src := filepath.Join(dir, "main.go")
+		if err := os.WriteFile(src, []byte(goSource), 0o644); err != nil {
+			return "", err
+		}
+		out := filepath.Join(dir, "prog")
+		cmd := exec.Command(tool, append(append([]string{"build", "-o", out}, args...), src)...)
+		cmd.Env = append(os.Environ(), "CGO_ENABLED=0", "GOFLAGS=", "GOARCH="+cpu)
+		if b, err := cmd.CombinedOutput(); err != nil {
+			return string(b), err
+		}
+		return out, nil
+	}))
+	path, err := once.(func() (string, error))()
+	if err != nil {
+		t.Fatalf("go build: %v\n%s", err, path)
+	}
+	im, err := elfsym.OpenPath(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { im.Close() })
+	return image.NewImage(im)
+}
+
+// goFuncs lists the functions of an unstripped program.
+func goFuncs(t *testing.T, im *image.Image) map[string]elf.Symbol {
+	t.Helper()
+	f, err := elf.NewFile(strings.NewReader(string(im.Data())))
+	if err != nil {
+		t.Fatal(err)
+	}
+	syms, err := f.Symbols()
+	if err != nil {
+		t.Fatal(err)
+	}
+	funcs := make(map[string]elf.Symbol)
+	for _, s := range syms {
+		if elf.ST_TYPE(s.Info) == elf.STT_FUNC && s.Size > 0 {
+			funcs[s.Name] = s
+		}
+	}
+	return funcs
+}
+
+// Where Go's tables know more than its .debug_frame: the outermost functions,
+// those that switch stacks, and the signal trampoline.
+func TestGoRows(t *testing.T) {
+	full := goProgram(t, "amd64")
+	funcs := goFuncs(t, full)
+	stripped := goProgram(t, "amd64", "-ldflags=-s -w")
+	rsp, rip, rbp := uint8(7), uint8(16), uint8(6)
+	undefined := func(row *cfi.Row) bool { return row.Regs[rip].Kind == cfi.Undefined }
+	byFP := func(row *cfi.Row) bool {
+		return row.CFA.Reg == rbp && row.CFA.N == 16 && row.Regs[rbp] == cfi.Rule{Kind: cfi.Offset, N: -16}
+	}
+	bySP := func(row *cfi.Row) bool {
+		return row.CFA.Reg == rsp && row.CFA.N >= 8 && row.Regs[rip] == cfi.Rule{Kind: cfi.Offset, N: -8}
+	}
+	for _, im := range []*image.Image{full, stripped} {
+		for _, tt := range []struct {
+			name  string
+			off   uint64
+			exact bool
+			how   unwind.How
+			ok    func(*cfi.Row) bool // nil: there is no row
+		}{
+			{"main.main", 0, true, unwind.HowGo, bySP},
+			{"main.main", 30, false, unwind.HowGo, bySP},
+			{"runtime.goexit", 1, false, unwind.HowGo, undefined},
+			{"runtime.goexit.abi0", 1, false, unwind.HowGo, undefined},
+			{"runtime.mstart.abi0", 5, false, unwind.HowGo, undefined},
+			{"runtime.rt0_go.abi0", 40, false, unwind.HowGo, undefined},
+			{"runtime.mcall", 60, false, unwind.HowGo, undefined},
+			{"runtime.systemstack.abi0", 70, false, unwind.HowGo, byFP},
+			{"runtime.systemstack.abi0", 0, true, unwind.HowGo, bySP},
+			{"runtime.clone.abi0", 0, true, unwind.HowGo, bySP},
+			{"runtime.clone.abi0", 50, false, unwind.HowGo, undefined},
+			{"runtime.asyncPreempt.abi0", 0, true, unwind.HowInjected, bySP},
+			{"runtime.sigreturn__sigaction.abi0", 0, true, 0, nil},
+			{"runtime.sigreturn__sigaction.abi0", 7, true, 0, nil},
+		} {
+			sym, ok := funcs[tt.name]
+			if !ok {
+				continue // of another version of Go
+			}
+			row, how, err := im.Row(sym.Value+tt.off, tt.exact)
+			if tt.ok == nil {
+				if row != nil {
+					t.Errorf("%s: %s+%d: %s row %+v, want none", im.Name, tt.name, tt.off, how, row)
+				}
+				continue
+			}
+			if row == nil || how != tt.how || row.RA != rip || !tt.ok(row) {
+				t.Errorf("%s: %s+%d: %s row %+v, %v", im.Name, tt.name, tt.off, how, row, err)
+				continue
+			}
+			if row.Func != sym.Value || row.FuncEnd < sym.Value+sym.Size || row.Start > sym.Value+tt.off || row.End <= sym.Value+tt.off {
+				t.Errorf("%s+%d: row of [%x, %x), func [%x, %x)", tt.name, tt.off, row.Start, row.End, row.Func, row.FuncEnd)
+			}
+		}
+	}
+	for _, name := range []string{"main.main", "main.sum", "runtime.mcall", "runtime.systemstack.abi0"} {
+		if _, ok := funcs[name]; !ok {
+			t.Errorf("no function %s", name)
+		}
+	}
+}
+
+// Go's table and Go's .debug_frame agree on where the CFA is, but for the
+// functions of which the former knows more.
+func TestGoRowsLikeDebugFrame(t *testing.T) {
+	for _, cpu := range []string{"amd64", "386"} {
+		im := goProgram(t, cpu)
+		s, ok := im.Section(".debug_frame")
+		if !ok {
+			t.Fatal("no .debug_frame")
+		}
+		table := cfi.New(cfi.Config{DebugFrame: cfi.Section{Addr: s.Addr, Data: s.Data}, PtrSize: im.PtrSize(), Order: im.Order})
+		a := all.ForMachine(uint16(im.Machine))
+		same, differ := 0, map[string]int{}
+		for name, sym := range goFuncs(t, im) {
+			for pc := sym.Value; pc < sym.Value+sym.Size; pc += 3 {
+				row, how, _ := im.Row(pc, true)
+				if row == nil || how != unwind.HowGo || row.CFA.Reg != uint8(a.SP) || row.Regs[row.RA].Kind == cfi.Undefined {
+					continue
+				}
+				var want cfi.Row
+				if err := table.Row(pc, &want); err != nil {
+					continue
+				}
+				if want.CFA != row.CFA {
+					differ[name]++
+					continue
+				}
+				same++
+			}
+		}
+		if same < 10_000 || len(differ) > 0 {
+			t.Errorf("%s: %d rows are the same; not those of %v", cpu, same, differ)
+		}
+	}
+}
+
+// Stripped, position-independent and 32-bit programs are named and unwound by
+// the same table.
+func TestGoNames(t *testing.T) {
+	for _, tt := range []struct {
+		cpu  string
+		args []string
+	}{
+		{"amd64", []string{"-ldflags=-s -w"}},
+		{"amd64", []string{"-buildmode=pie", "-ldflags=-s -w"}},
+		{"386", []string{"-ldflags=-s -w"}},
+	} {
+		t.Run(tt.cpu+strings.Join(tt.args, ""), func(t *testing.T) {
+			im := goProgram(t, tt.cpu, tt.args...)
+			if im.Arch() == nil || im.Arch().PtrSize != im.PtrSize() {
+				t.Errorf("CPU %v, pointers of %d bytes", im.Arch(), im.PtrSize())
+			}
+			found := map[string]bool{}
+			for _, seg := range im.Segments() {
+				if seg.Flags&elf.PF_X == 0 {
+					continue
+				}
+				for pc := seg.Vaddr; pc < seg.Vaddr+seg.Filesz; pc += 16 {
+					name, start, ok := im.GoFunc(pc)
+					if !ok {
+						continue
+					}
+					found[name] = true
+					if start > pc {
+						t.Fatalf("%s starts at %x, behind %x", name, start, pc)
+					}
+					if row, how, err := im.Row(pc, true); row == nil && !strings.Contains(name, "sigreturn") && !strings.HasPrefix(name, "go:") {
+						t.Errorf("no row for %s at %x: %s, %v", name, pc, how, err)
+					}
+				}
+			}
+			for _, name := range []string{"main.main", "main.sum", "main.leaf", "runtime.goexit", "runtime.main"} {
+				if !found[name] {
+					t.Errorf("no function %s among %d", name, len(found))
+				}
+			}
+		})
+	}
+}
+
+// The entry point is outermost, also where no table covers it.
+func TestEntryPoint(t *testing.T) {
+	f := libOf(elf.ELFCLASS64, progAt, "prog")
+	f.Entry = progAt + 0x1040 // "second", of 64 bytes
+	im := openImage(t, f)
+	for off, want := range map[uint64]bool{0x1040: true, 0x1041: true, 0x107f: true, 0x1080: false, 0x103f: false, 0x1000: false} {
+		row, how, err := im.Row(progAt+off, true)
+		if (row != nil) != want {
+			t.Errorf("+%x: row %v, %v", off, row, err)
+			continue
+		}
+		if row != nil && (how != unwind.HowCFI || row.Regs[row.RA].Kind != cfi.Undefined || arch.Reg(row.RA) != im.Arch().PC) {
+			t.Errorf("+%x: %s row %+v", off, how, row)
+		}
+	}
+	// Of a CPU that is not known nothing can be said.
+	f.Machine = elf.EM_IA_64
+	if row, _, _ := openImage(t, f).Row(progAt+0x1040, true); row != nil {
+		t.Errorf("a row for an ia64 program: %+v", row)
+	}
+}

@@ -1,0 +1,165 @@
+package image
+
+import (
+	"debug/elf"
+	"errors"
+
+	"github.com/gatedso/bt/internal/arch"
+	"github.com/gatedso/bt/internal/unwind"
+	"github.com/gatedso/bt/internal/unwind/cfi"
+	"github.com/gatedso/bt/internal/unwind/gopcln"
+)
+
+// pclntabSections are the names that .gopclntab goes by; the second one in
+// position-independent programs until Go 1.25.
+var pclntabSections = [...]string{".gopclntab", ".data.rel.ro.gopclntab"}
+
+// goTab returns the image's pcln table, nil if it is no Go program.
+func (im *Image) goTab() *gopcln.Table {
+	im.goOnce.Do(func() {
+		for _, name := range pclntabSections {
+			if s, ok := im.Section(name); ok {
+				im.goTable = im.openGoTab(s.Data)
+				return
+			}
+		}
+		if _, ok := im.Section(".shstrtab"); ok {
+			return
+		}
+		// The section headers are gone: look through the read-only data.
+		for _, s := range im.Segments() {
+			if s.Flags&elf.PF_X != 0 {
+				continue
+			}
+			data := im.Bytes(s.Vaddr, int(s.Filesz))
+			if off, ok := gopcln.Find(data, im.Order); ok {
+				im.goTable = im.openGoTab(data[off:])
+				return
+			}
+		}
+	})
+	return im.goTable
+}
+
+func (im *Image) openGoTab(data []byte) *gopcln.Table {
+	t, err := gopcln.New(data, 0)
+	if !errors.Is(err, gopcln.ErrNoText) {
+		return t
+	}
+	for _, s := range im.Segments() {
+		if s.Flags&elf.PF_X == 0 {
+			continue
+		}
+		if text, ok := gopcln.LocateText(data, im.Bytes(s.Vaddr, int(s.Filesz)), s.Vaddr); ok {
+			t, _ := gopcln.New(data, text)
+			return t
+		}
+	}
+	return nil
+}
+
+// GoFunc names a link-time address by Go's pcln table.
+func (im *Image) GoFunc(link uint64) (name string, start uint64, ok bool) {
+	t := im.goTab()
+	if t == nil {
+		return "", 0, false
+	}
+	f, ok := t.Func(link)
+	if !ok || link >= f.CodeEnd() {
+		return "", 0, false
+	}
+	return f.Name(), f.Entry, true
+}
+
+// goRow makes a row from Go's pcln table. It knows where Go's own .debug_frame
+// is silent: which functions are outermost, and which switch stacks. It reports
+// false where other tables are to be asked; known without a row, there is none.
+func (im *Image) goRow(pc uint64, exact bool) (row *cfi.Row, how unwind.How, known bool) {
+	t := im.goTab()
+	if t == nil {
+		return nil, 0, false
+	}
+	f, ok := t.Func(pc)
+	if !ok {
+		return nil, 0, false
+	}
+	a := im.Arch()
+	delta, ok := f.SPDelta(pc)
+	if a == nil || !ok {
+		return nil, 0, false
+	}
+	b := goRows{arch: a, row: &cfi.Row{Func: f.Entry, FuncEnd: f.End, Start: pc, End: pc + 1, RA: uint8(a.PC)}}
+	how = unwind.HowGo
+	switch f.Kind() {
+	case gopcln.Top:
+		b.outermost()
+	case gopcln.Clone, gopcln.Leave:
+		if exact {
+			b.bySP(delta)
+		} else {
+			b.outermost()
+		}
+	case gopcln.Sigreturn:
+		// A trampoline, known by its code. Go's .debug_frame takes it
+		// for a function like any other.
+		return nil, 0, true
+	case gopcln.Injected:
+		b.bySP(delta)
+		how = unwind.HowInjected
+	case gopcln.Switch:
+		switch {
+		case exact && delta == 0:
+			b.bySP(delta)
+		case a.PtrSize == 8:
+			b.byFP()
+		} // else: without a rule there is no caller
+	case gopcln.VDSO:
+		switch {
+		case a.PtrSize == 8:
+			b.byFP()
+		case exact:
+			b.bySP(delta)
+		default:
+			b.cfa(a.FP, delta+int64(a.PtrSize))
+		}
+	default:
+		b.bySP(delta)
+	}
+	return b.row, how, true
+}
+
+// goRows writes the few rules that Go's frames take.
+type goRows struct {
+	arch *arch.Arch
+	row  *cfi.Row
+}
+
+func (b *goRows) outermost() {
+	b.cfa(b.arch.SP, int64(b.arch.PtrSize))
+	b.row.Regs[b.row.RA].Kind = cfi.Undefined
+}
+
+func (b *goRows) cfa(reg arch.Reg, off int64) {
+	b.row.CFA = cfi.Rule{Kind: cfi.Register, Reg: uint8(reg), N: off}
+	b.row.Regs[b.row.RA] = cfi.Rule{Kind: cfi.Offset, N: -int64(b.arch.PtrSize)}
+}
+
+// saved says that the caller's frame pointer lies below the return address.
+// Only 64-bit Go has frame pointers.
+func (b *goRows) saved() {
+	if b.arch.PtrSize == 8 {
+		b.row.Regs[b.arch.FP] = cfi.Rule{Kind: cfi.Offset, N: -2 * int64(b.arch.PtrSize)}
+	}
+}
+
+func (b *goRows) bySP(delta int64) {
+	b.cfa(b.arch.SP, delta+int64(b.arch.PtrSize))
+	if delta >= int64(b.arch.PtrSize) {
+		b.saved()
+	}
+}
+
+func (b *goRows) byFP() {
+	b.cfa(b.arch.FP, 2*int64(b.arch.PtrSize))
+	b.saved()
+}

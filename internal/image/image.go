@@ -1,0 +1,171 @@
+// Package image turns the mappings of an address space into modules: the ELF
+// images behind them, each opened once, with its symbols, its call frame
+// information and the load bias of every mapping.
+package image
+
+import (
+	"debug/elf"
+	"fmt"
+	"os"
+	"runtime/debug"
+	"sync"
+
+	"github.com/gatedso/bt/elfsym"
+	"github.com/gatedso/bt/internal/arch"
+	"github.com/gatedso/bt/internal/arch/all"
+	"github.com/gatedso/bt/internal/unwind"
+	"github.com/gatedso/bt/internal/unwind/cfi"
+	"github.com/gatedso/bt/internal/unwind/gopcln"
+)
+
+// Image is one ELF image with what the unwinder reads of it. Its parts are
+// parsed on first use. It is safe for concurrent use.
+type Image struct {
+	*elfsym.Image
+
+	ehOnce, debugOnce, goOnce sync.Once
+	eh, debug                 *cfi.Table
+	goTable                   *gopcln.Table
+
+	holes bool // from memory, of which a part could not be read
+}
+
+// NewImage adds what the unwinder reads to an opened image.
+func NewImage(im *elfsym.Image) *Image { return &Image{Image: im} }
+
+// guard turns a fault on a mapped file that someone truncated, and any bug
+// that hostile bytes find, into a miss. Defer it after
+// debug.SetPanicOnFault(true) took effect for the goroutine.
+func guard(err *error, name string) {
+	if r := recover(); r != nil {
+		*err = fmt.Errorf("%s: damaged while it was read: %v", name, r)
+	}
+}
+
+// PtrSize is the size in bytes of the image's addresses.
+func (im *Image) PtrSize() int {
+	if im.Class == elf.ELFCLASS32 {
+		return 4
+	}
+	return 8
+}
+
+// Row finds the frame row for a link-time pc, nil where there is none. exact is
+// false when pc was reached by a return address.
+func (im *Image) Row(pc uint64, exact bool) (row *cfi.Row, how unwind.How, err error) {
+	defer debug.SetPanicOnFault(debug.SetPanicOnFault(true))
+	defer guard(&err, im.Name)
+	if row, how, known := im.goRow(pc, exact); known {
+		return row, how, nil
+	}
+	row = new(cfi.Row)
+	if err = im.ehTable().Row(pc, row); err == nil {
+		return row, unwind.HowCFI, nil
+	}
+	if derr := im.debugTable().Row(pc, row); derr == nil {
+		return row, unwind.HowCFI, nil
+	}
+	if im.inEntry(pc) {
+		// No one called the entry point; without a table to say so.
+		row := &cfi.Row{Func: im.Entry, CFA: cfi.Rule{Kind: cfi.Register}}
+		if a := all.ForMachine(uint16(im.Machine)); a != nil {
+			row.CFA.Reg, row.RA = uint8(a.SP), uint8(a.PC)
+			row.Regs[row.RA].Kind = cfi.Undefined
+			return row, unwind.HowCFI, nil
+		}
+	}
+	return nil, 0, err
+}
+
+func (im *Image) inEntry(pc uint64) bool {
+	if im.Entry == 0 || pc < im.Entry {
+		return false
+	}
+	if pc == im.Entry {
+		return true
+	}
+	start, ok := im.FuncStart(pc)
+	return ok && start == im.Entry
+}
+
+func (im *Image) ehTable() *cfi.Table {
+	im.ehOnce.Do(func() {
+		c := cfi.Config{PtrSize: im.PtrSize(), Order: im.Order}
+		if addr, data, ok := im.EhFrameHdr(); ok {
+			c.EhFrameHdr = cfi.Section{Addr: addr, Data: data}
+		}
+		if s, ok := im.Section(".eh_frame"); ok {
+			c.EhFrame = cfi.Section{Addr: s.Addr, Data: s.Data}
+		} else if c.EhFrameHdr.Data != nil {
+			if addr, err := cfi.EhFrameAddr(c.EhFrameHdr, c.PtrSize, c.Order); err == nil {
+				c.EhFrame = cfi.Section{Addr: addr, Data: im.rest(addr)}
+			}
+		}
+		if s, ok := im.Section(".got.plt"); ok {
+			c.DataBase = s.Addr
+		} else if s, ok := im.Section(".got"); ok {
+			c.DataBase = s.Addr
+		}
+		if s, ok := im.Section(".text"); ok {
+			c.TextBase = s.Addr
+		}
+		im.eh = cfi.New(c)
+	})
+	return im.eh
+}
+
+// rest is the image's bytes from addr to the end of its segment.
+func (im *Image) rest(addr uint64) []byte {
+	for _, s := range im.Segments() {
+		if addr-s.Vaddr < s.Filesz {
+			return im.Bytes(addr, int(s.Filesz-(addr-s.Vaddr)))
+		}
+	}
+	return nil
+}
+
+func (im *Image) debugTable() *cfi.Table {
+	im.debugOnce.Do(func() {
+		c := cfi.Config{PtrSize: im.PtrSize(), Order: im.Order}
+		if s, ok := im.Section(".debug_frame"); ok {
+			c.DebugFrame = cfi.Section{Addr: s.Addr, Data: s.Data}
+		}
+		im.debug = cfi.New(c)
+	})
+	return im.debug
+}
+
+// Arch is the CPU that the image is for, nil when bt does not unwind it.
+func (im *Image) Arch() *arch.Arch { return all.ForMachine(uint16(im.Machine)) }
+
+// Cache holds opened images by file, so that processes that share a library
+// share its image. The zero value is ready; it is safe for concurrent use.
+type Cache struct {
+	mu     sync.Mutex
+	images map[fileID]*Image
+}
+
+type fileID struct{ dev, ino uint64 }
+
+// open returns the image of f, which it closes.
+func (c *Cache) open(f *os.File, name string) (*Image, error) {
+	defer f.Close()
+	id, err := idOf(f)
+	if err != nil {
+		return nil, err
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if im := c.images[id]; im != nil {
+		return im, nil
+	}
+	im, err := elfsym.Open(f, name)
+	if err != nil {
+		return nil, err
+	}
+	if c.images == nil {
+		c.images = make(map[fileID]*Image)
+	}
+	c.images[id] = NewImage(im)
+	return c.images[id], nil
+}

@@ -1,0 +1,377 @@
+package live
+
+import (
+	"errors"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/gatedso/bt/internal/arch"
+	"github.com/gatedso/bt/internal/process"
+	"github.com/gatedso/bt/internal/unwind"
+	"github.com/gatedso/bt/maps"
+)
+
+// Options says what a snapshot is to hold.
+type Options struct {
+	// TIDs are the threads that are wanted; empty means all. All threads of
+	// the process are stopped in any case: the picture is of one moment.
+	TIDs []int
+
+	// Arches are the CPUs whose register sets are understood.
+	Arches []*arch.Arch
+
+	// Walk, if set, is called while the process is stopped, for each thread
+	// whose copy may lack a part of its stack: one that was longer than
+	// MaxStack, or is no stack that the kernel or libc made (an alternate
+	// signal stack, a coroutine, a goroutine). What it reads through m is
+	// fetched from the process and added to the thread's copy. m is valid
+	// until Walk returns. A snapshot that execve spoils is taken again, with
+	// Walk called anew.
+	Walk func(t *process.Thread, m unwind.Memory)
+	// WalkAll has Walk called for every thread.
+	WalkAll bool
+
+	// MapsInStop has the maps read while the process is stopped: they fit
+	// the picture even if the process is just mapping something.
+	MapsInStop bool
+
+	// MaxStack bounds what is copied of one stack without Walk asking for
+	// it, in bytes; 0 means 256 KiB. Of memory that is no stack made by the
+	// kernel or libc 64 KiB at most are.
+	MaxStack int
+}
+
+const defaultMaxStack = 256 << 10
+
+// Thread is a thread of a snapshot.
+type Thread struct {
+	process.Thread
+
+	// Complete is set when the copy holds the thread's whole stack, from
+	// the stack pointer to the top. A signal handler's alternate stack is
+	// not the whole.
+	Complete bool
+
+	segs []segment
+}
+
+// Snapshot is a process as it was at one moment. It owns its memory and does
+// not refer to the process any more.
+type Snapshot struct {
+	Threads []Thread      // the leader first, then in the order of their creation
+	Maps    []byte        // the maps at that moment, with Options.MapsInStop
+	Pause   time.Duration // from the interruption of the first thread to the release of the last
+
+	// Gone are the threads that ended before they could be stopped, and of
+	// Options.TIDs those that are not of this process.
+	Gone []int
+}
+
+// Memory returns the copied memory of Threads[i]. It serves one goroutine;
+// call Memory again for another.
+func (s *Snapshot) Memory(i int) unwind.Memory { return &copied{segs: s.Threads[i].segs} }
+
+// Snapshot stops the process, copies registers and stacks, and lets it go on;
+// should bt be killed meanwhile, the process goes on as well. mm are its
+// mappings as read before; they only guide the copying, so nothing is wrong
+// with a snapshot if they have changed since. A thread that cannot be stopped
+// has NotStopped set; a process of which none can is an *Error.
+//
+// A Process that Command.Dying was given is not let go on.
+func (p *Process) Snapshot(mm *maps.Map, o Options) (*Snapshot, error) {
+	if p.foreign {
+		return nil, fail(p.PID, ErrNamespace, nil,
+			"process %d: %s shows another PID namespace than bt's own, whose processes cannot be stopped from here: run bt inside it (nsenter)", p.PID, p.procfs)
+	}
+	if o.MaxStack <= 0 {
+		o.MaxStack = defaultMaxStack
+	}
+	for try := 0; ; try++ {
+		s, renewed, err := p.once(mm, &o)
+		// If execve ended the threads that were stopped, a new one lives.
+		if !renewed && !errors.Is(err, ErrExited) || try == 10 || !p.living() {
+			return s, err
+		}
+	}
+}
+
+// once makes one attempt at a snapshot. renewed says that the leader was
+// killed, or replaced by execve, while it was stopped.
+func (p *Process) once(mm *maps.Map, o *Options) (s *Snapshot, renewed bool, err error) {
+	t, err := p.newTracer(mm, o)
+	if err != nil {
+		return nil, false, err
+	}
+	defer t.close()
+	if p.held != 0 {
+		t.run()
+		s, err = t.result()
+		return s, t.renewed, err
+	}
+	quietStops()
+	own := onDyingThread(t.run)
+	if t.attached {
+		waitThreadEnd(own)
+	}
+	s, err = t.result()
+	return s, t.renewed, err
+}
+
+// living reports whether the process has a living thread. In the middle of an
+// execve that can take a moment to tell.
+func (p *Process) living() bool {
+	for range 10 {
+		if st, err := statOf(p.dir, "stat"); err != nil || !st.dead() {
+			return err == nil
+		}
+		if p.refresh() {
+			return true
+		}
+		pause(500 * time.Microsecond)
+	}
+	return false
+}
+
+// tracee is a thread of the process while it is traced.
+type tracee struct {
+	tid     int
+	name    string
+	st      traceeState
+	seen    int // the listing that it was last in
+	sig     int // what it was about to receive when it stopped
+	refused unix.Errno
+
+	wanted bool
+	out    Thread
+	regs   []byte // NT_PRSTATUS
+	sp     uint64
+	lo, hi uint64 // the addresses to copy
+}
+
+type traceeState uint8
+
+const (
+	found   traceeState = iota // not seized yet
+	seized                     // told to stop, or about to be
+	halted                     // stopped
+	stuck                      // seized, but it does not stop
+	denying                    // may not be seized
+	over                       // ended
+)
+
+// tracer takes one snapshot.
+type tracer struct {
+	p  *Process
+	mm *maps.Map
+	o  *Options
+
+	task    lister
+	threads []tracee
+	known   map[int]int // TID to index in threads, of those that are still listed
+	listing int
+	reader  reader
+	room    []byte // for the register sets
+	arena   []byte // for the stacks
+	iov     []remote
+	stack   *maps.Mapping // [stack]
+
+	start    time.Time
+	pause    time.Duration
+	mapsText []byte
+	mapsErr  error
+	renewed  bool // the leader was lost after it had stopped
+	attached bool // a thread could not be detached: the one that seized it must end
+}
+
+// regsetRoom is more than the NT_PRSTATUS set of any CPU, so that a set of
+// another CPU than the candidates is not cut to the size of one of them.
+const regsetRoom = 512
+
+// newTracer does what can be done while the process still runs.
+func (p *Process) newTracer(mm *maps.Map, o *Options) (*tracer, error) {
+	t := &tracer{p: p, mm: mm, o: o, known: make(map[int]int)}
+	t.reader = reader{dir: p.dir, mem: -1}
+	fd, err := openat(p.dir, "task", unix.O_RDONLY|unix.O_DIRECTORY)
+	if err != nil {
+		return nil, p.exited(err)
+	}
+	t.task = lister{fd: fd, buf: make([]byte, 32<<10)}
+	tids, err := t.task.list()
+	if err != nil || len(tids) == 0 {
+		t.close()
+		return nil, p.exited(err)
+	}
+	n := len(tids)
+	t.threads = make([]tracee, 0, n+n/4+8)
+	for _, tid := range tids {
+		t.add(tid)
+	}
+	for i := range t.threads {
+		t.threads[i].name = t.comm(t.threads[i].tid)
+	}
+	for i := range mm.Entries {
+		if mm.Entries[i].Path == "[stack]" {
+			t.stack = &mm.Entries[i]
+		}
+	}
+	// Most stacks are a few KiB deep. Touch the pages now: a page fault in
+	// the stop costs more than the copying.
+	t.arena = touched(min(n*8<<10+128<<10, 32<<20))
+	t.room = touched(regsetRoom * cap(t.threads))
+	t.iov = make([]remote, 0, n+n/4+8)
+	return t, nil
+}
+
+// touched returns n bytes whose pages are there already.
+func touched(n int) []byte {
+	b := make([]byte, n)
+	for i := 0; i < n; i += page {
+		b[i] = 1
+	}
+	return b
+}
+
+func (t *tracer) close() {
+	unix.Close(t.task.fd)
+	if t.reader.mem >= 0 {
+		unix.Close(t.reader.mem)
+	}
+}
+
+func (t *tracer) comm(tid int) string {
+	b, err := readFileAt(t.task.fd, strconv.Itoa(tid)+"/comm", 64, maxSmall)
+	if err != nil {
+		return ""
+	}
+	return strings.TrimSuffix(string(b), "\n")
+}
+
+// add takes in a thread that has been found.
+func (t *tracer) add(tid int) {
+	t.known[tid] = len(t.threads)
+	t.threads = append(t.threads, tracee{
+		tid:    tid,
+		wanted: len(t.o.TIDs) == 0 || slices.Contains(t.o.TIDs, tid),
+	})
+}
+
+// run is the stop. From its first interrupt to its last detach the process
+// stands still.
+func (t *tracer) run() {
+	t.stopAll()
+	t.registers()
+	t.copyStacks()
+	t.walk()
+	if t.o.MapsInStop {
+		t.readMaps()
+	}
+	if t.p.held == 0 {
+		t.detachAll()
+	}
+	t.pause = time.Since(t.start)
+}
+
+// readMaps reads the maps through a thread that is there for certain.
+func (t *tracer) readMaps() {
+	for i := range t.threads {
+		if st := t.threads[i].st; st == halted || st == stuck {
+			name := strconv.Itoa(t.threads[i].tid) + "/maps"
+			t.mapsText, t.mapsErr = readFileAt(t.task.fd, name, 256<<10, maxMaps)
+			if t.mapsErr == nil && len(t.mapsText) > 0 {
+				return
+			}
+		}
+	}
+}
+
+// detachAll lets every thread go on.
+func (t *tracer) detachAll() {
+	for i := range t.threads {
+		th := &t.threads[i]
+		switch th.st {
+		case halted:
+			if detach(th.tid, th.sig) != 0 {
+				t.attached = true // killed while it was stopped
+			}
+		case stuck:
+			// It may have stopped after all. If not, it would as soon as it
+			// can: it must not be ours any more by then.
+			if st, sig := poll(th.tid); st != stopped || detach(th.tid, sig) != 0 {
+				t.attached = true
+			}
+		case over:
+			// Collected, or left to the end of this thread: a leader's end
+			// is for its parent to hear of.
+			if th.tid == t.p.PID {
+				t.attached = true
+			}
+		}
+	}
+}
+
+// result turns what was seen into a Snapshot.
+func (t *tracer) result() (*Snapshot, error) {
+	s := &Snapshot{Maps: t.mapsText, Pause: t.pause}
+	alive := false
+	var refusal *tracee
+	for i := range t.threads {
+		th := &t.threads[i]
+		switch th.st {
+		case over:
+			if th.wanted && !t.replaced(i) {
+				s.Gone = append(s.Gone, th.tid)
+			}
+			continue
+		case denying:
+			if refusal == nil {
+				refusal = th
+			}
+		default:
+			alive = true
+		}
+		if !th.wanted {
+			continue
+		}
+		out := &th.out
+		out.TID, out.Name = th.tid, th.name
+		if out.Name == "" {
+			out.Name = t.comm(th.tid) // found during the stop
+		}
+		s.Threads = append(s.Threads, *out)
+	}
+	switch {
+	case !alive && refusal != nil:
+		return nil, t.p.refused("ptrace of "+strconv.Itoa(t.p.PID), refusal.tid, refusal.refused)
+	case !alive:
+		return nil, t.p.exited(nil)
+	case t.o.MapsInStop && len(t.mapsText) == 0:
+		return nil, fail(t.p.PID, ErrExited, t.mapsErr, "process %d: its maps cannot be read", t.p.PID)
+	}
+	for _, tid := range t.o.TIDs {
+		known := func(th Thread) bool { return th.TID == tid }
+		if !slices.ContainsFunc(s.Threads, known) && !slices.Contains(s.Gone, tid) {
+			s.Gone = append(s.Gone, tid)
+		}
+	}
+	slices.SortStableFunc(s.Threads, func(a, b Thread) int {
+		switch {
+		case a.TID == t.p.PID:
+			return -1
+		case b.TID == t.p.PID:
+			return 1
+		}
+		return 0
+	})
+	return s, nil
+}
+
+// replaced reports whether thread i came to its end only in that another
+// thread took its number over, by execve.
+func (t *tracer) replaced(i int) bool {
+	j, ok := t.known[t.threads[i].tid]
+	return ok && j != i
+}

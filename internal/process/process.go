@@ -1,0 +1,41 @@
+// Package process defines what a stopped process, or the remains of one, gives
+// to the unwinder. Its subfolders are the kinds of target: target/live is a
+// running process and the only package that uses ptrace.
+package process
+
+import (
+	"github.com/gatedso/bt/internal/arch"
+	"github.com/gatedso/bt/internal/unwind"
+)
+
+// Thread is one thread as it was at the moment of the snapshot.
+type Thread struct {
+	TID  int
+	Name string // /proc/PID/task/TID/comm; empty when it is not known any more
+
+	Arch *arch.Arch
+	// Machine names the CPU where Arch is nil because bt does not unwind it.
+	Machine string
+	Regs    arch.Regs
+
+	// Blocked is the set of blocked signals (bit signo-1), valid when
+	// HasBlocked is set.
+	Blocked    uint64
+	HasBlocked bool
+
+	// NotStopped says why the thread could not be stopped. Its registers
+	// then come from /proc/PID/task/TID/syscall (the stack pointer and the
+	// pc alone), or are missing altogether when HasRegs is false.
+	NotStopped string
+	HasRegs    bool
+
+	// TopOfStack is the address up to which the snapshot holds the thread's
+	// stack, upwards from the stack pointer; informative.
+	TopOfStack uint64
+}
+
+// Unwound is a thread with its stack.
+type Unwound struct {
+	Thread
+	Stack unwind.Stack
+}

@@ -1,0 +1,191 @@
+// Package snapshot takes the stacks of a running process: it reads the maps and
+// opens the files, has the process stopped and copied, and unwinds the copy
+// while the process runs on.
+package snapshot
+
+import (
+	"slices"
+
+	"github.com/gatedso/bt/internal/arch"
+	"github.com/gatedso/bt/internal/arch/all"
+	"github.com/gatedso/bt/internal/image"
+	"github.com/gatedso/bt/internal/process"
+	"github.com/gatedso/bt/internal/process/live"
+	"github.com/gatedso/bt/internal/unwind"
+	"github.com/gatedso/bt/maps"
+)
+
+// Options says what to take.
+type Options struct {
+	TIDs      []int // only these threads; empty means all
+	First     int   // the thread to put first, if not 0
+	MaxFrames int   // per thread; 0 means all
+	Cache     *image.Cache
+	Source    image.Source // where the files come from
+}
+
+// Stacks is the process at one moment. The caller must Close it.
+type Stacks struct {
+	Space   *image.Space
+	Threads []process.Unwound
+	Gone    []int // threads that were asked for and are not there
+}
+
+// Close releases files that were opened and not needed.
+func (s *Stacks) Close() { s.Space.CloseFiles() }
+
+// The bulk copy's bound in bytes per thread when all frames are wanted: a deep
+// recursion's stack is copied faster than it is walked.
+const deepStack = 64 << 20
+
+// attempt says how a snapshot is taken.
+type attempt struct {
+	walkAll    bool // walk every stack while the process is stopped, to find what memory it takes
+	mapsInStop bool // read the maps while the process is stopped
+}
+
+// Process takes the stacks of p.
+//
+// The first attempt copies registers and stacks and nothing else. Only when
+// what it took turns out not to fit together (a mapping changed meanwhile, or
+// a stack goes on in memory that was not copied) a second, longer look is
+// taken.
+func Process(p *live.Process, o Options) (*Stacks, error) {
+	var try attempt
+	var last *Stacks
+	for {
+		s, next, err := take(p, o, try)
+		if err != nil {
+			if last != nil {
+				return last, nil // it ended in between: what was seen first stands
+			}
+			return nil, err
+		}
+		if last != nil {
+			last.Close()
+		}
+		if next == try {
+			return s, nil
+		}
+		last, try = s, next
+	}
+}
+
+// take makes one attempt, and says what the next one should add; the same
+// attempt again means that nothing has to.
+func take(p *live.Process, o Options, try attempt) (*Stacks, attempt, error) {
+	text, err := p.Maps()
+	if err != nil {
+		return nil, try, err
+	}
+	mm, err := maps.Parse(text)
+	if err != nil {
+		return nil, try, err
+	}
+	space := image.NewSpace(mm, o.Source, o.Cache)
+	space.OpenFiles()
+
+	lo := live.Options{
+		TIDs:       o.TIDs,
+		Arches:     all.All,
+		WalkAll:    try.walkAll,
+		MapsInStop: try.mapsInStop,
+	}
+	if o.MaxFrames == 0 {
+		lo.MaxStack = deepStack
+	}
+	stopped := walkers{space: space}
+	lo.Walk = func(t *process.Thread, m unwind.Memory) { stopped.walk(t, m, o.MaxFrames) }
+	snap, err := p.Snapshot(mm, lo)
+	if err != nil {
+		space.CloseFiles()
+		return nil, try, err
+	}
+
+	next := try
+	now := snap.Maps
+	if !try.mapsInStop {
+		now, err = p.Maps()
+	}
+	if err == nil && len(now) > 0 && string(now) != string(text) {
+		if nm, err := maps.Parse(now); err == nil && !sameCode(mm, nm) {
+			if !try.mapsInStop {
+				next.mapsInStop = true
+			} else {
+				space.CloseFiles()
+				space = image.NewSpace(nm, o.Source, o.Cache)
+			}
+		}
+	}
+
+	s := &Stacks{Space: space, Gone: snap.Gone, Threads: make([]process.Unwound, len(snap.Threads))}
+	w := walkers{space: space}
+	for i := range snap.Threads {
+		t := &s.Threads[i]
+		t.Thread = snap.Threads[i].Thread
+		t.Stack = w.walk(&t.Thread, snap.Memory(i), o.MaxFrames)
+		if t.Stack.End == unwind.EndNoMemory {
+			next.walkAll = true
+		}
+	}
+	putFirst(s.Threads, o.First)
+	return s, next, nil
+}
+
+// putFirst moves a thread before the others, whose order stays.
+func putFirst(threads []process.Unwound, tid int) {
+	i := slices.IndexFunc(threads, func(t process.Unwound) bool { return t.TID == tid })
+	if i > 0 {
+		first := threads[i]
+		copy(threads[1:], threads[:i])
+		threads[0] = first
+	}
+}
+
+// sameCode reports whether two readings of the maps agree in all that has to
+// do with code.
+func sameCode(a, b *maps.Map) bool {
+	code := func(m *maps.Map, i int) int {
+		for ; i < len(m.Entries); i++ {
+			if m.Entries[i].Perm&maps.Exec != 0 {
+				break
+			}
+		}
+		return i
+	}
+	i, j := code(a, 0), code(b, 0)
+	for i < len(a.Entries) && j < len(b.Entries) {
+		if a.Entries[i] != b.Entries[j] {
+			return false
+		}
+		i, j = code(a, i+1), code(b, j+1)
+	}
+	return i >= len(a.Entries) && j >= len(b.Entries)
+}
+
+// walkers holds a walker for each CPU: a process can have 64-bit and 32-bit
+// threads at once.
+type walkers struct {
+	space *image.Space
+	by    map[*arch.Arch]*unwind.Walker
+}
+
+func (w *walkers) walk(t *process.Thread, mem unwind.Memory, maxFrames int) unwind.Stack {
+	if t.Arch == nil || !t.HasRegs {
+		return unwind.Stack{End: unwind.EndNoRegister}
+	}
+	u := w.by[t.Arch]
+	if u == nil {
+		if w.by == nil {
+			w.by = make(map[*arch.Arch]*unwind.Walker)
+		}
+		u = unwind.New(t.Arch, w.space)
+		w.by[t.Arch] = u
+	}
+	return u.Walk(unwind.Start{
+		Regs:       t.Regs,
+		Blocked:    t.Blocked,
+		HasBlocked: t.HasBlocked,
+		MaxFrames:  maxFrames,
+	}, mem)
+}

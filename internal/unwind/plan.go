@@ -1,0 +1,203 @@
+package unwind
+
+import (
+	"bytes"
+
+	"github.com/gatedso/bt/internal/arch"
+	"github.com/gatedso/bt/internal/unwind/cfi"
+)
+
+// method is how a frame's caller is found.
+type method uint8
+
+const (
+	byNothing    method = iota // nothing is known but the frame pointer
+	byLeaf                     // pc is not code: the return address is on top of the stack
+	byRow                      // a row of call frame information
+	byLayout                   // what Analyze found
+	byTrampoline               // a signal frame known by its code
+)
+
+// plan is all that a pc alone, without registers and memory, tells about how
+// to unwind from it.
+type plan struct {
+	key    uint64
+	method method
+	how    How // for the caller that the plan leads to
+	signal bool
+	row    *cfi.Row
+	layout arch.Layout
+
+	// For byRow: whether layout is what Analyze says, asked when in doubt.
+	analyzed, hasLayout bool
+
+	tramp *arch.Trampoline // recognised code, for byTrampoline and the signal's number
+	point arch.TrampolinePoint
+
+	// afterCall: the bytes before pc can be a call instruction. A caller
+	// found by less than call frame information must have it.
+	afterCall bool
+}
+
+// planKey tells an exact pc from a return address: code does not lie in the
+// upper half of what 63 bits can address, except for the kernel's vsyscall
+// page, for which the flipped bit does as well.
+func planKey(pc uint64, exact bool) uint64 {
+	if exact {
+		return pc ^ 1<<63
+	}
+	return pc
+}
+
+func (w *Walker) plan(pc uint64, exact bool) *plan {
+	key := planKey(pc, exact)
+	slot := &w.hot[(key^key>>9)%uint64(len(w.hot))]
+	if p := *slot; p != nil && p.key == key {
+		return p
+	}
+	p := w.plans[key]
+	if p == nil {
+		p = w.makePlan(pc, exact)
+		p.key = key
+		w.plans[key] = p
+	}
+	*slot = p
+	return p
+}
+
+func (w *Walker) makePlan(pc uint64, exact bool) *plan {
+	lookup := pc
+	if !exact {
+		lookup = (pc - 1) & w.mask
+	}
+	p := &plan{afterCall: !exact && w.afterCall(pc)}
+	var row *cfi.Row
+	var how How
+	if pc == 0 || !w.code.Executable(lookup) {
+		p.method, p.how = byLeaf, HowLeaf
+		if exact || !w.code.Executable(pc) {
+			return p
+		}
+		// No call ends before the first byte of a page, but a trampoline
+		// may begin there.
+		if row, how = w.code.Row(pc, true); row == nil || !row.Signal {
+			w.matchTrampoline(p, pc)
+			return p
+		}
+	} else {
+		row, how = w.code.Row(lookup, exact)
+	}
+	if !exact && (row == nil || !row.Signal) {
+		// A handler returns to the first byte of a trampoline, which no
+		// call precedes: look there too when that is another function.
+		at, atHow := w.code.Row(pc, true)
+		switch {
+		case at != nil && at.Signal:
+			row, how = at, atHow
+		case at == nil || row == nil || at.Func != row.Func:
+			if w.matchTrampoline(p, pc) {
+				return p
+			}
+		}
+	}
+	if row != nil {
+		p.method, p.how, p.row, p.signal = byRow, how, row, row.Signal
+		if row.Signal {
+			p.how = HowSignal
+			if tr := new(plan); w.matchTrampoline(tr, pc) {
+				p.tramp, p.point = tr.tramp, tr.point
+			}
+		}
+		return p
+	}
+	if w.matchTrampoline(p, pc) {
+		return p
+	}
+	if layout, ok := w.analyze(pc, lookup); ok {
+		p.method, p.how, p.layout = byLayout, HowAnalysis, layout
+		return p
+	}
+	if exact {
+		if layout, ok := w.edge(pc); ok {
+			p.method, p.how, p.layout = byLayout, HowAnalysis, layout
+			return p
+		}
+	}
+	if layout, ok := w.ahead(pc, exact); ok {
+		p.method, p.how, p.layout = byLayout, HowAnalysis, layout
+		return p
+	}
+	p.method, p.how = byNothing, HowFramePointer
+	return p
+}
+
+// analyze follows the instructions of the function that holds lookup.
+func (w *Walker) analyze(pc, lookup uint64) (arch.Layout, bool) {
+	start, ok := w.code.FuncStart(lookup)
+	if !ok || pc-start > maxText {
+		return arch.Layout{}, false
+	}
+	if cap(w.text) < maxText {
+		w.text = make([]byte, maxText)
+	}
+	text := w.text[:maxText]
+	text = text[:w.code.Text(start, text)]
+	return w.arch.Analyze(text, start, lookup)
+}
+
+// ahead follows the code around pc to where it returns.
+func (w *Walker) ahead(pc uint64, exact bool) (arch.Layout, bool) {
+	var buf [8 << 10]byte
+	from := (pc - uint64(len(buf)/4)) &^ 15
+	n := w.code.Text(from, buf[:])
+	if n == 0 {
+		from = pc &^ 15 // near the start of what is mapped
+		n = w.code.Text(from, buf[:])
+	}
+	return w.arch.Ahead(buf[:n], int(pc-from), !exact)
+}
+
+// edge asks whether pc is at the first or the last instructions of a function.
+func (w *Walker) edge(pc uint64) (arch.Layout, bool) {
+	var before [4]byte
+	var code [16]byte
+	n := w.code.Text(pc, code[:])
+	b := before[:]
+	if w.code.Text(pc-uint64(len(b)), b) != len(b) {
+		b = nil
+	}
+	return w.arch.Edge(b, code[:n])
+}
+
+// matchTrampoline makes p a signal plan when the code around pc is that of a
+// signal trampoline.
+func (w *Walker) matchTrampoline(p *plan, pc uint64) bool {
+	var buf [32]byte
+	for i := range w.arch.Trampolines {
+		t := &w.arch.Trampolines[i]
+		if len(t.Code) > len(buf) {
+			continue
+		}
+		for _, at := range t.At {
+			code := buf[:len(t.Code)]
+			if n := w.code.Text(pc-uint64(at.Offset), code); n == len(code) && bytes.Equal(code, t.Code) {
+				p.method, p.how, p.signal = byTrampoline, HowSignal, true
+				p.tramp, p.point = t, at
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// afterCall reports whether a call instruction can end at the return address.
+func (w *Walker) afterCall(ret uint64) bool {
+	var buf [16]byte
+	for n := min(w.arch.MaxCall, len(buf)); n > 1; n-- {
+		code := buf[:n]
+		if got := w.code.Text(ret-uint64(n), code); got == n {
+			return w.arch.AfterCall(code)
+		}
+	}
+	return false
+}

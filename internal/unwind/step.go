@@ -1,0 +1,310 @@
+package unwind
+
+import (
+	"github.com/gatedso/bt/internal/arch"
+	"github.com/gatedso/bt/internal/unwind/cfi"
+)
+
+// state is one walk: the registers of the current frame and what the walk has
+// to remember between frames.
+type state struct {
+	*Walker
+	mem      Memory
+	regs     arch.Regs
+	switches int
+
+	// blocked is the set of signals blocked in the current frame.
+	blocked    uint64
+	hasBlocked bool
+}
+
+// step finds the caller of frame f by plan p. It returns stepOn with the
+// caller's frame, whose registers are then in s.regs, or why there is none.
+func (s *state) step(f Frame, p *plan) (Frame, End, uint64) {
+	var regs arch.Regs
+	var end End
+	var at uint64
+	how := p.how
+	switch p.method {
+	case byRow:
+		regs, end, at = s.byRow(f, p.row)
+		if how == HowCFI && end != EndOutermost && (end != stepOn || !s.plausible(&regs) || p.popped(f, &regs, s.arch)) {
+			if better, ok := s.byCode(f, p); ok {
+				regs, end, how = better, stepOn, HowAnalysis
+			}
+		}
+	case byTrampoline:
+		regs, end, at = s.byTrampoline(f, p)
+	case byLayout:
+		regs, end, at = s.byLayout(f, &p.layout)
+	case byLeaf:
+		if !f.Exact {
+			return Frame{}, EndBadReturn, f.PC
+		}
+		regs, end, at = s.byLayout(f, &arch.Layout{Base: s.arch.SP, Offset: int64(s.arch.PtrSize)})
+	default:
+		regs, end, at = s.byFramePointer(f)
+	}
+	if end != stepOn {
+		return Frame{}, end, at
+	}
+
+	pc, _ := regs.Get(s.arch.PC)
+	sp, _ := regs.Get(s.arch.SP)
+	next := Frame{PC: pc, SP: sp, Exact: p.signal || p.how == HowInjected, How: how}
+	if end, at := s.check(f, p, next, &regs); end != stepOn {
+		return Frame{}, end, at
+	}
+	if p.signal {
+		s.leaveSignal(p)
+	}
+	s.regs = regs
+	return next, stepOn, 0
+}
+
+// check decides whether next can be the caller of f.
+func (s *state) check(f Frame, p *plan, next Frame, regs *arch.Regs) (End, uint64) {
+	switch {
+	case p.signal:
+		// The interrupted code may run anywhere, and may have jumped
+		// anywhere: nothing about its pc can be wrong.
+		if next.SP <= f.SP {
+			if s.switches++; s.switches > maxSwitches {
+				return EndLoop, next.SP
+			}
+		}
+		return stepOn, 0
+	case next.SP < f.SP && p.how == HowGo:
+		// From the system stack back to the goroutine's.
+		if s.switches++; s.switches > maxSwitches {
+			return EndLoop, next.SP
+		}
+	case next.SP < f.SP, next.SP == f.SP && !f.Exact:
+		return EndNoAdvance, next.SP
+	}
+	if next.PC == 0 {
+		// Where nobody called, runtimes leave a zero for a return address;
+		// what the instructions alone led to may just as well be wrong.
+		if p.how == HowAnalysis {
+			return s.badReturn(p, 0)
+		}
+		return EndOutermost, 0
+	}
+	if !s.code.Executable((next.PC - 1) & s.mask) {
+		// A trampoline may begin its page: no byte before it.
+		if q := s.plan(next.PC, false); !q.signal {
+			return s.badReturn(p, next.PC)
+		}
+	}
+	if p.method != byRow {
+		// Found by less than a table's word: it must look like a call.
+		q := s.plan(next.PC, false)
+		if !q.afterCall && !q.signal && !(p.method == byNothing && q.method == byNothing && s.chained(regs)) {
+			return s.badReturn(p, next.PC)
+		}
+	}
+	return stepOn, 0
+}
+
+// chained reports whether the caller's frame pointer leads on to another frame.
+// Interpreters that make their own frames, such as HotSpot's, push return
+// addresses that no call precedes; with code that nothing describes on both
+// sides, two links of the chain serve as proof instead.
+func (s *state) chained(regs *arch.Regs) bool {
+	fp, ok := regs.Get(s.arch.FP)
+	sp, _ := regs.Get(s.arch.SP)
+	size := uint64(s.arch.PtrSize)
+	if !ok || fp < sp || fp%size != 0 {
+		return false
+	}
+	next, ok := s.word(fp)
+	ret, ok2 := s.word(fp + size)
+	return ok && ok2 && next > fp && s.code.Executable((ret-1)&s.mask)
+}
+
+// badReturn says what a return address that is no code means. Where the frame
+// was found by the code's habits, a zero frame pointer marks the outermost
+// frame (System V psABI, "the initial stack and register state").
+func (s *state) badReturn(p *plan, pc uint64) (End, uint64) {
+	if p.method == byLayout || p.method == byNothing {
+		if fp, ok := s.regs.Get(s.arch.FP); ok && fp&s.mask == 0 {
+			return EndOutermost, 0
+		}
+	}
+	return EndBadReturn, pc
+}
+
+func (s *state) word(addr uint64) (uint64, bool) {
+	return s.mem.Word(addr&s.mask, s.arch.PtrSize)
+}
+
+// byRow applies a row of call frame information (DWARF 5 section 6.4.3). A
+// register that the row is silent on keeps its value: private calling
+// conventions preserve more than the ABI asks for.
+func (s *state) byRow(f Frame, row *cfi.Row) (regs arch.Regs, end End, at uint64) {
+	regs = s.regs
+	if int(row.RA) >= len(row.Regs) {
+		return regs, EndBadRow, f.PC
+	}
+	ra := row.Regs[row.RA]
+	if ra.Kind == cfi.Undefined {
+		return regs, EndOutermost, 0
+	}
+	var cfa uint64
+	switch row.CFA.Kind {
+	case cfi.Register:
+		v, ok := s.regs.Get(arch.Reg(row.CFA.Reg))
+		if !ok {
+			return regs, EndNoRegister, uint64(row.CFA.Reg)
+		}
+		cfa = (v + uint64(row.CFA.N)) & s.mask
+	case cfi.ValExpression, cfi.Expression:
+		v, end, at := s.eval(f, row, row.CFA, nil)
+		if end != stepOn {
+			return regs, end, at
+		}
+		cfa = v & s.mask
+	default:
+		return regs, EndBadRow, f.PC
+	}
+	if ra.Kind == cfi.Unspecified && arch.Reg(row.RA) == s.arch.PC {
+		return regs, EndBadRow, f.PC
+	}
+	regs.Set(s.arch.SP, cfa)
+	for i := range s.arch.NumRegs {
+		rule := row.Regs[i]
+		r := arch.Reg(i)
+		end, at := stepOn, uint64(0)
+		switch rule.Kind {
+		case cfi.Unspecified:
+		case cfi.SameValue:
+			// Says of the stack pointer, too, that it did not change.
+			if v, ok := s.regs.Get(r); ok {
+				regs.Set(r, v)
+			}
+		case cfi.Undefined:
+			regs.Clear(r)
+		case cfi.Offset:
+			end, at = s.load(&regs, r, cfa+uint64(rule.N))
+		case cfi.ValOffset:
+			regs.Set(r, (cfa+uint64(rule.N))&s.mask)
+		case cfi.Register:
+			if v, ok := s.regs.Get(arch.Reg(rule.Reg)); ok {
+				regs.Set(r, v)
+			} else {
+				regs.Clear(r)
+			}
+		case cfi.Expression, cfi.ValExpression:
+			var v uint64
+			v, end, at = s.eval(f, row, rule, &cfa)
+			switch {
+			case end != stepOn:
+				regs.Clear(r)
+			case rule.Kind == cfi.ValExpression:
+				regs.Set(r, v&s.mask)
+			case f.Exact && !row.Signal && r != s.arch.PC && s.outside(f, v, cfa):
+				// gcc's rows of a realigned frame find the registers by the
+				// frame pointer to the end, also behind the pops that have
+				// restored them all and it last. It is the caller's then.
+			default:
+				end, at = s.load(&regs, r, v)
+			}
+		}
+		// A register that cannot be recovered is lost, no more; without
+		// the return address or the stack pointer there is no caller.
+		if end != stepOn && (uint8(i) == row.RA || r == s.arch.SP) {
+			return regs, end, at
+		}
+	}
+	pc, ok := regs.Get(arch.Reg(row.RA))
+	if !ok {
+		return regs, EndNoRegister, uint64(row.RA)
+	}
+	if _, ok := regs.Get(s.arch.SP); !ok {
+		return regs, EndNoRegister, uint64(s.arch.SP)
+	}
+	regs.Set(s.arch.PC, pc&s.mask)
+	return regs, stepOn, 0
+}
+
+// outside reports whether addr lies outside f's frame and what it has popped.
+func (s *state) outside(f Frame, addr, cfa uint64) bool {
+	const popped = 256
+	low := f.SP - popped
+	return (addr-low)&s.mask >= (cfa-low)&s.mask
+}
+
+// load sets r to the word at addr, or clears it.
+func (s *state) load(regs *arch.Regs, r arch.Reg, addr uint64) (End, uint64) {
+	v, ok := s.word(addr)
+	if !ok {
+		regs.Clear(r)
+		return EndNoMemory, addr & s.mask
+	}
+	regs.Set(r, v)
+	return stepOn, 0
+}
+
+// byLayout applies what the function's own instructions told.
+func (s *state) byLayout(_ Frame, l *arch.Layout) (regs arch.Regs, end End, at uint64) {
+	regs = s.regs
+	base, ok := s.regs.Get(l.Base)
+	if !ok {
+		return regs, EndNoRegister, uint64(l.Base)
+	}
+	cfa := (base + uint64(l.Offset)) & s.mask
+	if l.Indirect {
+		v, ok := s.word(cfa)
+		if !ok {
+			return regs, EndNoMemory, cfa
+		}
+		cfa = (v + uint64(l.Add)) & s.mask
+	}
+	ret := cfa - uint64(s.arch.PtrSize)
+	pc, ok := s.word(ret)
+	if !ok {
+		return regs, EndNoMemory, ret & s.mask
+	}
+	for _, saved := range l.Saved {
+		if saved.Offset == arch.NoOffset {
+			regs.Clear(saved.Reg)
+			continue
+		}
+		s.load(&regs, saved.Reg, cfa+uint64(saved.Offset))
+	}
+	if len(l.InFrame) > 0 {
+		frame, known := s.regs.Get(l.Frame)
+		for _, saved := range l.InFrame {
+			if regs.Clear(saved.Reg); known {
+				s.load(&regs, saved.Reg, frame+uint64(saved.Offset))
+			}
+		}
+	}
+	regs.Set(s.arch.SP, cfa)
+	regs.Set(s.arch.PC, pc&s.mask)
+	return regs, stepOn, 0
+}
+
+// byFramePointer takes the frame pointer at its word: it points at the saved
+// frame pointer, with the return address above.
+func (s *state) byFramePointer(f Frame) (regs arch.Regs, end End, at uint64) {
+	fp, ok := s.regs.Get(s.arch.FP)
+	if !ok {
+		return regs, EndNoInfo, f.PC
+	}
+	size := uint64(s.arch.PtrSize)
+	fp &= s.mask
+	if fp == 0 {
+		return regs, EndOutermost, 0
+	}
+	if fp < f.SP || fp%size != 0 {
+		return regs, EndNoInfo, f.PC
+	}
+	l := arch.Layout{Base: s.arch.FP, Offset: 2 * int64(size), Saved: []arch.SavedReg{{Reg: s.arch.FP, Offset: -2 * int64(size)}}}
+	regs, end, at = s.byLayout(f, &l)
+	if end == EndNoMemory && fp-f.SP > 1<<20 {
+		// Not a frame pointer at all, but some number.
+		return regs, EndNoInfo, f.PC
+	}
+	return regs, end, at
+}

@@ -1,0 +1,193 @@
+// Package unwind walks a stack. It is pure: from registers, a memory and a
+// source of frame rows it computes the frames, and touches no file, process or
+// ELF structure.
+package unwind
+
+import (
+	"github.com/gatedso/bt/internal/arch"
+	"github.com/gatedso/bt/internal/unwind/cfi"
+)
+
+// Memory is the memory of the target at the moment of the snapshot: stacks
+// above all. Implementations return false for what they do not hold.
+type Memory interface {
+	// Word reads a little-endian word of size bytes (1, 2, 4 or 8) at addr.
+	Word(addr uint64, size int) (uint64, bool)
+}
+
+// Code is what the unwinder asks about code. All addresses are run-time
+// addresses of the target.
+type Code interface {
+	// Row finds the frame row for pc and says what it was made from. A nil
+	// row means that there is none. exact is false when pc was reached by a
+	// return address. The row's own addresses are link-time ones; the row
+	// is not changed afterwards, by either side.
+	Row(pc uint64, exact bool) (row *cfi.Row, how How)
+	// Executable reports whether pc lies in executable memory.
+	Executable(pc uint64) bool
+	// Text reads code bytes at addr into b and returns how many there were.
+	Text(addr uint64, b []byte) int
+	// FuncStart returns the start of the function that holds pc where call
+	// frame information or a symbol tells it.
+	FuncStart(pc uint64) (uint64, bool)
+}
+
+// How tells by which means a frame was found.
+type How uint8
+
+const (
+	HowRegisters    How = iota // the thread's own registers: the innermost frame
+	HowCFI                     // call frame information
+	HowGo                      // Go's pcln table
+	HowInjected                // the same, where a signal handler injected the call: the caller is exact
+	HowSignal                  // across a signal frame
+	HowLeaf                    // return address on top of the stack, after a call to nowhere
+	HowAnalysis                // by following the function's instructions
+	HowFramePointer            // by the frame pointer
+)
+
+var howNames = [...]string{"registers", "cfi", "go", "go, injected call", "signal", "leaf", "analysis", "frame pointer"}
+
+func (h How) String() string {
+	if int(h) < len(howNames) {
+		return howNames[h]
+	}
+	return "?"
+}
+
+// Frame is one frame of a stack.
+type Frame struct {
+	PC     uint64
+	SP     uint64 // the stack pointer in this frame
+	Exact  bool   // PC is where execution is, not a return address
+	Signal bool   // the frame is a signal trampoline; the next one is exact
+	Signo  uint8  // of a signal frame: the signal's number, 0 when unknown
+	How    How    // how the frame was found from the one before it
+}
+
+// Lookup is the address to look a frame's code up by: a return address points
+// behind the call, which may be the last instruction of its function.
+func (f Frame) Lookup() uint64 {
+	if f.Exact || f.PC == 0 {
+		return f.PC
+	}
+	return f.PC - 1
+}
+
+// End tells why a stack has no further frame.
+type End uint8
+
+const (
+	EndOutermost  End = iota // the outermost frame was reached
+	EndMaxFrames             // there are more frames than were asked for
+	EndNoInfo                // nothing tells how to unwind the last frame (At: its pc)
+	EndNoMemory              // the stack cannot be read (At: the address)
+	EndNoAdvance             // the caller's frame would lie below this one (At: its stack pointer)
+	EndBadReturn             // the return address is not code (At: the return address)
+	EndNoRegister            // a register that the frame is found by is not known (At: its number)
+	EndBadRow                // the frame row cannot be evaluated (At: the pc)
+	EndLoop                  // the stack switches to and fro without end
+)
+
+// Stack is the result of a walk.
+type Stack struct {
+	Frames []Frame // innermost first
+	End    End
+	At     uint64 // what End is about
+}
+
+// maxSwitches bounds the frames of one stack that may lie below their callee:
+// those across signal frames and Go's stack switches. Everything else must
+// advance, so that a walk terminates whatever the memory holds.
+const maxSwitches = 1024
+
+// stackCheck is the number of frames after which to look whether there is a
+// stack at all. Tables that compute callers without reading memory could
+// otherwise lead on through all addresses.
+const stackCheck = 4096
+
+// maxText bounds the bytes of one function that are read to analyze it.
+const maxText = 64 << 10
+
+// Walker unwinds the stacks of one address space. It remembers what it learned
+// about each pc, so that deep recursion and a thousand similar threads cost
+// little. It is not safe for concurrent use.
+type Walker struct {
+	arch *arch.Arch
+	code Code
+	mask uint64 // an address's bits
+
+	plans map[uint64]*plan
+	hot   [512]*plan // the plans used last, by their pc's low bits
+	text  []byte     // scratch for code bytes
+}
+
+// New returns a walker for a process of CPU a.
+func New(a *arch.Arch, code Code) *Walker {
+	w := &Walker{arch: a, code: code, mask: ^uint64(0), plans: make(map[uint64]*plan)}
+	if a.PtrSize == 4 {
+		w.mask = 1<<32 - 1
+	}
+	return w
+}
+
+// Start is where a walk begins.
+type Start struct {
+	Regs arch.Regs
+	// Blocked is the thread's set of blocked signals, valid when HasBlocked:
+	// it helps to tell a signal frame's siginfo from what was left there.
+	Blocked    uint64
+	HasBlocked bool
+	// MaxFrames is the number of frames wanted; 0 means all.
+	MaxFrames int
+}
+
+// Walk unwinds one stack, innermost frame first.
+func (w *Walker) Walk(s Start, mem Memory) Stack {
+	return w.WalkInto(nil, s, mem)
+}
+
+// WalkInto is Walk with a buffer for the frames.
+func (w *Walker) WalkInto(buf []Frame, s Start, mem Memory) Stack {
+	st := state{Walker: w, mem: mem, regs: s.Regs, blocked: s.Blocked, hasBlocked: s.HasBlocked}
+	out := Stack{Frames: buf[:0]}
+	pc, ok := s.Regs.Get(w.arch.PC)
+	if !ok {
+		out.End, out.At = EndNoRegister, uint64(w.arch.PC)
+		return out
+	}
+	sp, _ := s.Regs.Get(w.arch.SP)
+	frame := Frame{PC: pc & w.mask, SP: sp & w.mask, Exact: true}
+	for {
+		if s.MaxFrames > 0 && len(out.Frames) == s.MaxFrames {
+			out.End, out.At = EndMaxFrames, uint64(s.MaxFrames)
+			return out
+		}
+		if len(out.Frames)%stackCheck == stackCheck-1 && !st.onStack(frame.SP) {
+			out.End, out.At = EndNoMemory, frame.SP
+			return out
+		}
+		p := w.plan(frame.PC, frame.Exact)
+		if p.signal {
+			frame.Exact, frame.Signal = true, true
+			frame.Signo = st.signo(p)
+		}
+		out.Frames = append(out.Frames, frame)
+		next, end, at := st.step(frame, p)
+		if end != stepOn {
+			out.End, out.At = end, at
+			return out
+		}
+		frame = next
+	}
+}
+
+// onStack reports whether there is memory around the stack pointer sp.
+func (s *state) onStack(sp uint64) bool {
+	_, above := s.mem.Word(sp, 1)
+	_, below := s.mem.Word((sp-1)&s.mask, 1)
+	return above || below
+}
+
+// stepOn is step's word that there is a caller; it never leaves the package.
+const stepOn End = 255
