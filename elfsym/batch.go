@@ -1,6 +1,10 @@
 package elfsym
 
-import "slices"
+import (
+	"slices"
+
+	"github.com/gatedso/bt/internal/guard"
+)
 
 // MaxBatch is how many addresses FindAll takes at once.
 const MaxBatch = 64
@@ -80,7 +84,7 @@ func (im *Image) scanBatch(vaddrs []uint64, refs []Ref, offs []uint64) bool {
 		found[i] = none
 	}
 	done := false
-	err := im.guard(func() error {
+	err := guard.Read(func() error {
 		if done = im.scanAll(sorted, found); !done {
 			return nil
 		}

@@ -9,6 +9,8 @@ import (
 	"io"
 	"sync"
 	"sync/atomic"
+
+	"github.com/gatedso/bt/internal/guard"
 )
 
 // Image is one ELF file, mapped or held in memory. Its methods are safe for
@@ -62,7 +64,7 @@ func New(data []byte, name string) (*Image, error) {
 
 func newImage(data []byte, name string, mapped bool) (im *Image, err error) {
 	im = &Image{Name: name, data: data, mapped: mapped}
-	err = im.guard(func() error {
+	err = guard.Read(func() error {
 		f, err := parse(data)
 		if err != nil {
 			return err
@@ -100,17 +102,16 @@ func parse(data []byte) (*elf.File, error) {
 	return nil, err
 }
 
-// tryParse calls debug/elf and turns a panic of it into an error.
+// tryParse calls debug/elf, which may panic on what it did not expect.
 func tryParse(r io.ReaderAt) (f *elf.File, err error) {
-	defer func() {
-		if p := recover(); p != nil {
-			if isFault(p) {
-				panic(p) // the bytes went away: nothing to try again
-			}
-			f, err = nil, fmt.Errorf("malformed ELF headers: %v", p)
-		}
-	}()
-	return elf.NewFile(r)
+	err = guard.Library(func() error {
+		f, err = elf.NewFile(r)
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
+	return f, nil
 }
 
 // patched is data with another ELF header.

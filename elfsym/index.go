@@ -5,6 +5,8 @@ import (
 	"math/bits"
 	"slices"
 	"sync"
+
+	"github.com/gatedso/bt/internal/guard"
 )
 
 // index answers which symbol covers a coordinate (see area). The nesting of the
@@ -101,7 +103,7 @@ func (im *Image) buildIndex() *index {
 	var wg sync.WaitGroup
 	for i, t := range im.tables {
 		wg.Go(func() {
-			faults[i] = im.guard(func() error {
+			faults[i] = guard.Read(func() error {
 				flat[i] = t.flatten(im)
 				return nil
 			})

@@ -4,6 +4,8 @@ import (
 	"debug/elf"
 	"math"
 	"slices"
+
+	"github.com/gatedso/bt/internal/guard"
 )
 
 // Symbol is a symbol that names an address. It stays valid after Close.
@@ -52,7 +54,7 @@ func (im *Image) Lookup(vaddr uint64) (Symbol, bool) {
 func (im *Image) LookupAll(vaddrs []uint64, out []Match) {
 	refs := make([]uint32, len(vaddrs))
 	clear(out[:len(vaddrs)])
-	im.guard(func() error {
+	guard.Read(func() error {
 		im.refs(vaddrs, refs)
 		for i, ref := range refs {
 			switch {
@@ -133,7 +135,7 @@ func (im *Image) indexed() *index {
 		return ix
 	}
 	var ix *index
-	err := im.guard(func() error {
+	err := guard.Read(func() error {
 		ix = im.buildIndex()
 		return nil
 	})
@@ -189,7 +191,7 @@ func (im *Image) NameBytes(ref Ref) []byte {
 // Symbol returns the symbol that a Ref stands for. It reports false for a Ref
 // of another Image and for a symbol without a name.
 func (im *Image) Symbol(ref Ref) (sym Symbol, ok bool) {
-	im.guard(func() error {
+	guard.Read(func() error {
 		sym, ok = im.symbol(ref)
 		return nil
 	})
@@ -209,7 +211,7 @@ func (im *Image) symbol(ref Ref) (Symbol, bool) {
 // FuncStart returns the start of the function that vaddr lies in, where a symbol
 // that is no object tells it.
 func (im *Image) FuncStart(vaddr uint64) (start uint64, ok bool) {
-	im.guard(func() error {
+	guard.Read(func() error {
 		ref := [1]uint32{}
 		im.refs([]uint64{vaddr}, ref[:])
 		if t, i := im.table(Ref(ref[0])); t != nil && ref[0] != math.MaxUint32 {

@@ -3,6 +3,8 @@ package elfsym
 import (
 	"bytes"
 	"debug/elf"
+
+	"github.com/gatedso/bt/internal/guard"
 )
 
 const ntGNUBuildID = 3
@@ -21,7 +23,7 @@ func noteAlign(align uint64) uint64 {
 // are asked before segments: the program headers of a separate debug file
 // describe the file that it was split from.
 func (im *Image) BuildID() (id []byte) {
-	im.guard(func() error {
+	guard.Read(func() error {
 		for _, s := range im.secs {
 			if s.Type == elf.SHT_NOTE && s.Flags&elf.SHF_COMPRESSED == 0 {
 				if id = im.findBuildID(noteRange{im.clip(s.Offset, s.FileSize), noteAlign(s.Addralign)}); id != nil {

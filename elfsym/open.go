@@ -6,6 +6,8 @@ import (
 	"os"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/gatedso/bt/internal/guard"
 )
 
 // Open maps the file f, which must be a regular one. The Image does not need f
@@ -25,13 +27,13 @@ func Open(f *os.File, name string) (*Image, error) {
 	if int64(int(size)) != size {
 		return nil, fmt.Errorf("%s: too large for this machine (%d bytes)", name, size)
 	}
-	data, err := unix.Mmap(int(f.Fd()), 0, int(size), unix.PROT_READ, unix.MAP_PRIVATE)
+	data, err := guard.Map(f, int(size))
 	if err != nil {
 		return nil, fmt.Errorf("%s: mmap: %w", name, err)
 	}
 	im, err := newImage(data, name, true)
 	if err != nil {
-		unix.Munmap(data)
+		guard.Unmap(data)
 		return nil, err
 	}
 	return im, nil
@@ -57,7 +59,7 @@ func OpenPath(path string) (*Image, error) {
 // process. They stay in the page cache: what is read again is mapped again.
 func (im *Image) dropPages() {
 	if im.mapped {
-		unix.Madvise(im.data, unix.MADV_DONTNEED) // to save memory, no more
+		guard.Discard(im.data)
 	}
 }
 
@@ -68,5 +70,5 @@ func (im *Image) Close() error {
 		return nil
 	}
 	im.mapped = false
-	return unix.Munmap(im.data)
+	return guard.Unmap(im.data)
 }

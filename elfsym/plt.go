@@ -5,6 +5,8 @@ import (
 	"debug/elf"
 	"slices"
 	"sync"
+
+	"github.com/gatedso/bt/internal/guard"
 )
 
 // pltSections are the sections that hold procedure linkage stubs and nothing
@@ -95,7 +97,7 @@ func (im *Image) PLT(vaddr uint64) (name string, start, size uint64, ok bool) {
 	if !im.mayPLT(vaddr) {
 		return "", 0, 0, false
 	}
-	im.guard(func() error {
+	guard.Read(func() error {
 		im.plt.once.Do(im.buildPLT)
 		s, found := im.findStub(vaddr)
 		if !found {

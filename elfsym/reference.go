@@ -1,5 +1,7 @@
 package elfsym
 
+import "github.com/gatedso/bt/internal/guard"
+
 // Find is Lookup that returns a reference and the symbol's value instead of
 // the symbol: for callers that remember names by reference.
 func (im *Image) Find(vaddr uint64) (ref Ref, value uint64, ok bool) {
@@ -7,7 +9,7 @@ func (im *Image) Find(vaddr uint64) (ref Ref, value uint64, ok bool) {
 		return im.LookupRef(vaddr)
 	}
 	refs := [1]uint32{none}
-	err := im.guard(func() error {
+	err := guard.Read(func() error {
 		im.refs([]uint64{vaddr}, refs[:])
 		if refs[0] != none {
 			var s Symbol
@@ -30,7 +32,7 @@ func (im *Image) TableOf(ref Ref) string {
 // Named yields the symbols that name addresses: of those that cover the same
 // one, the one that wins. It reads every symbol; it is for small images.
 func (im *Image) Named(yield func(Symbol) bool) {
-	im.guard(func() error {
+	guard.Read(func() error {
 		for ref := range Ref(im.numSyms) {
 			s, ok := im.symbol(ref)
 			if !ok {

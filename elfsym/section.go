@@ -9,6 +9,8 @@ import (
 	"fmt"
 	"io"
 	"strings"
+
+	"github.com/gatedso/bt/internal/guard"
 )
 
 // Section is a section's address, its size in memory, and its bytes: in place,
@@ -34,7 +36,7 @@ const (
 // section, or when its compressed bytes are broken or yield too much, or are of
 // a section that nobody compresses.
 func (im *Image) Section(name string) (sec Section, ok bool) {
-	im.guard(func() error {
+	guard.Read(func() error {
 		if s := im.section(name); s != nil {
 			sec, ok = im.contents(s)
 		} else if rest, isDebug := strings.CutPrefix(name, ".debug_"); isDebug {
@@ -89,7 +91,10 @@ func (im *Image) contents(s *elf.Section) (Section, bool) {
 			if strings.HasSuffix(s.Name, "debug_frame") {
 				limit = maxFrame
 			}
-			data, err = inflate(r, size, uint64(len(raw)), limit)
+			err = guard.Library(func() (err error) {
+				data, err = inflate(r, size, uint64(len(raw)), limit)
+				return err
+			})
 		}
 		if err == nil {
 			sec = Section{Addr: s.Addr, Size: uint64(len(data)), Data: data}

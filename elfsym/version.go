@@ -1,6 +1,10 @@
 package elfsym
 
-import "debug/elf"
+import (
+	"debug/elf"
+
+	"github.com/gatedso/bt/internal/guard"
+)
 
 // versions are the versions of the dynamic symbols, as the LSB's "Symbol
 // Versioning" has them: an index for each symbol, and lists of the versions that
@@ -29,7 +33,7 @@ const (
 // for the default one, "@V" for another, "" where it has none. The names in .symtab
 // carry it themselves, dynamic symbols have a table for it.
 func (im *Image) Version(ref Ref) (v string) {
-	im.guard(func() error {
+	guard.Read(func() error {
 		t, i := im.table(ref)
 		if t == nil {
 			return nil
