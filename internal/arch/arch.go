@@ -101,6 +101,11 @@ type Arch struct {
 	// when the ways out do not agree.
 	Ahead func(code []byte, pc int, called bool) (Layout, bool)
 
+	// NoReturn reports whether code, which is entered at its first byte, ends
+	// in an instruction that stops, such as hlt, whichever way it takes. It is
+	// nil for a CPU of which that is not known.
+	NoReturn func(code []byte) bool
+
 	// Disassemble reads the instruction at the start of code, which lies at
 	// pc, for people; regs are the registers before it. It reports false
 	// when it has no text for it. It is nil for a CPU that has none.

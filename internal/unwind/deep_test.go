@@ -207,7 +207,7 @@ func FuzzWalk(f *testing.F) {
 		if len(s.Frames) > limit || len(s.Frames) == 0 {
 			t.Fatalf("%d frames", len(s.Frames))
 		}
-		if s.End > unwind.EndLoop {
+		if s.End > unwind.EndZeroReturn {
 			t.Fatalf("ends with %d", s.End)
 		}
 		mask := ^uint64(0) >> (64 - 8*a.PtrSize)

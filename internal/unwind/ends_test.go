@@ -35,7 +35,7 @@ func TestLeaf(t *testing.T) {
 		{"into the stack", stack + 8, codeF + 5, []uint64{stack + 8, codeF + 5, codeH + 5}, unwind.EndOutermost, 0},
 		{"by a jump: no return address there", 0, 0x1234, []uint64{0}, unwind.EndBadReturn, 0x1234},
 		{"by a jump: code that no call precedes", 0, codeG + 5, []uint64{0}, unwind.EndBadReturn, codeG + 5},
-		{"by a jump: zero", 0, 0, []uint64{0}, unwind.EndOutermost, 0},
+		{"by a jump: zero", 0, 0, []uint64{0}, unwind.EndZeroReturn, 0},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			var c fakeCode
@@ -60,7 +60,112 @@ func TestLeaf(t *testing.T) {
 	mem.put(stack, 8, 0, 0xdead0000, codeH+5, codeH+5)
 	check(t, walk(&c, mem, codeF+5, 0), unwind.EndBadReturn, 0xdead0000, codeF+5)
 	mem.put(stack, 8, 0, 0, codeH+5, codeH+5)
-	check(t, walk(&c, mem, codeF+5, 0), unwind.EndOutermost, 0, codeF+5)
+	check(t, walk(&c, mem, codeF+5, 0), unwind.EndZeroReturn, codeF+5, codeF+5)
+}
+
+// A row that leads to a zero has found the outermost frame where the code says
+// the same; otherwise it may be wrong, and the code is followed.
+func TestZeroReturn(t *testing.T) {
+	// sub $0x18,%rsp; call; add $0x18,%rsp; ret
+	code := []byte{0x48, 0x83, 0xec, 0x18, 0xe8, 0, 1, 0, 0, 0x48, 0x83, 0xc4, 0x18, 0xc3}
+	for _, tt := range []struct {
+		name   string
+		symbol bool
+		size   int64 // of the frame, as the row has it
+		slot   uint64
+		end    unwind.End
+		at     uint64
+		want   []uint64
+	}{
+		{"row and code agree", true, 0x20, 0, unwind.EndOutermost, 0, []uint64{codeF + 4}},
+		{"row and the code behind agree", false, 0x20, 0, unwind.EndOutermost, 0, []uint64{codeF + 4}},
+		{"the code knows better", true, 0x28, codeH + 5, unwind.EndOutermost, 0, []uint64{codeF + 4, codeH + 5}},
+		{"the code behind knows better", false, 0x28, codeH + 5, unwind.EndOutermost, 0, []uint64{codeF + 4, codeH + 5}},
+		{"neither is plausible", true, 0x28, 0x1234, unwind.EndZeroReturn, codeF + 4, []uint64{codeF + 4}},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			var c fakeCode
+			c.add(&fakeFunc{start: codeF, text: code, symbol: tt.symbol, row: byReg(a64, a64.SP, tt.size), how: unwind.HowCFI})
+			c.fn(codeH, outermost(a64))
+			mem := newMem(stack, 0x100)
+			mem.put(stack+0x18, 8, tt.slot)
+			check(t, walk(&c, mem, codeF+4, 0), tt.end, tt.at, tt.want...)
+		})
+	}
+}
+
+// Code that nothing describes is where a stack begins when its frame pointer is
+// zero and it never returns, such as musl's clone.
+func TestDeepest(t *testing.T) {
+	endless := []byte{0xe8, 0, 0, 0, 0, 0x89, 0xc7, 0x0f, 0x05, 0xf4} // call; mov %eax,%edi; syscall; hlt
+	for _, tt := range []struct {
+		name string
+		text []byte
+		fp   uint64
+		end  unwind.End
+		at   uint64
+	}{
+		{"never returns", endless, 0, unwind.EndOutermost, 0},
+		{"loops", append(append([]byte(nil), endless[:7]...), 0x74, 0xfc, 0xf4), 0, unwind.EndOutermost, 0},
+		{"has a frame pointer", endless, 1, unwind.EndNoInfo, codeG + 5},
+		{"goes on", append(append([]byte(nil), endless[:7]...), nops(64)...), 0, unwind.EndNoInfo, codeG + 5},
+		{"goes somewhere", append(append([]byte(nil), endless[:7]...), 0xff, 0xe0), 0, unwind.EndNoInfo, codeG + 5},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			var c fakeCode
+			c.fn(codeF, byReg(a64, a64.SP, 8))
+			c.add(&fakeFunc{start: codeG, text: tt.text})
+			mem := newMem(stack, 0x100)
+			mem.put(stack, 8, codeG+5)
+			s := unwind.New(a64, &c).Walk(unwind.Start{Regs: regs(map[arch.Reg]uint64{
+				a64.PC: codeF + 5, a64.SP: stack, a64.FP: tt.fp,
+			})}, mem)
+			check(t, s, tt.end, tt.at, codeF+5, codeG+5)
+		})
+	}
+}
+
+// A frame that called a function on another stack may lie below that one, where
+// its row finds it by what was saved before, and it was called.
+func TestOtherStack(t *testing.T) {
+	const old = stack - 0x2000
+	for _, tt := range []struct {
+		name string
+		row  *cfi.Row
+		fp   uint64
+		ret  uint64
+		end  unwind.End
+		at   uint64
+	}{
+		{"by the frame pointer", byReg(a64, a64.FP, 16), old, codeH + 5, unwind.EndOutermost, 0},
+		{"by memory", func() *cfi.Row {
+			r := byReg(a64, a64.SP, 0)
+			r.CFA, r.Exprs = cfi.Rule{Kind: cfi.ValExpression}, [][]byte{{opBreg0 + byte(amd64.RSP), 0, opDeref}}
+			return r
+		}(), 0, codeH + 5, unwind.EndOutermost, 0},
+		{"by the stack pointer", byReg(a64, a64.SP, -0x2000), 0, codeH + 5, unwind.EndNoAdvance, old + 8},
+		{"not called", byReg(a64, a64.FP, 16), old, stack, unwind.EndNoAdvance, old + 16},
+		{"not far enough", byReg(a64, a64.FP, 16), stack - 0x100, codeH + 5, unwind.EndNoAdvance, stack - 0x100 + 16},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			var c fakeCode
+			c.fn(codeF, byReg(a64, a64.SP, 8))
+			c.fn(codeG, tt.row)
+			c.fn(codeH, outermost(a64))
+			mem := newMem(old, 0x3000)
+			mem.put(stack, 8, codeG+5, old+16)
+			mem.put(old, 8, 0, tt.ret, codeH+5)
+			mem.put(stack-0x100+8, 8, tt.ret)
+			s := unwind.New(a64, &c).Walk(unwind.Start{Regs: regs(map[arch.Reg]uint64{
+				a64.PC: codeF + 5, a64.SP: stack, a64.FP: tt.fp,
+			})}, mem)
+			want := []uint64{codeF + 5, codeG + 5}
+			if tt.end == unwind.EndOutermost {
+				want = append(want, codeH+5)
+			}
+			check(t, s, tt.end, tt.at, want...)
+		})
+	}
 }
 
 // A call that never returns may be the last instruction of its function, and of
@@ -177,7 +282,7 @@ func TestFramePointers(t *testing.T) {
 			m.put(stack+0x10, 8, stack+0x40, codeG+5)
 			m.put(stack+0x40, 8, 0, codeG+9)
 		}, []uint64{codeF + 5, codeG + 5, codeG + 9}, unwind.EndOutermost, 0},
-		{"zero", 0, func(*fakeMem) {}, []uint64{codeF + 5}, unwind.EndOutermost, 0},
+		{"zero", 0, func(*fakeMem) {}, []uint64{codeF + 5}, unwind.EndNoInfo, codeF + 5},
 		{"below the stack pointer", stack - 16, func(m *fakeMem) { m.put(stack-16, 8, stack+0x40, codeG+5) },
 			[]uint64{codeF + 5}, unwind.EndNoInfo, codeF + 5},
 		{"not aligned", stack + 0x14, func(m *fakeMem) { m.put(stack+0x14, 8, stack+0x40, codeG+5) },
@@ -189,7 +294,7 @@ func TestFramePointers(t *testing.T) {
 		{"to code that no call precedes", stack + 0x10, func(m *fakeMem) { m.put(stack+0x10, 8, 0x77, codeH+0x50) },
 			[]uint64{codeF + 5}, unwind.EndBadReturn, codeH + 0x50},
 		{"return address zero", stack + 0x10, func(m *fakeMem) { m.put(stack+0x10, 8, stack+0x40, 0) },
-			[]uint64{codeF + 5}, unwind.EndOutermost, 0},
+			[]uint64{codeF + 5}, unwind.EndZeroReturn, codeF + 5},
 		{"an interpreter's frames", stack + 0x10, func(m *fakeMem) {
 			m.put(stack+0x10, 8, stack+0x40, codeH+0x50)
 			m.put(stack+0x40, 8, stack+0x80, codeG+9)

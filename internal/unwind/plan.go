@@ -28,8 +28,9 @@ type plan struct {
 	row    *cfi.Row
 	layout arch.Layout
 
-	// For byRow: whether layout is what Analyze says, asked when in doubt.
-	analyzed, hasLayout bool
+	// For byRow: what the instructions tell, asked when in doubt.
+	analyzed bool
+	layouts  []arch.Layout
 
 	tramp *arch.Trampoline // recognised code, for byTrampoline and the signal's number
 	point arch.TrampolinePoint

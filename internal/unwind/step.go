@@ -74,8 +74,7 @@ func (s *state) check(f Frame, p *plan, next Frame, regs *arch.Regs) (End, uint6
 			}
 		}
 		return stepOn, 0
-	case next.SP < f.SP && p.how == HowGo:
-		// From the system stack back to the goroutine's.
+	case next.SP < f.SP && (p.how == HowGo || s.switched(f, p, next)):
 		if s.switches++; s.switches > maxSwitches {
 			return EndLoop, next.SP
 		}
@@ -83,24 +82,19 @@ func (s *state) check(f Frame, p *plan, next Frame, regs *arch.Regs) (End, uint6
 		return EndNoAdvance, next.SP
 	}
 	if next.PC == 0 {
-		// Where nobody called, runtimes leave a zero for a return address;
-		// what the instructions alone led to may just as well be wrong.
-		if p.how == HowAnalysis {
-			return s.badReturn(p, 0)
-		}
-		return EndOutermost, 0
+		return s.zeroReturn(f, p, next)
 	}
 	if !s.code.Executable((next.PC - 1) & s.mask) {
 		// A trampoline may begin its page: no byte before it.
 		if q := s.plan(next.PC, false); !q.signal {
-			return s.badReturn(p, next.PC)
+			return s.badReturn(f, p, next.PC)
 		}
 	}
 	if p.method != byRow {
 		// Found by less than a table's word: it must look like a call.
 		q := s.plan(next.PC, false)
 		if !q.afterCall && !q.signal && !(p.method == byNothing && q.method == byNothing && s.chained(regs)) {
-			return s.badReturn(p, next.PC)
+			return s.badReturn(f, p, next.PC)
 		}
 	}
 	return stepOn, 0
@@ -122,16 +116,35 @@ func (s *state) chained(regs *arch.Regs) bool {
 	return ok && ok2 && next > fp && s.code.Executable((ret-1)&s.mask)
 }
 
-// badReturn says what a return address that is no code means. Where the frame
-// was found by the code's habits, a zero frame pointer marks the outermost
-// frame (System V psABI, "the initial stack and register state").
-func (s *state) badReturn(p *plan, pc uint64) (End, uint64) {
-	if p.method == byLayout || p.method == byNothing {
-		if fp, ok := s.regs.Get(s.arch.FP); ok && fp&s.mask == 0 {
-			return EndOutermost, 0
-		}
+// badReturn says what a return address that is no code means.
+func (s *state) badReturn(f Frame, p *plan, pc uint64) (End, uint64) {
+	if (p.method == byLayout || p.method == byNothing) && s.deepest(f) {
+		return EndOutermost, 0
 	}
 	return EndBadReturn, pc
+}
+
+// zeroReturn says what a return address of zero means. Where nobody called,
+// runtimes leave a zero there; so does any empty slot of a stack that a wrong
+// row takes for the return address. The row is believed where the function's
+// own instructions agree with it.
+func (s *state) zeroReturn(f Frame, p *plan, next Frame) (End, uint64) {
+	if p.how == HowGo || p.method == byRow && s.agrees(f, p, next) || p.method != byRow && s.deepest(f) {
+		return EndOutermost, 0
+	}
+	return EndZeroReturn, f.PC
+}
+
+// deepest reports whether a zero frame pointer marks f as the outermost frame
+// (System V psABI, "the initial stack and register state"). Code that keeps no
+// frame pointer can have any number there: only at the end of a chain of frame
+// pointers, and in code that never returns, a zero is no chance.
+func (s *state) deepest(f Frame) bool {
+	fp, ok := s.regs.Get(s.arch.FP)
+	if !ok || fp&s.mask != 0 || f.Exact {
+		return false
+	}
+	return f.How == HowFramePointer || s.endless(f.PC)
 }
 
 func (s *state) word(addr uint64) (uint64, bool) {
@@ -294,7 +307,7 @@ func (s *state) byFramePointer(f Frame) (regs arch.Regs, end End, at uint64) {
 	}
 	size := uint64(s.arch.PtrSize)
 	fp &= s.mask
-	if fp == 0 {
+	if fp == 0 && s.deepest(f) {
 		return regs, EndOutermost, 0
 	}
 	if fp < f.SP || fp%size != 0 {

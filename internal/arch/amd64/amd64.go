@@ -56,6 +56,7 @@ var Arch = &arch.Arch{
 	Analyze:   x86.AMD64.Analyze,
 	Edge:      x86.AMD64.Edge,
 	Ahead:     x86.AMD64.Ahead,
+	NoReturn:  x86.AMD64.NoReturn,
 
 	Disassemble: x86.AMD64.Disassemble,
 }

@@ -46,6 +46,7 @@ var Arch = &arch.Arch{
 	Analyze:   x86.I386.Analyze,
 	Edge:      x86.I386.Edge,
 	Ahead:     x86.I386.Ahead,
+	NoReturn:  x86.I386.NoReturn,
 
 	Disassemble: x86.I386.Disassemble,
 }

@@ -26,14 +26,14 @@ func (m *Mode) back(code []byte, pc int, called bool) (arch.Layout, bool) {
 }
 
 // endsBefore reports whether a function ends at the end of code, or before
-// the padding there: with a return or a jump.
+// the padding there: with a return, a jump, or a call that does not return.
 func (m *Mode) endsBefore(code []byte) bool {
 	for n := 0; n <= min(len(code)-5, 15); n++ {
 		if !m.allPadding(code[len(code)-n:]) {
 			continue
 		}
 		body := code[:len(code)-n]
-		if body[len(body)-1] == 0xc3 || body[len(body)-2] == 0xeb || body[len(body)-5] == 0xe9 {
+		if body[len(body)-1] == 0xc3 || body[len(body)-2] == 0xeb || body[len(body)-5] == 0xe9 || body[len(body)-5] == 0xe8 {
 			return true
 		}
 	}
