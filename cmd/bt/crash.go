@@ -292,6 +292,7 @@ func copyEscaped(w io.Writer, r io.Reader) error {
 func (a *app) crashHandleCommand() *cobra.Command {
 	h := crash.Handler{Worker: []string{"crash", "worker"}, Version: version()}
 	var at int64
+	var pidfd string
 	var f *pflag.FlagSet
 	cmd := &cobra.Command{
 		Use:   "handle --pid N --tid N --signal N --uid N --gid N --time SECONDS --name NAME",
@@ -318,6 +319,7 @@ func (a *app) crashHandleCommand() *cobra.Command {
 			if err := a.checkFlags(cmd, nil); err != nil {
 				return err
 			}
+			h.Request.Pidfd, _ = strconv.Atoi(pidfd) // old kernels leave it empty
 			return a.crashHandle(&h, at)
 		},
 	}
@@ -332,6 +334,7 @@ func (a *app) crashHandleCommand() *cobra.Command {
 	f.IntVar(&h.Request.UID, "uid", 0, "its user (%u)")
 	f.IntVar(&h.Request.GID, "gid", 0, "its group (%g)")
 	f.Int64Var(&at, "time", 0, "when, in seconds since 1970 (%t)")
+	f.StringVar(&pidfd, "pidfd", "", "a descriptor of the process (%F), where the kernel gives one")
 	f.String("name", "", "its command name (%e); takes all that follows")
 	return cmd
 }

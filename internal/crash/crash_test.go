@@ -18,15 +18,23 @@ import (
 
 func TestPattern(t *testing.T) {
 	const tail = " --pid %P --tid %I --signal %s --uid %u --gid %g --time %t --name %e"
-	for _, tt := range []struct{ binary, dir, want, err string }{
-		{"/usr/bin/bt", DefaultDir, "|/usr/bin/bt crash handle" + tail, ""},
-		{"/usr/bin/bt", "/c", "|/usr/bin/bt crash handle --dir /c" + tail, ""},
-		{"/100%/bt", DefaultDir, "|/100%%/bt crash handle" + tail, ""},
-		{"/usr/bin/bt", "/with blank", "", "split at blanks"},
-		{"/usr/bin/b\nt", DefaultDir, "", "split at blanks"},
-		{"/" + strings.Repeat("x", 60), DefaultDir, "", "the kernel takes 127"},
+	for _, tt := range []struct {
+		binary, dir string
+		pidfd       bool
+		want, err   string
+	}{
+		{"/usr/bin/bt", DefaultDir, false, "|/usr/bin/bt crash handle" + tail, ""},
+		{"/usr/bin/bt", DefaultDir, true, "|/usr/bin/bt crash handle --pidfd=%F" + tail, ""},
+		{"/usr/bin/bt", "/c", false, "|/usr/bin/bt crash handle --dir /c" + tail, ""},
+		{"/usr/bin/bt", "/c", true, "|/usr/bin/bt crash handle --dir /c --pidfd=%F" + tail, ""},
+		{"/100%/bt", DefaultDir, false, "|/100%%/bt crash handle" + tail, ""},
+		{"/usr/bin/bt", "/with blank", false, "", "split at blanks"},
+		{"/usr/bin/b\nt", DefaultDir, false, "", "split at blanks"},
+		{"/" + strings.Repeat("x", 60), DefaultDir, true, "", "the kernel takes 127"},
+		// Where there is no room for it the pattern has no pidfd.
+		{"/" + strings.Repeat("x", 43), DefaultDir, true, "|/" + strings.Repeat("x", 43) + " crash handle" + tail, ""},
 	} {
-		got, err := Pattern(tt.binary, tt.dir)
+		got, err := Pattern(tt.binary, tt.dir, tt.pidfd)
 		if got != tt.want || (err == nil) != (tt.err == "") || err != nil && !strings.Contains(err.Error(), tt.err) {
 			t.Errorf("%s, %s: %q, %v", tt.binary, tt.dir, got, err)
 		}
@@ -39,10 +47,10 @@ func TestPattern(t *testing.T) {
 	}
 	// At the limit, and one byte beyond.
 	const fixed = len("|" + handle + arguments)
-	if _, err := Pattern("/"+strings.Repeat("x", maxPattern-fixed-1), DefaultDir); err != nil {
+	if _, err := Pattern("/"+strings.Repeat("x", maxPattern-fixed-1), DefaultDir, false); err != nil {
 		t.Error(err)
 	}
-	if _, err := Pattern("/"+strings.Repeat("x", maxPattern-fixed), DefaultDir); err == nil {
+	if _, err := Pattern("/"+strings.Repeat("x", maxPattern-fixed), DefaultDir, false); err == nil {
 		t.Error("128 bytes are accepted")
 	}
 	for _, p := range []string{"", "core", "|", "|/usr/lib/systemd/systemd-coredump %P", "/usr/bin/bt crash handle", "|/bt crash handler"} {
@@ -173,7 +181,7 @@ func TestReports(t *testing.T) {
 		left    int
 	}{{5, 1000, 5}, {3, 1000, 3}, {3, 200, 2}, {3, 50, 1}} {
 		limits.MaxReports, limits.MaxBytes = tt.reports, tt.bytes
-		if err := d.prune(limits); err != nil {
+		if err := d.prune(limits, 0); err != nil {
 			t.Fatal(err)
 		}
 		if got := files(t, d); !slices.Equal(got, want[:tt.left]) {
@@ -187,6 +195,64 @@ func TestReports(t *testing.T) {
 	}
 }
 
+// On a file system that is almost full old reports go first, before the new one is
+// written; the newest stays.
+func TestKeepFree(t *testing.T) {
+	d := private(t)
+	if err := unix.Mount("tmpfs", d.Path, "tmpfs", 0, "size=1m,mode=700"); err != nil {
+		t.Skipf("no file system can be mounted here: %v", err)
+	}
+	t.Cleanup(func() { unix.Unmount(d.Path, unix.MNT_DETACH) })
+	d, err := OpenDir(d.Path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer d.Close()
+	put := func(second, size int) error {
+		r := Request{PID: 1, Time: time.Unix(int64(second), 0), Name: "x"}
+		f, err := d.create(&r)
+		if err != nil {
+			return err
+		}
+		if _, err := f.Write(make([]byte, size)); err != nil {
+			f.drop()
+			return err
+		}
+		_, err = f.keep(&r)
+		return err
+	}
+	for i := range 9 {
+		if err := put(1000+i, 100<<10); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if d.short() == 0 {
+		t.Fatal("900 KiB of 1 MiB are used, and nothing is short")
+	}
+	if err := d.prune(DefaultLimits, 1); err != nil {
+		t.Fatal(err)
+	}
+	// 15 % of 1 MiB are 154 KiB: eight reports, 800 KiB, leave as much.
+	if got := files(t, d); len(got) != 8 || !strings.HasPrefix(got[0], "19700101T001648Z") {
+		t.Errorf("%q", got)
+	}
+	// Full of others' files: the newest report stays.
+	for _, name := range files(t, d)[2:] {
+		d.remove(name)
+	}
+	os.WriteFile(filepath.Join(d.Path, "big"), make([]byte, 1<<20), 0o600)
+	if err := d.prune(DefaultLimits, 1); err != nil {
+		t.Fatal(err)
+	}
+	if got := files(t, d); len(got) != 1 {
+		t.Errorf("%q", got)
+	}
+	s, err := Look(kernel(t, "core", "0").procfs, d.Path)
+	if err != nil || len(s.Problems) != 1 || !strings.Contains(s.Problems[0], "free: only the newest report is kept") {
+		t.Errorf("%+v, %v", s, err)
+	}
+}
+
 // Drafts of handlers that were killed do not pile up.
 func TestOldDrafts(t *testing.T) {
 	d := private(t)
@@ -197,13 +263,13 @@ func TestOldDrafts(t *testing.T) {
 	}
 	defer f.Close()
 	path := filepath.Join(d.Path, f.temp)
-	d.prune(DefaultLimits)
+	d.prune(DefaultLimits, 0)
 	if _, err := os.Lstat(path); err != nil {
 		t.Error("a draft that is being written was removed")
 	}
 	old := time.Now().Add(-24 * time.Hour)
 	os.Chtimes(path, old, old)
-	d.prune(DefaultLimits)
+	d.prune(DefaultLimits, 0)
 	if _, err := os.Lstat(path); err == nil {
 		t.Error("an old draft was left")
 	}
@@ -413,29 +479,6 @@ func TestUninstallForeign(t *testing.T) {
 	k.want(t, "core", "0")
 }
 
-func TestSlots(t *testing.T) {
-	d := private(t)
-	var held []func()
-	for i := range 3 {
-		release, err := d.slot(3, 0)
-		if err != nil || release == nil {
-			t.Fatalf("%d: %v", i, err)
-		}
-		held = append(held, release)
-	}
-	if release, err := d.slot(3, time.Millisecond); release != nil || err != nil {
-		t.Errorf("a fourth of three: %v", err)
-	}
-	held[1]()
-	release, err := d.slot(3, 0)
-	if release == nil || err != nil {
-		t.Fatalf("none is free: %v", err)
-	}
-	for _, f := range []func(){held[0], held[2], release} {
-		f()
-	}
-}
-
 // Settings that make no sense leave the defaults.
 func TestSettings(t *testing.T) {
 	d := private(t)
@@ -501,7 +544,7 @@ func TestQuoteArgs(t *testing.T) {
 // gather sees its own process, and refuses one of another user.
 func TestLook(t *testing.T) {
 	r := Request{PID: os.Getpid(), UID: os.Getuid()}
-	p := look("/proc", &r, time.Minute)
+	p := openProc("/proc", &r).look(&r, time.Minute)
 	exe, _ := os.Executable()
 	if p.exe != exe || len(p.maps) == 0 || len(p.threads) == 0 || !strings.Contains(p.cmdline, "-test.") {
 		t.Errorf("%+v", p)
@@ -515,11 +558,11 @@ func TestLook(t *testing.T) {
 		}
 	}
 	r.UID++
-	if p := look("/proc", &r, time.Minute); len(p.maps) > 0 || len(p.files) > 0 || len(p.problems) != 1 {
+	if p := openProc("/proc", &r).look(&r, time.Minute); len(p.maps) > 0 || len(p.files) > 0 || len(p.problems) != 1 {
 		t.Errorf("%+v", p)
 	}
 	r.PID = 1 << 30
-	if p := look("/proc", &r, time.Minute); len(p.problems) != 1 || !strings.Contains(p.problems[0], "gone") {
+	if p := openProc("/proc", &r).look(&r, time.Minute); len(p.problems) != 1 || !strings.Contains(p.problems[0], "gone") {
 		t.Errorf("%+v", p)
 	}
 }
@@ -532,7 +575,8 @@ func TestLookHangs(t *testing.T) {
 	if err := unix.Mkfifo(filepath.Join(procfs, "7/maps"), 0o644); err != nil {
 		t.Fatal(err)
 	}
-	p := look(procfs, &Request{PID: 7, UID: 5}, 10*time.Millisecond)
+	r := Request{PID: 7, UID: 5}
+	p := openProc(procfs, &r).look(&r, 10*time.Millisecond)
 	if len(p.problems) != 1 || !strings.Contains(p.problems[0], "within") {
 		t.Errorf("%+v", p)
 	}

@@ -134,6 +134,14 @@ func (d *Dir) replace(name string, data []byte) error {
 	return err
 }
 
+// names lists what is in the directory.
+func (d *Dir) names() ([]string, error) {
+	if _, err := d.f.Seek(0, io.SeekStart); err != nil {
+		return nil, err
+	}
+	return d.f.Readdirnames(-1)
+}
+
 func (d *Dir) remove(name string) error {
 	return unix.Unlinkat(int(d.f.Fd()), name, 0)
 }

@@ -53,6 +53,7 @@ func (h *Handler) Run() error {
 	if err := errors.Join(noCore(), undumpable()); err != nil {
 		return fail(nil, err)
 	}
+	proc := openProc(h.Procfs, r) // never closed: a read of it that hangs goes on
 	d, err := CreateDir(h.Dir)
 	if err != nil {
 		return fail(nil, err)
@@ -67,20 +68,22 @@ func (h *Handler) Run() error {
 		log.file = settings.Log
 	}
 	limits := settings.Limits.sane()
-	release, err := d.slot(limits.Handlers, limits.Timeout)
-	switch {
-	case err != nil:
+	place, err := d.place(limits.Handlers, proc.owner(r.UID), limits.Timeout)
+	if err != nil {
 		return fail(known, err)
-	case release == nil:
-		return fail(known, fmt.Errorf("%d other crashes are being handled", limits.Handlers))
 	}
-	defer release()
+	defer place.release()
 
+	// Room is made before it is needed: on a full disk old reports have to go for
+	// the new one.
+	if err := d.prune(limits, 1); err != nil {
+		log.printf("old crash reports could not be removed: %v", err)
+	}
 	out, err := d.create(r)
 	if err != nil {
 		return fail(known, err)
 	}
-	problems, err := h.report(out, &limits)
+	problems, err := h.report(out, proc, place.index, &limits)
 	if err != nil {
 		out.drop()
 		return fail(known, err)
@@ -94,7 +97,7 @@ func (h *Handler) Run() error {
 		text += " (" + strings.Join(problems, "; ") + ")"
 	}
 	log.printf("%s", text)
-	if err := d.prune(limits); err != nil {
+	if err := d.prune(limits, 0); err != nil {
 		log.printf("old crash reports could not be removed: %v", err)
 		return err
 	}
@@ -125,13 +128,29 @@ func (r *Request) describe() string {
 }
 
 // report writes the report. The problems are those that left it incomplete.
-func (h *Handler) report(out io.Writer, limits *Limits) (problems []string, err error) {
+func (h *Handler) report(out io.Writer, proc procDir, slot int, limits *Limits) (problems []string, err error) {
 	end := time.Now().Add(limits.Timeout)
-	p := look(h.Procfs, &h.Request, min(lookWait, limits.Timeout/2))
+	p := proc.look(&h.Request, min(lookWait, limits.Timeout/2))
 	w := &bounded{w: out, left: min(maxReport, limits.MaxBytes)}
 	h.head(w, p)
-	if err := h.work(w, p, time.Until(end)); err != nil {
+	job := Job{
+		Request:   h.Request,
+		Name:      p.name(h.Request.Name),
+		Maps:      p.maps,
+		Files:     p.files,
+		Threads:   p.threads,
+		About:     p.about(),
+		Namespace: p.namespace,
+		Timeout:   time.Until(end),
+	}
+	job.UID, job.GID = workerIDs(slot, h.Request.UID)
+	w.watch = AboutMark
+	if err := h.work(w, &job); err != nil {
 		problems = append(problems, err.Error())
+	}
+	if !w.seen && len(job.About) > 0 {
+		// What reads the core has not come so far as to compare.
+		fmt.Fprintf(out, "%s\n# crash problem: this is what /proc told; it was not compared with the core\n", strings.Join(job.About, "\n"))
 	}
 	if w.cut {
 		problems = append(problems, fmt.Sprintf("cut after %d bytes", w.written))
@@ -165,11 +184,30 @@ func (h *Handler) head(w io.Writer, p *process) {
 	if unix.Uname(&u) == nil {
 		line("kernel", fmt.Sprintf("%s %s %s", text(u.Sysname[:]), text(u.Release[:]), text(u.Machine[:])))
 	}
-	line("exe", symbolize.Escape(p.exe))
-	line("command", p.cmdline) // quoted
 	for _, problem := range p.problems {
 		line("problem:", symbolize.EscapeControls(problem))
 	}
+}
+
+// AboutMark begins the line behind which the worker has written what Job.About
+// says, or why it has not.
+const AboutMark = headPrefix + "read by "
+
+// about are the lines of the report's head that are true only if /proc/PID is
+// still the crashed process's.
+func (p *process) about() (lines []string) {
+	add := func(key, value string) {
+		if value != "" {
+			lines = append(lines, headPrefix+key+" "+value)
+		}
+	}
+	add("exe", symbolize.Escape(p.exe))
+	add("command", p.cmdline) // quoted
+	add("cgroup", symbolize.Escape(p.cgroup))
+	if id, runtime := containerOf(p.cgroup); id != "" {
+		add("container", symbolize.Escape(id)+" ("+runtime+")")
+	}
+	return lines
 }
 
 // text is a NUL-terminated string.
@@ -186,6 +224,9 @@ type bounded struct {
 	line    []byte // begun
 	cut     bool
 	err     error
+
+	watch string // notes in seen whether a line begins so
+	seen  bool
 }
 
 // maxReportLine bounds a line: C++ names can have some ten thousand bytes.
@@ -204,6 +245,7 @@ func (b *bounded) Write(data []byte) (int, error) {
 		if b.cut = len(b.line) > maxReportLine || int64(len(b.line)) > b.left; b.cut || i < 0 {
 			continue
 		}
+		b.seen = b.seen || b.watch != "" && bytes.HasPrefix(b.line, []byte(b.watch))
 		var n int
 		n, b.err = b.w.Write(b.line)
 		b.left -= int64(n)

@@ -36,7 +36,10 @@ func Install(o Options) (Settings, error) {
 	if err := trustedBinary(o.Binary); err != nil {
 		return Settings{}, err
 	}
-	pattern, err := Pattern(o.Binary, dir)
+	if err := trustedLog(o.Log); err != nil {
+		return Settings{}, err
+	}
+	pattern, err := Pattern(o.Binary, dir, kernelHasPidfd())
 	if err != nil {
 		return Settings{}, err
 	}
@@ -118,6 +121,41 @@ func trustedBinary(path string) error {
 		return fmt.Errorf("%s is not a program", real)
 	}
 	return trusted(real)
+}
+
+// trustedLog checks that nobody but root can say where the log lines go: they are
+// appended by root. An empty path is the system's log.
+func trustedLog(path string) error {
+	if path == "" {
+		return nil
+	}
+	var st unix.Stat_t
+	switch err := unix.Lstat(path, &st); {
+	case err == unix.ENOENT:
+	case err != nil:
+		return &fs.PathError{Op: "stat", Path: path, Err: err}
+	case st.Mode&unix.S_IFMT != unix.S_IFREG:
+		return fmt.Errorf("--log %s is refused: it is no regular file", path)
+	case st.Uid != 0 || st.Mode&0o022 != 0:
+		return trusted(path) // which says what is wrong
+	}
+	dir, err := filepath.EvalSymlinks(filepath.Dir(path))
+	if err != nil {
+		return err
+	}
+	return trusted(dir)
+}
+
+// kernelHasPidfd reports whether the kernel gives the handler a pidfd (%F), which
+// Linux does from 6.16 on.
+func kernelHasPidfd() bool {
+	var u unix.Utsname
+	if unix.Uname(&u) != nil {
+		return false
+	}
+	var major, minor int
+	fmt.Sscanf(string(u.Release[:]), "%d.%d", &major, &minor)
+	return major > 6 || major == 6 && minor >= 16
 }
 
 // defaultPattern is the kernel's own (fs/coredump.c).
@@ -255,6 +293,9 @@ func Look(procfs, dir string) (*Status, error) {
 	s.Reports = len(list)
 	for i := range list {
 		s.Bytes += list[i].Size
+	}
+	if n := d.short(); n > 0 {
+		problem("the file system of %s lacks %d MiB to have %d %% (at most %d GiB) free: only the newest report is kept", s.Dir, (n+1<<20-1)>>20, keepFree, keepFreeMax>>30)
 	}
 	return s, nil
 }

@@ -20,6 +20,14 @@ type Job struct {
 	Files   []mapped       // mapped files, whose descriptors follow the job's
 	Threads map[int]string // names by TID
 	Timeout time.Duration  // for all of the work
+	// About are lines for the report's head that /proc told, escaped. They are
+	// written once the maps were compared with the core.
+	About []string
+	// Namespace says that the process was in a PID namespace of its own: the
+	// numbers of processes that the core tells are of that.
+	Namespace bool
+	// UID and GID are the worker's own, see workerIDs.
+	UID, GID int
 }
 
 // jobFile is the worker's descriptor of its Job; those of the mapped files

@@ -21,13 +21,20 @@ const pipeLimit = 128
 
 // arguments are those that the kernel gives to the handler. The name is the
 // last: kernels before 5.3 split it at blanks.
-const arguments = " --pid %P --tid %I --signal %s --uid %u --gid %g --time %t --name %e"
+//
+// The pidfd comes where the kernel has one: older kernels drop %F, and the path
+// has to leave room for it.
+const (
+	arguments = " --pid %P --tid %I --signal %s --uid %u --gid %g --time %t --name %e"
+	pidfd     = " --pidfd=%F"
+)
 
 // handle are the command's words, by which a pattern is known as bt's.
 const handle = " crash handle"
 
-// Pattern is the core_pattern that has binary handle crashes.
-func Pattern(binary, dir string) (string, error) {
+// Pattern is the core_pattern that has binary handle crashes; withPidfd where the
+// kernel gives a descriptor of the process.
+func Pattern(binary, dir string, withPidfd bool) (string, error) {
 	for _, path := range []string{binary, dir} {
 		if strings.ContainsFunc(path, func(r rune) bool { return unicode.IsSpace(r) || unicode.IsControl(r) }) {
 			return "", fmt.Errorf("%q cannot stand in kernel.core_pattern, which is split at blanks: choose another place", path)
@@ -36,6 +43,9 @@ func Pattern(binary, dir string) (string, error) {
 	p := "|" + strings.ReplaceAll(binary, "%", "%%") + handle
 	if dir != DefaultDir {
 		p += " --dir " + strings.ReplaceAll(dir, "%", "%%")
+	}
+	if withPidfd && len(p)+len(pidfd)+len(arguments) <= maxPattern {
+		p += pidfd
 	}
 	p += arguments
 	if len(p) > maxPattern {

@@ -34,6 +34,9 @@ type process struct {
 	maps    []byte
 	files   []mapped
 	threads map[int]string // names by TID
+	cgroup  string         // path in the unified hierarchy, or the longest of all
+
+	namespace bool // it is in a PID namespace other than ours
 
 	problems []string
 }
@@ -47,13 +50,13 @@ type mapped struct {
 // look gathers what there is to see of a process, and gives up waiting after
 // some time: reading a mapping or opening a file can hang at the mercy of a file
 // system that the process itself serves.
-func look(procfs string, r *Request, wait time.Duration) *process {
+func (d procDir) look(r *Request, wait time.Duration) *process {
 	var mu sync.Mutex
 	var p process
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
-		gather(procfs, r, func(step func(p *process)) {
+		d.gather(r, func(step func(p *process)) {
 			mu.Lock()
 			defer mu.Unlock()
 			step(&p)
@@ -81,40 +84,38 @@ func look(procfs string, r *Request, wait time.Duration) *process {
 
 // gather looks at a process; set changes what is known of it. No file is opened
 // by a path that the process has a hand in.
-func gather(procfs string, r *Request, set func(func(*process))) {
+func (d procDir) gather(r *Request, set func(func(*process))) {
 	problem := func(format string, args ...any) {
 		set(func(p *process) { p.problems = append(p.problems, fmt.Sprintf(format, args...)) })
 	}
-	path := procfs + "/" + strconv.Itoa(r.PID)
-	fd, err := unix.Open(path, unix.O_PATH|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
-	if err != nil {
-		problem("the process is gone, its files could not be opened: %v", &fs.PathError{Op: "open", Path: path, Err: err})
+	if d.err != nil {
+		problem("%v", d.err)
 		return
 	}
-	dir := procDir{fd, path}
-	defer unix.Close(fd)
-
-	status, _ := dir.read("status", 64<<10)
-	if uid, ok := statusUID(status); !ok || uid != r.UID {
-		// The number was used again, or the handler not called by the kernel.
-		problem("process %d is not of user %d: its files were not opened", r.PID, r.UID)
+	status, _ := d.read("status", 64<<10)
+	if err := d.isCrash(r, status); err != nil {
+		problem("%v", err)
 		return
 	}
-	exe, _ := dir.readlink("exe")
+	set(func(p *process) { p.namespace = otherNamespace(status) })
+	exe, _ := d.readlink("exe")
 	set(func(p *process) { p.exe = exe })
-	if comm, err := dir.read("comm", 64); err == nil {
+	if comm, err := d.read("comm", 64); err == nil {
 		set(func(p *process) { p.comm = strings.TrimSuffix(string(comm), "\n") })
 	}
-	text, err := dir.read("maps", maxMaps)
+	if text, err := d.read("cgroup", 64<<10); err == nil {
+		set(func(p *process) { p.cgroup = cgroupOf(string(text)) })
+	}
+	text, err := d.read("maps", maxMaps)
 	if err != nil {
 		problem("%v", err)
 	}
 	text = text[:bytes.LastIndexByte(text, '\n')+1]
 	set(func(p *process) { p.maps = text })
-	dir.openMapped(text, set, problem)
-	dir.threads(otherNamespace(status), set)
+	d.openMapped(text, set, problem)
+	d.threads(otherNamespace(status), set)
 	// The last, as it is the process's memory.
-	if cmdline, err := dir.read("cmdline", maxCmdline); err == nil {
+	if cmdline, err := d.read("cmdline", maxCmdline); err == nil {
 		set(func(p *process) { p.cmdline = quoteArgs(cmdline) })
 	}
 }
@@ -124,6 +125,46 @@ func gather(procfs string, r *Request, set func(func(*process))) {
 type procDir struct {
 	fd   int
 	path string
+	err  error // it could not be opened, or is another process's
+}
+
+// openProc opens the directory of the process that crashed. It is to be the first
+// that the handler does: the process can be killed while its core is written, and
+// its number used again.
+func openProc(procfs string, r *Request) procDir {
+	path := procfs + "/" + strconv.Itoa(r.PID)
+	fd, err := unix.Open(path, unix.O_PATH|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return procDir{-1, path, fmt.Errorf("the process is gone, its files could not be opened: %w", &fs.PathError{Op: "open", Path: path, Err: err})}
+	}
+	if r.Pidfd <= 0 {
+		return procDir{fd, path, nil}
+	}
+	// What the kernel's descriptor stands for cannot be mistaken. Where it
+	// still stands for that number now, the directory is the process's, too.
+	unix.CloseOnExec(r.Pidfd)
+	if pid, ok := pidOfPidfd(r.Pidfd); !ok || pid != r.PID {
+		unix.Close(fd)
+		return procDir{-1, path, fmt.Errorf("process %d was killed while its core was written, its files could not be opened", r.PID)}
+	}
+	return procDir{fd, path, nil}
+}
+
+// kthreadd is the parent of what the kernel starts (init/main.c).
+const kthreadd = 2
+
+// isCrash makes sure that this is the process whose core is being written, by its
+// status: where the handler came too late, the number can be another's by now.
+func (d procDir) isCrash(r *Request, status []byte) error {
+	if uid, ok := statusUID(status); !ok || uid != r.UID {
+		return fmt.Errorf("process %d is not of user %d: its files were not opened", r.PID, r.UID)
+	}
+	// Linux 4.15 and later tell. A handler that was started by hand may be given
+	// any process.
+	if dumping := statusLine(status, "CoreDumping:"); os.Getppid() == kthreadd && len(dumping) == 1 && dumping[0] == "0" {
+		return fmt.Errorf("process %d is not the one that crashed, which has ended: its files were not opened", r.PID)
+	}
+	return nil
 }
 
 func (d procDir) read(name string, max int64) ([]byte, error) {

@@ -86,10 +86,7 @@ func (d *Dir) Reports() ([]Report, error) {
 
 // reports is Reports without what the files themselves tell.
 func (d *Dir) reports() ([]Report, error) {
-	if _, err := d.f.Seek(0, io.SeekStart); err != nil {
-		return nil, err
-	}
-	names, err := d.f.Readdirnames(-1)
+	names, err := d.names()
 	var list []Report
 	for _, name := range names {
 		r, ok := parseFileName(name)
@@ -181,9 +178,29 @@ func (f *draft) drop() {
 	f.dir.remove(f.temp)
 }
 
-// prune removes the oldest reports until the limits are kept, but never the
-// newest, and what handlers that were killed have left.
-func (d *Dir) prune(l Limits) error {
+// A directory of reports leaves so much of its file system free, in percent, but
+// no more than a number of bytes: systemd-coredump's KeepFree=.
+const (
+	keepFree    = 15
+	keepFreeMax = 4 << 30
+)
+
+// short reports how many bytes the directory's file system lacks to have as much
+// free as it should. 0 where it cannot be told.
+func (d *Dir) short() int64 {
+	var st unix.Statfs_t
+	if err := unix.Fstatfs(int(d.f.Fd()), &st); err != nil {
+		return 0
+	}
+	size := float64(st.Bsize)
+	want := min(float64(st.Blocks)*size/100*keepFree, keepFreeMax)
+	return max(0, int64(want-float64(st.Bavail)*size))
+}
+
+// prune removes the oldest reports until the limits are kept with so many more to
+// come, and until the file system has enough room free, but never the newest; and
+// what handlers that were killed have left.
+func (d *Dir) prune(l Limits, coming int) error {
 	unlock, err := d.lock(dirLock)
 	if err != nil {
 		return err
@@ -196,25 +213,32 @@ func (d *Dir) prune(l Limits) error {
 	}
 	var bytes int64
 	var failed []error
+	remove := func(r *Report) {
+		if err := d.remove(r.File); err != nil && err != unix.ENOENT {
+			failed = append(failed, &fs.PathError{Op: "remove", Path: r.File, Err: err})
+		}
+	}
+	kept := 0
 	for i := range list {
 		bytes += list[i].Size
-		if i == 0 || i < l.MaxReports && bytes <= l.MaxBytes {
+		if i > 0 && (i+coming >= l.MaxReports || bytes > l.MaxBytes) {
+			bytes -= list[i].Size
+			remove(&list[i])
 			continue
 		}
-		bytes -= list[i].Size
-		if err := d.remove(list[i].File); err != nil && err != unix.ENOENT {
-			failed = append(failed, &fs.PathError{Op: "remove", Path: list[i].File, Err: err})
-		}
+		list[kept] = list[i]
+		kept++
+	}
+	// Asked anew each time: what was removed may be in use still.
+	for ; kept > 1 && d.short() > 0; kept-- {
+		remove(&list[kept-1])
 	}
 	return errors.Join(failed...)
 }
 
 // removeDrafts removes drafts that were last written to before a time.
 func (d *Dir) removeDrafts(before time.Time) {
-	if _, err := d.f.Seek(0, io.SeekStart); err != nil {
-		return
-	}
-	names, _ := d.f.Readdirnames(-1)
+	names, _ := d.names()
 	for _, name := range names {
 		var st unix.Stat_t
 		if strings.HasPrefix(name, tempPrefix) &&

@@ -13,16 +13,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// work has the worker write the rest of the report, within the time given.
-func (h *Handler) work(w io.Writer, p *process, timeout time.Duration) error {
-	job := Job{
-		Request: h.Request,
-		Name:    p.name(h.Request.Name),
-		Maps:    p.maps,
-		Files:   p.files,
-		Threads: p.threads,
-		Timeout: timeout,
-	}
+// work has the worker write the rest of the report, within the time of the job.
+func (h *Handler) work(w io.Writer, job *Job) error {
 	file, err := job.send()
 	if err != nil {
 		return err
@@ -34,7 +26,7 @@ func (h *Handler) work(w io.Writer, p *process, timeout time.Duration) error {
 	cmd.Env = []string{"PATH=/usr/bin:/bin", "GOTRACEBACK=none"}
 	cmd.Stdin = h.Core
 	cmd.ExtraFiles = []*os.File{file}
-	for _, m := range p.files {
+	for _, m := range job.Files {
 		cmd.ExtraFiles = append(cmd.ExtraFiles, m.f)
 	}
 	stdout, err := cmd.StdoutPipe()
@@ -47,16 +39,16 @@ func (h *Handler) work(w io.Writer, p *process, timeout time.Duration) error {
 	if err := startUnprivileged(cmd); err != nil {
 		return err
 	}
-	for _, m := range p.files {
+	for _, m := range job.Files {
 		m.f.Close()
 	}
-	timer := time.AfterFunc(timeout, func() { cmd.Process.Kill() })
+	timer := time.AfterFunc(job.Timeout, func() { cmd.Process.Kill() })
 	_, err = io.Copy(w, stdout)
 	stopped := timer.Stop()
 	werr := cmd.Wait()
 	switch exit := new(exec.ExitError); {
 	case !stopped:
-		return fmt.Errorf("not done within %v", timeout.Round(time.Millisecond))
+		return fmt.Errorf("not done within %v", job.Timeout.Round(time.Millisecond))
 	case errors.As(werr, &exit):
 		if line, _, _ := bytes.Cut(stderr.Bytes(), []byte("\n")); len(line) > 0 {
 			return fmt.Errorf("%s (%w)", line, werr)

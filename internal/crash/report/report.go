@@ -5,10 +5,13 @@ package report
 
 import (
 	"bufio"
+	"errors"
 	"fmt"
 	"io"
 	"os"
 	"time"
+
+	"golang.org/x/sys/unix"
 
 	"github.com/gatedso/bt/internal/crash"
 	"github.com/gatedso/bt/internal/fault"
@@ -33,7 +36,6 @@ func Write(w io.Writer, in io.Reader, job *crash.Job) error {
 	// What was written reaches the report, also of a worker that fails.
 	defer out.Flush()
 	r := reporter{w: out, job: job}
-	fmt.Fprintf(out, "# crash read by user %d group %d\n", os.Getuid(), os.Getgid())
 	if len(job.Maps) > 0 {
 		m, err := maps.Parse(job.Maps)
 		if err != nil {
@@ -42,14 +44,20 @@ func Write(w io.Writer, in io.Reader, job *crash.Job) error {
 		r.maps = m
 	}
 	// The rest of the time is for the stacks.
-	reading := &timed{r: in, end: time.Now().Add(job.Timeout / 4 * 3)}
+	reading := newTimed(in, job.Timeout/4*3)
 	f, err := core.Stream(reading, core.StreamOptions{})
+	if err == nil {
+		defer f.Close()
+	}
+	r.about(f)
+	if reading.late() {
+		r.line("incomplete: not done within %v: the core was read up to byte %d", job.Timeout.Round(time.Millisecond), reading.n)
+	}
 	if err != nil {
 		r.problem("the core could not be read: %v", err)
 		r.mapsAlone()
 		return out.Flush()
 	}
-	defer f.Close()
 	r.core(f)
 	return out.Flush()
 }
@@ -61,8 +69,32 @@ type reporter struct {
 	maps *maps.Map // nil if the process is gone
 }
 
+// line writes a line of the report's head.
+func (r *reporter) line(format string, args ...any) {
+	fmt.Fprintf(r.w, "# crash %s\n", symbolize.EscapeControls(fmt.Sprintf(format, args...)))
+}
+
 func (r *reporter) problem(format string, args ...any) {
-	fmt.Fprintf(r.w, "# crash problem: %s\n", symbolize.EscapeControls(fmt.Sprintf(format, args...)))
+	r.line("problem: "+format, args...)
+}
+
+// about writes who reads the core, and what /proc told of the process if that is
+// the one whose core f is; else what the core tells itself. f is nil if it could
+// not be read.
+func (r *reporter) about(f *core.File) {
+	fmt.Fprintf(r.w, "%suser %d group %d\n", crash.AboutMark, os.Getuid(), os.Getgid())
+	if f == nil || r.maps == nil || isOf(f, r.maps) {
+		for _, line := range r.job.About {
+			r.w.WriteString(line + "\n")
+		}
+		return
+	}
+	r.problem("process %d in /proc is not the one whose core this is, which has ended: its files, maps and arguments were not used", r.job.Request.PID)
+	r.maps, r.job.Threads = nil, nil
+	r.job.Name = "[" + r.job.Request.Name + "]"
+	if args := symbolize.Escape(f.Args); args != "" {
+		r.line("command %s (as the core tells, which keeps its beginning)", args)
+	}
 }
 
 // mapsAlone writes the maps where there is no core.
@@ -154,15 +186,42 @@ func (noCore) ReadMemory(uint64, []byte) (int, error) { return 0, core.ErrNotHel
 
 func (noCore) BuildID(*maps.Mapping) []byte { return nil }
 
-// timed ends a stream when its time is up.
+// timed ends a stream when its time is up, also one that does not come on: a
+// process can be dumped from a file system that has stopped to answer.
 type timed struct {
 	r   io.Reader
 	end time.Time
+	n   int64 // bytes read
+	cut bool
+}
+
+func newTimed(r io.Reader, d time.Duration) *timed {
+	t := &timed{r: r, end: time.Now().Add(d)}
+	f, ok := r.(*os.File)
+	if !ok {
+		return t
+	}
+	// A file that does not block is one that Go can wait for with a deadline.
+	fd, err := unix.FcntlInt(f.Fd(), unix.F_DUPFD_CLOEXEC, 0)
+	if err != nil || unix.SetNonblock(fd, true) != nil {
+		return t
+	}
+	waiting := os.NewFile(uintptr(fd), f.Name())
+	if waiting.SetReadDeadline(t.end) == nil { // a file on disk has none, nor does it need one
+		t.r = waiting
+	}
+	return t
 }
 
 func (t *timed) Read(b []byte) (int, error) {
 	if time.Now().After(t.end) {
+		t.cut = true
 		return 0, os.ErrDeadlineExceeded
 	}
-	return t.r.Read(b)
+	n, err := t.r.Read(b)
+	t.n += int64(n)
+	t.cut = t.cut || errors.Is(err, os.ErrDeadlineExceeded)
+	return n, err
 }
+
+func (t *timed) late() bool { return t.cut }
