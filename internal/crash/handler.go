@@ -134,14 +134,13 @@ func (h *Handler) report(out io.Writer, proc procDir, slot int, limits *Limits) 
 	w := &bounded{w: out, left: min(maxReport, limits.MaxBytes)}
 	h.head(w, p)
 	job := Job{
-		Request:   h.Request,
-		Name:      p.name(h.Request.Name),
-		Maps:      p.maps,
-		Files:     p.files,
-		Threads:   p.threads,
-		About:     p.about(),
-		Namespace: p.namespace,
-		Timeout:   time.Until(end),
+		Request: h.Request,
+		Name:    p.name(h.Request.Name),
+		Maps:    p.maps,
+		Files:   p.files,
+		Threads: p.threads,
+		About:   p.about(),
+		Timeout: time.Until(end),
 	}
 	job.UID, job.GID = workerIDs(slot, h.Request.UID)
 	w.watch = AboutMark
@@ -206,6 +205,9 @@ func (p *process) about() (lines []string) {
 	add("cgroup", symbolize.Escape(p.cgroup))
 	if id, runtime := containerOf(p.cgroup); id != "" {
 		add("container", symbolize.Escape(id)+" ("+runtime+")")
+	}
+	if p.innerPID != "" {
+		add("namespace", "the process was number "+p.innerPID+" in a PID namespace of its own; numbers of processes, threads and users below are those of its namespaces")
 	}
 	return lines
 }

@@ -23,9 +23,6 @@ type Job struct {
 	// About are lines for the report's head that /proc told, escaped. They are
 	// written once the maps were compared with the core.
 	About []string
-	// Namespace says that the process was in a PID namespace of its own: the
-	// numbers of processes that the core tells are of that.
-	Namespace bool
 	// UID and GID are the worker's own, see workerIDs.
 	UID, GID int
 }

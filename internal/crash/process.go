@@ -36,7 +36,7 @@ type process struct {
 	threads map[int]string // names by TID
 	cgroup  string         // path in the unified hierarchy, or the longest of all
 
-	namespace bool // it is in a PID namespace other than ours
+	innerPID string // its number in its own PID namespace; empty where that is ours
 
 	problems []string
 }
@@ -97,7 +97,9 @@ func (d procDir) gather(r *Request, set func(func(*process))) {
 		problem("%v", err)
 		return
 	}
-	set(func(p *process) { p.namespace = otherNamespace(status) })
+	if ids := statusLine(status, "NSpid:"); len(ids) > 1 {
+		set(func(p *process) { p.innerPID = ids[len(ids)-1] })
+	}
 	exe, _ := d.readlink("exe")
 	set(func(p *process) { p.exe = exe })
 	if comm, err := d.read("comm", 64); err == nil {

@@ -179,12 +179,8 @@ func TestCrashHandle(t *testing.T) {
 			live := bt(t, "--pid", itoa(p.pid)).want(t, 0).stdout
 			h := c.handle(t, p.pid, f.uid, open(t, p.gcore(t)))
 			h.wantAsLive(t, live)
-			reader := f.uid
-			if reader == 0 {
-				reader = 65534
-			}
+			wantOtherReader(t, h.report, f.uid)
 			for _, want := range []string{
-				fmt.Sprintf("# crash read by user %d group %[1]d\n", reader),
 				fmt.Sprintf("# crash user %d group %[1]d\n", f.uid),
 				"# crash signal SIGSEGV\n",
 				"# crash exe " + cmd.Path + "\n",
@@ -202,6 +198,16 @@ func TestCrashHandle(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// wantOtherReader checks that what read the core was neither root nor the crashed
+// process's user.
+func wantOtherReader(t *testing.T, report string, crashed int) {
+	t.Helper()
+	m := regexp.MustCompile(`(?m)^# crash read by user (\d+) group (\d+)$`).FindStringSubmatch(report)
+	if m == nil || m[1] == "0" || m[2] == "0" || m[1] == itoa(crashed) || m[1] == "65534" {
+		t.Errorf("read by %q, the process was of user %d:\n%s", m, crashed, head(report))
 	}
 }
 
@@ -271,7 +277,7 @@ func TestCrashNamespace(t *testing.T) {
 	h := c.handle(t, p.pid, 0, core.Reader())
 	h.want(t, 0)
 	name := filepath.Base(cmd.Path)
-	for _, want := range []string{"# process " + itoa(p.pid) + " ", "# thread 2 \"worker 0\"\n", "# thread 1 \"" + name + "\"\n"} {
+	for _, want := range []string{"# crash namespace the process was number 1 ", "# process " + itoa(p.pid) + " ", "# thread 2 \"worker 0\"\n", "# thread 1 \"" + name + "\"\n"} {
 		if !strings.Contains(h.report, "\n"+want) {
 			t.Errorf("no %q in\n%s", want, h.report)
 		}
@@ -479,49 +485,171 @@ func TestCrashTimeout(t *testing.T) {
 	}
 }
 
-// Who reads the core has nothing of root's, nor is it open to the process's user.
+// Who reads the core has nothing of root's, and the process's user can do nothing
+// to it: also not where fs.suid_dumpable lets users read what set-user-ID programs
+// have in memory.
 func TestCrashPrivileges(t *testing.T) {
+	testenv.NeedRoot(t)
 	const user = 12345
-	c := newCrashes(t)
-	sleeper := exec.Command("sleep", "1000")
-	sleeper.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: user, Gid: user}}
-	if err := sleeper.Start(); err != nil {
+	const dumpable = "/proc/sys/fs/suid_dumpable"
+	old, err := os.ReadFile(dumpable)
+	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { sleeper.Process.Kill(); sleeper.Wait() })
+	t.Cleanup(func() { os.WriteFile(dumpable, old, 0) })
+	attack := build(t, "gcc", "attack.c", "-O1")
+	for _, mode := range []string{"0", "1", "2"} {
+		t.Run("suid_dumpable="+mode, func(t *testing.T) {
+			if err := os.WriteFile(dumpable, []byte(mode), 0); err != nil {
+				t.Skip(err) // a container
+			}
+			c := newCrashes(t)
+			sleeper := exec.Command("sleep", "1000")
+			sleeper.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: user, Gid: user}}
+			if err := sleeper.Start(); err != nil {
+				t.Fatal(err)
+			}
+			t.Cleanup(func() { sleeper.Process.Kill(); sleeper.Wait() })
+			r, w, err := os.Pipe()
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer w.Close()
+			cmd := c.handler(t, sleeper.Process.Pid, user)
+			cmd.Stdin = r
+			// The attacker tries from the first moment on, again and again.
+			attacker := exec.Command(attack)
+			attacker.SysProcAttr = sleeper.SysProcAttr
+			attacker.Stderr = os.Stderr
+			var tried bytes.Buffer
+			attacker.Stdout = &tried
+			pids, err := attacker.StdinPipe()
+			if err != nil {
+				t.Fatal(err)
+			}
+			if err := attacker.Start(); err != nil {
+				t.Fatal(err)
+			}
+			if err := cmd.Start(); err != nil {
+				t.Fatal(err)
+			}
+			r.Close()
+			fmt.Fprintln(pids, cmd.Process.Pid)
+			var status string
+			told := make(map[string]bool)
+			waitFor(t, "the worker", func() bool {
+				lists, _ := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/children", cmd.Process.Pid))
+				for _, list := range lists {
+					// Go's runtime has a child for a moment, too.
+					children, _ := os.ReadFile(list)
+					for _, pid := range strings.Fields(string(children)) {
+						if !told[pid] {
+							told[pid] = true
+							fmt.Fprintln(pids, pid)
+						}
+						data, _ := os.ReadFile("/proc/" + pid + "/status")
+						status = strings.Join(strings.Fields(string(data)), " ")
+						var st unix.Stat_t
+						// What cannot be dumped belongs to root in /proc.
+						if strings.Contains(status, " Seccomp: 2 ") && unix.Stat("/proc/"+pid+"/status", &st) == nil && st.Uid == 0 {
+							return true
+						}
+					}
+				}
+				return false
+			})
+			for _, want := range []string{" Groups: NStgid:", " NoNewPrivs: 1 ", " CapPrm: 0000000000000000 ", " CapEff: 0000000000000000 "} {
+				if !strings.Contains(status, want) {
+					t.Errorf("no %q in %s", want, status)
+				}
+			}
+			for _, key := range []string{"Uid", "Gid"} {
+				m := regexp.MustCompile(key + `: (\d+) (\d+) (\d+) (\d+) `).FindStringSubmatch(status)
+				if m == nil || m[1] != m[2] || m[2] != m[3] || m[3] != m[4] || m[1] == "0" || m[1] == itoa(user) || m[1] == "65534" {
+					t.Errorf("%s", m)
+				}
+			}
+			pids.Close()
+			w.Close()
+			if err := cmd.Wait(); err != nil {
+				t.Error(err)
+			}
+			if err := attacker.Wait(); err != nil {
+				t.Error(err)
+			}
+			if out := tried.String(); !strings.HasPrefix(out, "tried ") || strings.Count(out, "\n") != 1 {
+				t.Errorf("the process's user could do this: %s", out)
+			}
+		})
+	}
+}
+
+// A process whose number was used again is not taken for the one that crashed: the
+// core has its files at other addresses.
+func TestCrashOtherProcess(t *testing.T) {
+	c := newCrashes(t)
+	prog := build(t, "gcc", "threads.c", "-O1")
+	crashed := start(t, prog, "2", "4")
+	crashed.freeze(t)
+	core := crashed.gcore(t)
+	for name, innocent := range map[string]*proc{
+		"another program":    start(t, build(t, "gcc", "deep.c", "-O1"), "3"),
+		"the same once more": start(t, prog, "1", "1"),
+	} {
+		t.Run(name, func(t *testing.T) {
+			innocent.freeze(t)
+			h := c.handle(t, innocent.pid, 0, open(t, core))
+			h.want(t, 0)
+			if !strings.Contains(h.report, "is not the one whose core this is") {
+				t.Errorf("nothing is said:\n%s", head(h.report))
+			}
+			maps, err := os.ReadFile(fmt.Sprintf("/proc/%d/maps", innocent.pid))
+			if err != nil {
+				t.Fatal(err)
+			}
+			first, _, _ := strings.Cut(string(maps), " ")
+			for _, of := range []string{"# crash exe ", " 3\n", " 1 1\n", first} {
+				if strings.Contains(h.report, of) {
+					t.Errorf("the report tells %q of the innocent:\n%s", of, head(h.report))
+				}
+			}
+			if want := "# crash command " + prog + " (as the core tells"; !strings.Contains(h.report, want) {
+				t.Errorf("no %q in\n%s", want, head(h.report))
+			}
+			if n := strings.Count(h.report, "\n# thread "); n != 3 {
+				t.Errorf("%d threads:\n%s", n, head(h.report))
+			}
+		})
+	}
+}
+
+// A core that stops to come leaves a report with what was known by then: the
+// notes are first, and tell each thread's registers.
+func TestCrashStalls(t *testing.T) {
+	c := newCrashes(t, "--timeout", "2s")
+	p := start(t, build(t, "gcc", "threads.c", "-O1"), "2", "4")
+	p.freeze(t)
+	var core testcore.Core
+	core.Notes = append(core.Notes, core.AMD64(p.pid, 11, 0x400010, 0x7ffc00000100), core.AMD64(p.pid+1, 0, 0x400020, 0x7ffc00000200))
+	core.Loads = []testcore.Load{{Addr: 0x10000, Filesz: 1 << 40, Flags: 6}}
 	r, w, err := os.Pipe()
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer w.Close()
-	cmd := c.handler(t, sleeper.Process.Pid, user)
+	cmd := c.handler(t, p.pid, 0)
 	cmd.Stdin = r
-	if err := cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
+	go io.Copy(w, io.LimitReader(core.Reader(), 1<<20)) // and then no more
+	run(t, cmd).want(t, 0)
 	r.Close()
-	var dir, status string
-	waitFor(t, "the worker", func() bool {
-		lists, _ := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/children", cmd.Process.Pid))
-		for _, list := range lists {
-			if data, _ := os.ReadFile(list); len(data) > 0 {
-				dir = "/proc/" + strings.TrimSpace(string(data))
-			}
-		}
-		data, _ := os.ReadFile(dir + "/status")
-		status = strings.Join(strings.Fields(string(data)), " ")
-		var st unix.Stat_t
-		// What cannot be dumped belongs to root in /proc.
-		return dir != "" && strings.Contains(status, "Uid: 12345 12345 12345 12345 ") && unix.Stat(dir+"/status", &st) == nil && st.Uid == 0
-	})
-	for _, want := range []string{"Gid: 12345 12345 12345 12345 ", " Groups: NStgid:", " NoNewPrivs: 1 ", " CapPrm: 0000000000000000 ", " CapEff: 0000000000000000 "} {
-		if !strings.Contains(status, want) {
-			t.Errorf("no %q in %s", want, status)
+	report := bt(t, "crash", "show", "--dir", c.dir).want(t, 0).stdout
+	for _, want := range []string{"# crash incomplete: not done within ", "# crash exe ", "\n# killed by ", " r-xp "} {
+		if !strings.Contains(report, want) {
+			t.Errorf("no %q in\n%s", want, head(report))
 		}
 	}
-	w.Close()
-	if err := cmd.Wait(); err != nil {
-		t.Error(err)
+	if n := strings.Count(report, "\n# thread "); n != 2 {
+		t.Errorf("%d threads:\n%s", n, head(report))
 	}
 }
 
@@ -611,7 +739,6 @@ func TestCrashInstalled(t *testing.T) {
 		report := reports[pid]
 		for _, want := range []string{
 			"# crash user " + []string{"0", "65534"}[i%2] + " ",
-			"# crash read by user 65534 group 65534\n",
 			"\n# killed by " + way.died,
 			"# crash exe " + way.argv[0] + "\n",
 		} {
@@ -619,6 +746,7 @@ func TestCrashInstalled(t *testing.T) {
 				t.Fatalf("process %s: no %q in:\n%s\nlog:\n%s", pid, want, head(report), head(string(lines)))
 			}
 		}
+		wantOtherReader(t, report, []int{0, 65534}[i%2])
 		frames := `\n# thread \d+ "[^\n]*"`
 		for _, name := range way.top {
 			frames += `\n[0-9a-f]{8,16} <` + regexp.QuoteMeta(name) + `\+0x[0-9a-f]+>`
