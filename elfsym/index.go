@@ -102,7 +102,7 @@ func (im *Image) buildIndex() *index {
 	faults := make([]error, len(im.tables))
 	var wg sync.WaitGroup
 	for i, t := range im.tables {
-		wg.Go(func() {
+		guard.Go(&wg, func() {
 			faults[i] = guard.Read(func() error {
 				flat[i] = t.flatten(im)
 				return nil

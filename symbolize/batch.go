@@ -2,9 +2,9 @@ package symbolize
 
 import (
 	"math/bits"
-	"runtime/debug"
 
 	"github.com/gatedso/bt/elfsym"
+	"github.com/gatedso/bt/internal/guard"
 	"github.com/gatedso/bt/internal/image"
 	"github.com/gatedso/bt/maps"
 )
@@ -16,8 +16,15 @@ const MaxBatch = elfsym.MaxBatch
 // of them: names[i] becomes the name of addrs[i]. It reports false where a file
 // went away meanwhile; names are worth nothing then.
 func (s *Symbolizer) NameAll(addrs []uint64, exact bool, names []Name) (ok bool) {
-	defer debug.SetPanicOnFault(debug.SetPanicOnFault(true))
-	defer func() { recover() }()
+	err := guard.Read(func() error {
+		s.nameAll(addrs, exact, names)
+		return nil
+	})
+	return err == nil
+}
+
+// nameAll is NameAll for a caller that guards it.
+func (s *Symbolizer) nameAll(addrs []uint64, exact bool, names []Name) {
 	var places [MaxBatch]image.Place
 	todo := uint64(0) // one bit for each address
 	for i, addr := range addrs {
@@ -48,21 +55,21 @@ func (s *Symbolizer) NameAll(addrs []uint64, exact bool, names []Name) (ok bool)
 		}
 		s.namesOf(first.Image, first.Module).findBatch(links[:n], out[:n])
 	}
-	return true
 }
 
 // ImageAll is Image for at most MaxBatch addresses; see NameAll.
 func (s *Symbolizer) ImageAll(im *image.Image, addrs []uint64, exact bool, names []Name) (ok bool) {
-	defer debug.SetPanicOnFault(debug.SetPanicOnFault(true))
-	defer func() { recover() }()
 	var links [MaxBatch]uint64
 	var out [MaxBatch]*Name
 	for i, addr := range addrs {
 		links[i], out[i] = lookupAddress(addr, exact), &names[i]
 		names[i] = Name{Offset: addr - links[i]}
 	}
-	s.namesOf(im, nil).findBatch(links[:len(addrs)], out[:len(addrs)])
-	return true
+	err := guard.Read(func() error {
+		s.namesOf(im, nil).findBatch(links[:len(addrs)], out[:len(addrs)])
+		return nil
+	})
+	return err == nil
 }
 
 // findBatch names link-time addresses. The Offset of each Name has the distance

@@ -11,6 +11,7 @@ import (
 	"github.com/ianlancetaylor/demangle"
 
 	"github.com/gatedso/bt/elfsym"
+	"github.com/gatedso/bt/internal/guard"
 )
 
 // Demangle says what becomes of mangled C++ and Rust names.
@@ -65,17 +66,15 @@ func (d Demangle) name(raw string) string {
 }
 
 func (d Demangle) demangled(raw string) (name string, ok bool) {
-	// The demangler panics on some names that no compiler has mangled.
-	defer func() {
-		if recover() != nil {
-			ok = false
-		}
-	}()
 	opts := []demangle.Option{demangle.MaxLength(maxDemangled)}
 	if d == Short {
 		opts = append(opts, demangle.NoParams)
 	}
-	name, err := demangle.ToString(raw, opts...)
+	// The demangler panics on some names that no compiler has mangled.
+	err := guard.Library(func() (err error) {
+		name, err = demangle.ToString(raw, opts...)
+		return err
+	})
 	return name, err == nil
 }
 

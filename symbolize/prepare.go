@@ -1,9 +1,9 @@
 package symbolize
 
 import (
-	"runtime/debug"
 	"slices"
 
+	"github.com/gatedso/bt/internal/guard"
 	"github.com/gatedso/bt/internal/image"
 	"github.com/gatedso/bt/maps"
 )
@@ -21,9 +21,14 @@ const maxBatch = 256
 // Prepare looks up many addresses together, so that Name answers at once: each
 // symbol table is read in a single pass. It must not run beside Name.
 func (s *Symbolizer) Prepare(queries []Query) {
-	defer debug.SetPanicOnFault(debug.SetPanicOnFault(true))
-	defer func() { recover() }() // a file that was truncated: Name reports the miss
+	guard.Read(func() error { // a fault: Name reports the miss
+		s.prepare(queries)
+		return nil
+	})
+}
 
+// prepare is Prepare for a caller that guards it.
+func (s *Symbolizer) prepare(queries []Query) {
 	// Modules can share an image, under two names, and a module can be mapped
 	// twice.
 	type copyOf struct {

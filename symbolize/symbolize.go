@@ -3,11 +3,11 @@
 package symbolize
 
 import (
-	"runtime/debug"
 	"sync"
 	"sync/atomic"
 
 	"github.com/gatedso/bt/internal/gate"
+	"github.com/gatedso/bt/internal/guard"
 	"github.com/gatedso/bt/internal/image"
 	"github.com/gatedso/bt/internal/names/debugfile"
 	"github.com/gatedso/bt/maps"
@@ -109,14 +109,13 @@ func (s *Symbolizer) Name(addr uint64, exact bool) (n Name) {
 		n.ModOff += addr - lookup
 		return n
 	}
-	// A mapped file that someone truncates turns reads into faults.
-	defer debug.SetPanicOnFault(debug.SetPanicOnFault(true))
-	defer func() {
-		if recover() != nil {
-			n = Name{Miss: NoImage}
-		}
-	}()
-	n = s.name(lookup)
+	err := guard.Read(func() error {
+		n = s.name(lookup)
+		return nil
+	})
+	if err != nil {
+		return Name{Miss: NoImage}
+	}
 	n.Offset += addr - lookup
 	n.ModOff += addr - lookup
 	return n
@@ -161,14 +160,14 @@ func (n *Name) set(name string, start uint64, from string, ok bool) {
 
 // Image names a link-time address of an image by itself, as addr2line does.
 func (s *Symbolizer) Image(im *image.Image, link uint64, exact bool) (n Name) {
-	defer debug.SetPanicOnFault(debug.SetPanicOnFault(true))
-	defer func() {
-		if recover() != nil {
-			n = Name{Miss: NoImage}
-		}
-	}()
 	lookup := lookupAddress(link, exact)
-	n = s.inImage(im, nil, lookup)
+	err := guard.Read(func() error {
+		n = s.inImage(im, nil, lookup)
+		return nil
+	})
+	if err != nil {
+		return Name{Miss: NoImage}
+	}
 	n.Offset += link - lookup
 	n.ModOff += link - lookup
 	return n

@@ -6,13 +6,13 @@ import (
 	"os"
 	"path"
 	"path/filepath"
-	"runtime/debug"
 	"strconv"
 	"strings"
 
 	"golang.org/x/sys/unix"
 
 	"github.com/gatedso/bt/elfsym"
+	"github.com/gatedso/bt/internal/guard"
 	"github.com/gatedso/bt/internal/image"
 	"github.com/gatedso/bt/internal/process/live"
 	"github.com/gatedso/bt/internal/render"
@@ -184,25 +184,30 @@ func (a *app) imageOptions(out *os.File, im *image.Image) render.Options {
 // answerOptions are how answers are printed.
 type answerOptions struct{ render.Options }
 
-// rawOnFault prints addr alone where its name went away: names are read from
-// mapped files, and somebody can truncate those. To be deferred.
-func (o *answerOptions) rawOnFault(out *[]byte, dst []byte, addr uint64) {
-	if recover() != nil {
-		*out = o.AppendFrame(dst, addr, nil)
+// rawOnFault appends what answer does, or addr alone where its name went away:
+// names are read from mapped files, and someone can truncate those.
+func (o *answerOptions) rawOnFault(dst []byte, addr uint64, answer func() []byte) (out []byte) {
+	err := guard.Read(func() error {
+		out = answer()
+		return nil
+	})
+	if err != nil {
+		return o.AppendFrame(dst, addr, nil)
 	}
+	return out
 }
 
 // appendAll appends frames until dst is at least limit bytes long, and returns
 // the number of those appended. It reports false where a name went away.
 func (o *answerOptions) appendAll(dst []byte, addrs []uint64, names []symbolize.Name, limit int) (out []byte, n int, ok bool) {
-	defer debug.SetPanicOnFault(debug.SetPanicOnFault(true))
-	defer func() { recover() }()
-	for i := 0; i < len(addrs); i++ {
-		if dst = o.AppendFrame(dst, addrs[i], &names[i]); len(dst) >= limit {
-			return dst, i + 1, true
+	err := guard.Read(func() error {
+		for n < len(addrs) && (n == 0 || len(dst) < limit) {
+			dst = o.AppendFrame(dst, addrs[n], &names[n])
+			n++
 		}
-	}
-	return dst, len(addrs), true
+		return nil
+	})
+	return dst, n, err == nil
 }
 
 // mappedSpace answers addresses of an address space.
@@ -214,16 +219,16 @@ type mappedSpace struct {
 }
 
 func (s *mappedSpace) Answer(dst []byte, addr uint64, exact bool) (out []byte) {
-	defer debug.SetPanicOnFault(debug.SetPanicOnFault(true))
-	defer s.opts.rawOnFault(&out, dst, addr)
 	if s.opts.Raw {
 		return s.opts.AppendFrame(dst, addr, nil)
 	}
-	n := s.sym.Name(addr, exact)
-	if s.note != nil {
-		s.note("%s %s", s.opts.AppendAddr(nil, addr), render.Explain(&n))
-	}
-	return s.opts.AppendFrame(dst, addr, &n)
+	return s.opts.rawOnFault(dst, addr, func() []byte {
+		n := s.sym.Name(addr, exact)
+		if s.note != nil {
+			s.note("%s %s", s.opts.AppendAddr(nil, addr), render.Explain(&n))
+		}
+		return s.opts.AppendFrame(dst, addr, &n)
+	})
 }
 
 // AnswerAll implements lines.Batcher.
@@ -250,13 +255,13 @@ type imageSpace struct {
 }
 
 func (s *imageSpace) Answer(dst []byte, addr uint64, exact bool) (out []byte) {
-	defer debug.SetPanicOnFault(debug.SetPanicOnFault(true))
-	defer s.opts.rawOnFault(&out, dst, addr)
 	if s.opts.Raw {
 		return s.opts.AppendFrame(dst, addr, nil)
 	}
-	n := s.sym.Image(s.im, addr, exact)
-	return s.opts.AppendFrame(dst, addr, &n)
+	return s.opts.rawOnFault(dst, addr, func() []byte {
+		n := s.sym.Image(s.im, addr, exact)
+		return s.opts.AppendFrame(dst, addr, &n)
+	})
 }
 
 // AnswerAll implements lines.Batcher.

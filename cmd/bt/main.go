@@ -8,10 +8,11 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"runtime/debug"
+	"sync"
 
 	"github.com/spf13/cobra"
 
+	"github.com/gatedso/bt/internal/guard"
 	"github.com/gatedso/bt/symbolize"
 )
 
@@ -38,24 +39,29 @@ type app struct {
 	stderr io.Writer
 	status int
 
-	notRegistered string // the last message about an image that is not registered
+	mistakes      sync.Map // the places of panics that have been reported
+	notRegistered string   // the last message about an image that is not registered
 }
 
 func main() {
 	a := &app{stdin: os.Stdin, stdout: os.Stdout, stderr: os.Stderr}
-	os.Exit(a.run(os.Args[1:]))
+	guard.Contain(a.mistake)
+	guard.Run(func() { os.Exit(a.run(os.Args[1:])) })
+}
+
+// mistake reports a panic, once where it comes again and again: bt goes on
+// without what the panic has cost, or ends where it cannot.
+func (a *app) mistake(b *guard.Bug) {
+	if _, known := a.mistakes.LoadOrStore(b.Where, true); !known {
+		a.errorf("%v (please report this)", b)
+	}
+	if b.Fatal {
+		os.Exit(exitNothing)
+	}
 }
 
 // run runs bt with its arguments and returns the exit status.
 func (a *app) run(args []string) (status int) {
-	// A fault on a mapped file becomes a panic, and no panic becomes a trace.
-	debug.SetPanicOnFault(true)
-	defer func() {
-		if r := recover(); r != nil {
-			a.errorf("internal error: %v (please report this)", r)
-			status = exitNothing
-		}
-	}()
 	cmd := a.command()
 	cmd.SetArgs(args)
 	cmd.SetIn(a.stdin)
@@ -72,6 +78,10 @@ func (a *app) run(args []string) (status int) {
 		a.errorf("%v", err)
 		return exitNothing
 	}
+	a.mistakes.Range(func(any, any) bool {
+		a.status = exitIncomplete
+		return false
+	})
 	return a.status
 }
 

@@ -7,12 +7,12 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
-	"runtime/debug"
 
 	"github.com/spf13/cobra"
 	"golang.org/x/sys/unix"
 
 	"github.com/gatedso/bt/internal/fault"
+	"github.com/gatedso/bt/internal/guard"
 	"github.com/gatedso/bt/internal/image"
 	"github.com/gatedso/bt/internal/process/live"
 	"github.com/gatedso/bt/internal/render"
@@ -158,15 +158,11 @@ type deaths struct {
 
 // dying prints the report of a process that is about to die.
 func (r *deaths) dying(d *live.Dying) {
-	// This is not the goroutine that run guards.
-	defer debug.SetPanicOnFault(debug.SetPanicOnFault(true))
-	defer func() {
-		if p := recover(); p != nil {
-			r.app.errorf("internal error: %v (please report this)", p)
-		}
-		r.flush()
-	}()
-	if err := r.report(d); err != nil {
+	defer r.flush()
+	// The command must go on, whatever happens here.
+	err := guard.Read(func() error { return r.report(d) })
+	var bug *guard.Bug
+	if err != nil && !errors.As(err, &bug) { // a Bug has been reported
 		r.app.errorf("%v", err)
 	}
 }

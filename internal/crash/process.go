@@ -16,6 +16,8 @@ import (
 	"golang.org/x/sys/unix"
 
 	procmaps "github.com/gatedso/bt/maps"
+
+	"github.com/gatedso/bt/internal/guard"
 )
 
 // Bounds of what is taken of procfs.
@@ -54,14 +56,14 @@ func (d procDir) look(r *Request, wait time.Duration) *process {
 	var mu sync.Mutex
 	var p process
 	done := make(chan struct{})
-	go func() {
+	go guard.Run(func() {
 		defer close(done)
 		d.gather(r, func(step func(p *process)) {
 			mu.Lock()
 			defer mu.Unlock()
 			step(&p)
 		})
-	}()
+	})
 	timeout := time.NewTimer(wait)
 	defer timeout.Stop()
 	late := false

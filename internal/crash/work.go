@@ -11,6 +11,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/gatedso/bt/internal/guard"
 )
 
 // work has the worker write the rest of the report, within the time of the job.
@@ -75,14 +77,14 @@ func (p *process) name(comm string) string {
 // flag is the thread's, which the command inherits it from and which ends then.
 func startUnprivileged(cmd *exec.Cmd) error {
 	started := make(chan error)
-	go func() {
+	go guard.Run(func() {
 		runtime.LockOSThread() // never unlocked
 		err := unix.Prctl(unix.PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)
 		if err == nil {
 			err = cmd.Start()
 		}
 		started <- err
-	}()
+	})
 	return <-started
 }
 

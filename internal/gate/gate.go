@@ -17,6 +17,7 @@ import (
 	"github.com/gatedso/bt/elfsym"
 	"github.com/gatedso/bt/internal/gate/store"
 	"github.com/gatedso/bt/internal/gate/vdso"
+	"github.com/gatedso/bt/internal/guard"
 	"github.com/gatedso/bt/maps"
 )
 
@@ -181,7 +182,7 @@ func check(im *elfsym.Image, m Mapped) error {
 		}
 		return fmt.Errorf("%w: its build ID is %s, that of the mapped image %x", ErrRefused, got, m.BuildID)
 	}
-	if err := elfsym.Protect(func() error { return vdso.Complete(im.Data()) }); err != nil {
+	if err := guard.Read(func() error { return vdso.Complete(im.Data()) }); err != nil {
 		return fmt.Errorf("cannot be used: %w: dump it again", err)
 	}
 	return nil

@@ -18,7 +18,11 @@ package guard
 import (
 	"errors"
 	"fmt"
+	"path/filepath"
+	"runtime"
 	"runtime/debug"
+	"strings"
+	"sync"
 	"sync/atomic"
 )
 
@@ -70,12 +74,31 @@ func endLibrary(err *error) {
 // Bug is the error for a panic that is no fault on a mapped file.
 type Bug struct {
 	Value any    // of the panic
-	Stack []byte // of the goroutine, as runtime/debug.Stack prints it
+	Where string // the function and the line that panicked
 	// Fatal is set when the goroutine cannot go on, for which others may wait.
 	Fatal bool
 }
 
-func (b *Bug) Error() string { return fmt.Sprintf("internal error: %v", b.Value) }
+func (b *Bug) Error() string { return fmt.Sprintf("internal error in %s: %v", b.Where, b.Value) }
+
+// where is the place that panicked. The caller is a deferred function, below
+// which the stack is still there.
+func where() string {
+	pcs := make([]uintptr, 64)
+	frames := runtime.CallersFrames(pcs[:runtime.Callers(1, pcs)])
+	panicked := false
+	for {
+		f, more := frames.Next()
+		if strings.HasPrefix(f.Function, "runtime.") {
+			panicked = panicked || f.Function == "runtime.gopanic"
+		} else if panicked {
+			return fmt.Sprintf("%s (%s:%d)", f.Function[strings.LastIndexByte(f.Function, '/')+1:], filepath.Base(f.File), f.Line)
+		}
+		if !more {
+			return "?"
+		}
+	}
+}
 
 // report is what Contain was given; nil where a panic goes on.
 var report atomic.Pointer[func(*Bug)]
@@ -91,10 +114,13 @@ func contained(p any) error {
 	if f == nil {
 		panic(p)
 	}
-	b := &Bug{Value: p, Stack: debug.Stack()}
+	b := &Bug{Value: p, Where: where()}
 	(*f)(b)
 	return b
 }
+
+// Go runs fn on a goroutine of its own as wg.Go does, within Run.
+func Go(wg *sync.WaitGroup, fn func()) { wg.Go(func() { Run(fn) }) }
 
 // Run runs fn, all of what a goroutine does, so that the runtime prints no trace
 // where Contain was called: a panic that nothing within fn has stopped, be it a
@@ -116,6 +142,6 @@ func endRun(bug **Bug, old bool) {
 	if f == nil {
 		panic(p)
 	}
-	*bug = &Bug{Value: p, Stack: debug.Stack(), Fatal: true}
+	*bug = &Bug{Value: p, Where: where(), Fatal: true}
 	(*f)(*bug)
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 
 	"github.com/gatedso/bt/internal/arch"
+	"github.com/gatedso/bt/internal/guard"
 	"github.com/gatedso/bt/internal/unwind"
 	"github.com/gatedso/bt/internal/unwind/cfi"
 	"github.com/gatedso/bt/internal/unwind/gopcln"
@@ -60,15 +61,19 @@ func (im *Image) openGoTab(data []byte) *gopcln.Table {
 
 // GoFunc names a link-time address by Go's pcln table.
 func (im *Image) GoFunc(link uint64) (name string, start uint64, ok bool) {
-	t := im.goTab()
-	if t == nil {
-		return "", 0, false
-	}
-	f, ok := t.Func(link)
-	if !ok || link >= f.CodeEnd() {
-		return "", 0, false
-	}
-	return f.Name(), f.Entry, true
+	guard.Read(func() error {
+		t := im.goTab()
+		if t == nil {
+			return nil
+		}
+		f, found := t.Func(link)
+		if !found || link >= f.CodeEnd() {
+			return nil
+		}
+		name, start, ok = f.Name(), f.Entry, true
+		return nil
+	})
+	return name, start, ok
 }
 
 // goRow makes a row from Go's pcln table. It knows where Go's own .debug_frame

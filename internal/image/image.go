@@ -4,15 +4,15 @@
 package image
 
 import (
+	"bytes"
 	"debug/elf"
-	"fmt"
 	"os"
-	"runtime/debug"
 	"sync"
 
 	"github.com/gatedso/bt/elfsym"
 	"github.com/gatedso/bt/internal/arch"
 	"github.com/gatedso/bt/internal/arch/all"
+	"github.com/gatedso/bt/internal/guard"
 	"github.com/gatedso/bt/internal/unwind"
 	"github.com/gatedso/bt/internal/unwind/cfi"
 	"github.com/gatedso/bt/internal/unwind/gopcln"
@@ -33,15 +33,6 @@ type Image struct {
 // NewImage adds what the unwinder reads to an opened image.
 func NewImage(im *elfsym.Image) *Image { return &Image{Image: im} }
 
-// guard turns a fault on a mapped file that someone truncated, and any bug
-// that hostile bytes find, into a miss. Defer it after
-// debug.SetPanicOnFault(true) took effect for the goroutine.
-func guard(err *error, name string) {
-	if r := recover(); r != nil {
-		*err = fmt.Errorf("%s: damaged while it was read: %v", name, r)
-	}
-}
-
 // PtrSize is the size in bytes of the image's addresses.
 func (im *Image) PtrSize() int {
 	if im.Class == elf.ELFCLASS32 {
@@ -51,10 +42,26 @@ func (im *Image) PtrSize() int {
 }
 
 // Row finds the frame row for a link-time pc, nil where there is none. exact is
-// false when pc was reached by a return address.
+// false when pc was reached by a return address. The row is the caller's, its
+// expressions are copies.
 func (im *Image) Row(pc uint64, exact bool) (row *cfi.Row, how unwind.How, err error) {
-	defer debug.SetPanicOnFault(debug.SetPanicOnFault(true))
-	defer guard(&err, im.Name)
+	err = guard.Read(func() (err error) {
+		row, how, err = im.row(pc, exact)
+		if row != nil {
+			for i, e := range row.Exprs {
+				row.Exprs[i] = bytes.Clone(e)
+			}
+		}
+		return err
+	})
+	if err != nil {
+		return nil, 0, err
+	}
+	return row, how, nil
+}
+
+// row is Row for a caller that reads mapped bytes in guard.Read.
+func (im *Image) row(pc uint64, exact bool) (row *cfi.Row, how unwind.How, err error) {
 	if row, how, known := im.goRow(pc, exact); known {
 		return row, how, nil
 	}
@@ -91,6 +98,7 @@ func (im *Image) inEntry(pc uint64) bool {
 func (im *Image) ehTable() *cfi.Table {
 	im.ehOnce.Do(func() {
 		c := cfi.Config{PtrSize: im.PtrSize(), Order: im.Order}
+		im.eh = cfi.New(c) // should a fault end what follows
 		if addr, data, ok := im.EhFrameHdr(); ok {
 			c.EhFrameHdr = cfi.Section{Addr: addr, Data: data}
 		}

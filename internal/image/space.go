@@ -14,6 +14,7 @@ import (
 
 	"github.com/gatedso/bt/internal/arch"
 	"github.com/gatedso/bt/internal/gate/abi"
+	"github.com/gatedso/bt/internal/guard"
 	"github.com/gatedso/bt/internal/unwind"
 	"github.com/gatedso/bt/internal/unwind/cfi"
 	"github.com/gatedso/bt/maps"
@@ -323,8 +324,13 @@ func (s *Space) Executable(pc uint64) bool {
 func (s *Space) Text(addr uint64, b []byte) int {
 	p := s.Locate(addr)
 	if p.Image != nil && p.Mapping.Perm&maps.Write == 0 && !p.Image.holes {
-		if text := p.Image.Bytes(p.Link(addr), len(b)); len(text) > 0 {
-			return copy(b, text)
+		n := 0
+		guard.Read(func() error {
+			n = copy(b, p.Image.Bytes(p.Link(addr), len(b)))
+			return nil
+		})
+		if n > 0 {
+			return n
 		}
 	}
 	if p.Mapping == nil {

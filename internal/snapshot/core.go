@@ -337,14 +337,7 @@ func Core(src *CoreSource, o Options) *Stacks {
 			continue
 		}
 		u := process.Unwound{Thread: t.Thread}
-		err := elfsym.Protect(func() error {
-			u.Stack = w.walk(&u.Thread, mem, o.MaxFrames)
-			return nil
-		})
-		if err != nil {
-			// The file shrinks while it is read.
-			u.Stack = unwind.Stack{End: unwind.EndNoMemory, At: t.SP}
-		}
+		u.Stack = w.walk(&u.Thread, mem, o.MaxFrames)
 		if len(u.Stack.Frames) == 0 && t.HasPC {
 			u.Stack.Frames = []unwind.Frame{{PC: t.PC, SP: t.SP, Exact: true}}
 		}

@@ -4,6 +4,7 @@ import (
 	"golang.org/x/arch/x86/x86asm"
 
 	"github.com/gatedso/bt/internal/arch"
+	"github.com/gatedso/bt/internal/guard"
 )
 
 // Disassemble implements arch.Arch.Disassemble.
@@ -17,25 +18,11 @@ func (m *Mode) Disassemble(code []byte, pc uint64, regs *arch.Regs) (ins arch.In
 		ins.Text = text
 		return ins, true
 	}
-	// x86asm takes some instructions for others, which shows in their
-	// length, and panics on none that is known; code can be anything.
-	defer func() {
-		if recover() != nil {
-			ins, ok = arch.Instruction{}, false
-		}
-	}()
-	d, err := x86asm.Decode(code[:in.size], 8*m.PtrSize)
+	d, text, err := m.decodeText(code[:in.size], pc)
 	if err != nil || d.Op == 0 || d.Len != in.size {
-		return ins, false
+		return arch.Instruction{}, false
 	}
-	for i, arg := range d.Args {
-		// 32-bit displacements are not sign-extended, 8-bit ones are.
-		if mem, isMem := arg.(x86asm.Mem); isMem && d.AddrSize == 32 && mem.Base != 0 {
-			mem.Disp = int64(int32(mem.Disp))
-			d.Args[i] = mem
-		}
-	}
-	ins.Text = x86asm.GNUSyntax(d, pc, nil)
+	ins.Text = text
 	ins.Width = d.MemBytes
 	switch d.Op {
 	case x86asm.LEA, x86asm.NOP:
@@ -49,6 +36,26 @@ func (m *Mode) Disassemble(code []byte, pc uint64, regs *arch.Regs) (ins arch.In
 		}
 	}
 	return ins, true
+}
+
+// decodeText has x86asm decode an instruction. It takes some for others, which
+// shows in their length, and panics on none that is known; code can be anything.
+func (m *Mode) decodeText(code []byte, pc uint64) (d x86asm.Inst, text string, err error) {
+	err = guard.Library(func() (err error) {
+		if d, err = x86asm.Decode(code, 8*m.PtrSize); err != nil || d.Op == 0 {
+			return err
+		}
+		for i, arg := range d.Args {
+			// 32-bit displacements are not sign-extended, 8-bit ones are.
+			if mem, isMem := arg.(x86asm.Mem); isMem && d.AddrSize == 32 && mem.Base != 0 {
+				mem.Disp = int64(int32(mem.Disp))
+				d.Args[i] = mem
+			}
+		}
+		text = x86asm.GNUSyntax(d, pc, nil)
+		return nil
+	})
+	return d, text, err
 }
 
 // byHand is the text of instructions that x86asm does not know: it answers

@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"github.com/gatedso/bt/elfsym"
+	"github.com/gatedso/bt/internal/guard"
 )
 
 // Symbol is a symbol of an image, as its dynamic symbol table has it, or, in a
@@ -32,22 +33,25 @@ type Info struct {
 func (im *Image) Info() (info Info) {
 	info.Kernel = im.kernel()
 	// debug/elf may panic on what it did not expect.
-	defer func() {
-		recover()
-		if info.Symbols == nil {
-			info.Symbols = im.named()
-		}
-	}()
+	guard.Library(func() error { return im.dynamic(&info) })
+	if info.Symbols == nil {
+		info.Symbols = im.named()
+	}
+	return info
+}
+
+// dynamic reads the soname and the dynamic symbols with their versions.
+func (im *Image) dynamic(info *Info) error {
 	f, err := elf.NewFile(bytes.NewReader(im.File))
 	if err != nil {
-		return info
+		return err
 	}
 	if names, err := f.DynString(elf.DT_SONAME); err == nil && len(names) > 0 {
 		info.Soname = names[0]
 	}
 	syms, err := f.DynamicSymbols()
 	if err != nil {
-		return info
+		return err
 	}
 	for _, s := range syms {
 		if int(s.Section) >= len(f.Sections) || s.Section == elf.SHN_UNDEF || f.Sections[s.Section].Flags&elf.SHF_EXECINSTR == 0 {
@@ -64,7 +68,7 @@ func (im *Image) Info() (info Info) {
 		}
 		return strings.Compare(a.Name, b.Name)
 	})
-	return info
+	return nil
 }
 
 // named lists the symbols that name addresses.

@@ -5,6 +5,7 @@ import (
 	"strings"
 
 	"github.com/gatedso/bt/elfsym"
+	"github.com/gatedso/bt/internal/guard"
 )
 
 // Debuglink is what a .gnu_debuglink section says: the file name of the debug
@@ -22,7 +23,7 @@ func ReadDebuglink(im *elfsym.Image) (link Debuglink, ok bool) {
 	if !ok {
 		return Debuglink{}, false
 	}
-	err := elfsym.Protect(func() error {
+	err := guard.Read(func() error {
 		link, ok = parseDebuglink(sec.Data, im.Order.Uint32)
 		return nil
 	})

@@ -12,6 +12,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/gatedso/bt/elfsym"
+	"github.com/gatedso/bt/internal/guard"
 )
 
 // fileID tells files apart, and versions of a file that is written to.
@@ -84,7 +85,7 @@ func (s *search) helps(im *elfsym.Image) error {
 // sameBytes finds a debuglink that leads back to the image, by whatever name,
 // link or copy.
 func sameBytes(a, b *elfsym.Image) (same bool) {
-	elfsym.Protect(func() error {
+	guard.Read(func() error {
 		same = bytes.Equal(a.Data(), b.Data())
 		return nil
 	})

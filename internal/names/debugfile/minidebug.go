@@ -9,6 +9,7 @@ import (
 	"github.com/mikelolasagasti/xz"
 
 	"github.com/gatedso/bt/elfsym"
+	"github.com/gatedso/bt/internal/guard"
 )
 
 // What decompressing .gnu_debugdata may take. The symbol table of a large
@@ -32,9 +33,11 @@ func MiniDebug(im *elfsym.Image) (*elfsym.Image, error) {
 	}
 	name := im.Name + " (.gnu_debugdata)"
 	var data []byte
-	err := elfsym.Protect(func() (err error) {
-		data, err = unxz(sec.Data)
-		return err
+	err := guard.Read(func() error {
+		return guard.Library(func() (err error) {
+			data, err = unxz(sec.Data)
+			return err
+		})
 	})
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", name, err)
@@ -64,14 +67,6 @@ var errBomb = errors.New("decompresses to too much")
 // unxz decompresses within the limits above.
 func unxz(packed []byte) (data []byte, err error) {
 	limit := min(maxMini, max(minMini, maxMiniRatio*int64(len(packed))))
-	defer func() {
-		if p := recover(); p != nil {
-			if _, fault := p.(interface{ Addr() uintptr }); fault {
-				panic(p) // for Protect
-			}
-			err = fmt.Errorf("xz: %v", p)
-		}
-	}()
 	r, err := xz.NewReader(bytes.NewReader(packed), maxMiniDict)
 	if err != nil {
 		return nil, err

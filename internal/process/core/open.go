@@ -6,10 +6,9 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"runtime/debug"
 	"slices"
 
-	"golang.org/x/sys/unix"
+	"github.com/gatedso/bt/internal/guard"
 )
 
 // maxDecompressed bounds the bytes that a compressed core may unfold to.
@@ -61,16 +60,16 @@ func mapped(file *os.File, size int64) (*File, error) {
 	if int64(int(size)) != size {
 		return twice(file)
 	}
-	data, err := unix.Mmap(int(file.Fd()), 0, int(size), unix.PROT_READ, unix.MAP_PRIVATE)
+	data, err := guard.Map(file, int(size))
 	if err != nil {
 		return twice(file) // a core larger than the address space
 	}
 	f, err := New(data)
 	if err != nil {
-		unix.Munmap(data)
+		guard.Unmap(data)
 		return nil, err
 	}
-	f.close = func() error { return unix.Munmap(data) }
+	f.close = func() error { return guard.Unmap(data) }
 	return f, nil
 }
 
@@ -94,18 +93,23 @@ func twice(file *os.File) (*File, error) {
 // New reads a core file that is held in memory, which the File refers to.
 // Errors are those of Stream.
 func New(data []byte) (f *File, err error) {
-	// It may be mapped from a file that somebody truncates.
-	defer debug.SetPanicOnFault(debug.SetPanicOnFault(true))
-	defer func() {
-		if recover() != nil {
-			f, err = nil, ErrTruncated
-		}
-	}()
+	err = guard.Read(func() (err error) {
+		f, err = read(data)
+		return err
+	})
+	if err != nil {
+		return nil, truncated(err)
+	}
+	return f, nil
+}
+
+// read reads a core file that may be mapped.
+func read(data []byte) (*File, error) {
 	h, err := parseHeader(data)
 	if err != nil {
 		return nil, err
 	}
-	f = newFile(&h)
+	f := newFile(&h)
 	parts := programHeaders(&h, data)
 	size := uint64(len(data))
 	var end uint64

@@ -63,16 +63,16 @@ func (f *File) fileAt(addr uint64) *FileMapping {
 	return nil
 }
 
-// guard is how far below a stack a stack pointer is looked for that has run
+// stackGap is how far below a stack a stack pointer is looked for that has run
 // out of it: the kernel keeps a gap of 256 pages (mm/mmap.c, stack_guard_gap).
-const guard = 1 << 20
+const stackGap = 1 << 20
 
 // stackStart is where the stack begins that a stack pointer belongs to. One
 // that has run into the guard page belongs to what lies above.
 func (f *File) stackStart(sp uint64) uint64 {
 	lo := sp - min(sp, redZone)
 	i := sort.Search(len(f.Segments), func(i int) bool { return f.Segments[i].End > sp })
-	for ; i < len(f.Segments) && f.Segments[i].Start < sp+guard; i++ {
+	for ; i < len(f.Segments) && f.Segments[i].Start < sp+stackGap; i++ {
 		if s := &f.Segments[i]; s.Filesz > 0 {
 			return max(lo, s.Start)
 		}

@@ -8,6 +8,8 @@ import (
 	"unsafe"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/gatedso/bt/internal/guard"
 )
 
 // ownSignals are the signals that bt itself is sent while it runs a command.
@@ -72,17 +74,18 @@ func ignored(sig unix.Signal) bool {
 // serve begins to pass signals on to the process.
 func (s *ownSignals) serve(pid int) {
 	s.process.set(pid)
-	go func() {
+	go guard.Run(func() {
 		for sig := range s.ch {
 			switch sig := sig.(unix.Signal); sig {
 			case unix.SIGCONT:
 				s.continued.Store(true)
 			case unix.SIGPIPE, unix.SIGTTIN:
 			default:
-				go s.passOn(sig, time.Now())
+				at := time.Now()
+				go guard.Run(func() { s.passOn(sig, at) })
 			}
 		}
-	}()
+	})
 }
 
 // passOn sends the command a signal that bt has received, unless it has received

@@ -7,6 +7,8 @@ import (
 	"unsafe"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/gatedso/bt/internal/guard"
 )
 
 // The requests of <linux/ptrace.h> that bt makes. All but PTRACE_SEIZE are raw
@@ -160,7 +162,7 @@ var quietStops = sync.OnceFunc(func() {
 // it ends, the kernel lets go of every one that is left.
 func onDyingThread(f func()) (tid int) {
 	done := make(chan struct{})
-	go func() {
+	go guard.Run(func() {
 		// A goroutine that ends without unlocking takes its thread along.
 		runtime.LockOSThread()
 		if unix.Gettid() != unix.Getpid() {
@@ -174,7 +176,7 @@ func onDyingThread(f func()) (tid int) {
 		tid = onDyingThread(f)
 		runtime.UnlockOSThread()
 		close(done)
-	}()
+	})
 	<-done
 	return tid
 }

@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"github.com/gatedso/bt/elfsym"
+	"github.com/gatedso/bt/internal/guard"
 	"github.com/gatedso/bt/internal/image"
 	"github.com/gatedso/bt/symbolize"
 )
@@ -146,7 +147,7 @@ func executable(segs []elfsym.Segment, link uint64) bool {
 // symbolValue finds a symbol by its name, in one pass over the symbol tables.
 // It finds none where several places have that name.
 func symbolValue(im *elfsym.Image, name []byte) (value uint64, ok bool) {
-	elfsym.Protect(func() error {
+	guard.Read(func() error {
 		for ref := range im.NumSymbols() {
 			if string(im.NameBytes(elfsym.Ref(ref))) != string(name) {
 				continue
@@ -212,7 +213,7 @@ func trampolineCode(im *image.Image, link uint64) (found bool) {
 	if im == nil || im.Arch() == nil {
 		return false
 	}
-	elfsym.Protect(func() error {
+	guard.Read(func() error {
 		for _, t := range im.Arch().Trampolines {
 			found = found || bytes.Equal(im.Bytes(link, len(t.Code)), t.Code)
 		}

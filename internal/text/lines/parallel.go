@@ -3,6 +3,8 @@ package lines
 import (
 	"io"
 	"sync"
+
+	"github.com/gatedso/bt/internal/guard"
 )
 
 // job is one chunk on its way from the reader through a worker to the writer.
@@ -53,10 +55,10 @@ func runParallel(r io.Reader, w io.Writer, wk work, lim limits, workers int) (Re
 	for range n {
 		p.free <- nil
 	}
-	go p.read(r, wk, lim)
+	go guard.Run(func() { p.read(r, wk, lim) })
 	var wg sync.WaitGroup
 	for range workers {
-		wg.Go(func() { p.answer(wk, lim) })
+		guard.Go(&wg, func() { p.answer(wk, lim) })
 	}
 	var sum summary
 	err := p.write(w, &sum)

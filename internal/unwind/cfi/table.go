@@ -75,7 +75,10 @@ type lazySection struct {
 }
 
 func (s *lazySection) index() *index {
-	s.once.Do(func() { s.idx = s.buildIndex() })
+	s.once.Do(func() {
+		s.idx = &index{err: s.errorf(0, "the section cannot be read")} // should a fault end the next line
+		s.idx = s.buildIndex()
+	})
 	return s.idx
 }
 

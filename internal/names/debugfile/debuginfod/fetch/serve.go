@@ -7,6 +7,8 @@ import (
 	"io"
 	"strings"
 	"sync"
+
+	"github.com/gatedso/bt/internal/guard"
 )
 
 // Serve is the other end of debuginfod.Helper: it reads build IDs in
@@ -24,7 +26,7 @@ func Serve(c Config, in io.Reader, out io.Writer) error {
 	client := NewClient(c)
 	ids := make(chan string)
 	var worker sync.WaitGroup
-	worker.Go(func() {
+	guard.Go(&worker, func() {
 		for line := range ids {
 			id, err := hex.DecodeString(line)
 			if err == nil {
