@@ -33,6 +33,7 @@ type crashFlags struct {
 	limits crash.Limits
 	json   bool
 	force  bool
+	chain  bool
 }
 
 func (a *app) crashCommand() *cobra.Command {
@@ -60,6 +61,7 @@ func (a *app) crashCommand() *cobra.Command {
 	f.DurationVar(&cf.limits.Timeout, "timeout", crash.DefaultLimits.Timeout, "how long one report may take; then it is left as it is")
 	f.IntVar(&cf.limits.Handlers, "handlers", crash.DefaultLimits.Handlers, "how many reports are made at the same time; others wait")
 	cf.logFlag(f)
+	f.BoolVar(&cf.chain, "chain", false, "give each core to the handler that bt replaces, too")
 	a.procfsFlag(f)
 
 	uninstall := &cobra.Command{
@@ -135,7 +137,7 @@ func (a *app) crashInstall(cf *crashFlags) error {
 	if cf.dir == "" { // the other commands share the variable
 		cf.dir = crash.DefaultDir
 	}
-	s, err := crash.Install(crash.Options{Procfs: a.procfs, Binary: binary, Dir: cf.dir, Limits: cf.limits, Log: cf.log})
+	s, err := crash.Install(crash.Options{Procfs: a.procfs, Binary: binary, Dir: cf.dir, Limits: cf.limits, Log: cf.log, Chain: cf.chain})
 	if err != nil {
 		return err
 	}
@@ -176,6 +178,9 @@ func (a *app) crashStatus(cf *crashFlags) error {
 			log = "syslog"
 		}
 		line("log", "%s", log)
+		if s.Settings.Chain {
+			line("chain", "the replaced handler gets each core, too")
+		}
 		line("handlers", "%d at the same time, %v each", l.Handlers, l.Timeout)
 	}
 	line("directory", "%s", s.Dir)
@@ -334,6 +339,7 @@ func (a *app) crashHandleCommand() *cobra.Command {
 	f.IntVar(&h.Request.UID, "uid", 0, "its user (%u)")
 	f.IntVar(&h.Request.GID, "gid", 0, "its group (%g)")
 	f.Int64Var(&at, "time", 0, "when, in seconds since 1970 (%t)")
+	f.IntVarP(&h.Request.Dump, "dump", "d", 0, "whether users may read the core (%d)")
 	f.StringVar(&pidfd, "pidfd", "", "a descriptor of the process (%F), where the kernel gives one")
 	f.String("name", "", "its command name (%e); takes all that follows")
 	return cmd

@@ -34,7 +34,7 @@ func TestPattern(t *testing.T) {
 		// Where there is no room for it the pattern has no pidfd.
 		{"/" + strings.Repeat("x", 43), DefaultDir, true, "|/" + strings.Repeat("x", 43) + " crash handle" + tail, ""},
 	} {
-		got, err := Pattern(tt.binary, tt.dir, tt.pidfd)
+		got, err := Pattern(tt.binary, tt.dir, Extra{Pidfd: tt.pidfd})
 		if got != tt.want || (err == nil) != (tt.err == "") || err != nil && !strings.Contains(err.Error(), tt.err) {
 			t.Errorf("%s, %s: %q, %v", tt.binary, tt.dir, got, err)
 		}
@@ -47,10 +47,10 @@ func TestPattern(t *testing.T) {
 	}
 	// At the limit, and one byte beyond.
 	const fixed = len("|" + handle + arguments)
-	if _, err := Pattern("/"+strings.Repeat("x", maxPattern-fixed-1), DefaultDir, false); err != nil {
+	if _, err := Pattern("/"+strings.Repeat("x", maxPattern-fixed-1), DefaultDir, Extra{}); err != nil {
 		t.Error(err)
 	}
-	if _, err := Pattern("/"+strings.Repeat("x", maxPattern-fixed), DefaultDir, false); err == nil {
+	if _, err := Pattern("/"+strings.Repeat("x", maxPattern-fixed), DefaultDir, Extra{}); err == nil {
 		t.Error("128 bytes are accepted")
 	}
 	for _, p := range []string{"", "core", "|", "|/usr/lib/systemd/systemd-coredump %P", "/usr/bin/bt crash handle", "|/bt crash handler"} {

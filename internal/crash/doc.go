@@ -22,6 +22,7 @@ type Request struct {
 	PID    int // in the initial PID namespace (%P)
 	TID    int // the thread that died (%I)
 	Signal int
+	Dump   int // how it may be dumped (%d, PR_GET_DUMPABLE); for the handler before bt
 	Pidfd  int // a descriptor that stands for the process (%F); 0 where the kernel gives none
 	UID    int // the real user ID
 	GID    int

@@ -29,6 +29,10 @@ type Handler struct {
 	Version string // of bt
 	// Worker is the command that makes the report: see Job.
 	Worker []string
+
+	log      logger
+	settings *Settings // nil if they could not be read
+	chain    *chain    // nil if there is none
 }
 
 // lookWait is how long /proc/PID may take.
@@ -39,69 +43,99 @@ const lookWait = 5 * time.Second
 func (h *Handler) Run() error {
 	debug.SetMemoryLimit(softMemory)
 	unix.Umask(0o022) // directories above Dir are for others, too
-	r := &h.Request
-	log := logger{h.Log}
-	// Whatever fails, somebody must get to know of the crash.
-	fail := func(s *Settings, err error) error {
-		had := "not known"
-		if s != nil {
-			had = fmt.Sprintf("%q", s.Previous)
-		}
-		log.printf("no report of %s: %v (no core was kept; the core_pattern before bt was %s)", r.describe(), err, had)
-		return err
-	}
+	h.log.file = h.Log
 	if err := errors.Join(noCore(), undumpable()); err != nil {
-		return fail(nil, err)
+		return h.fail(err)
 	}
-	proc := openProc(h.Procfs, r) // never closed: a read of it that hangs goes on
+	proc := openProc(h.Procfs, &h.Request) // never closed: a read of it that hangs goes on
 	d, err := CreateDir(h.Dir)
 	if err != nil {
-		return fail(nil, err)
+		return h.fail(err)
 	}
 	defer d.Close()
-	settings, serr := d.Settings()
-	known := &settings
-	if serr != nil {
-		known = nil // the defaults do
+	settings, err := d.Settings()
+	if err == nil {
+		h.settings = &settings
 	}
-	if log.file == "" {
-		log.file = settings.Log
+	if h.log.file == "" {
+		h.log.file = settings.Log
 	}
-	limits := settings.Limits.sane()
+	if settings.Chain {
+		if h.chain, err = h.startChain(proc, settings.Previous); err != nil {
+			h.log.printf("%s: %v", h.Request.describe(), err)
+		}
+	}
+	err = h.store(d, proc, settings.Limits.sane())
+	if h.chain != nil {
+		if err := h.chain.finish(); err != nil {
+			h.log.printf("%s: the handler before bt, %q: %v", h.Request.describe(), settings.Previous, err)
+		}
+	}
+	return err
+}
+
+// fail notes that there is no report: whatever fails, somebody must get to know of
+// the crash.
+func (h *Handler) fail(err error) error {
+	var note string
+	switch {
+	case h.chain != nil:
+		note = fmt.Sprintf("the handler before bt has the core: %q", h.settings.Previous)
+	case h.settings != nil:
+		note = fmt.Sprintf("no core was kept; the core_pattern before bt was %q", h.settings.Previous)
+	default:
+		note = "no core was kept; the core_pattern before bt was not known"
+	}
+	h.log.printf("no report of %s: %v (%s)", h.Request.describe(), err, note)
+	return err
+}
+
+// store makes the report and puts it into the directory, when it is its turn.
+func (h *Handler) store(d *Dir, proc procDir, limits Limits) error {
+	r := &h.Request
 	place, err := d.place(limits.Handlers, proc.owner(r.UID), limits.Timeout)
 	if err != nil {
-		return fail(known, err)
+		return h.fail(err)
 	}
 	defer place.release()
 
 	// Room is made before it is needed: on a full disk old reports have to go for
 	// the new one.
 	if err := d.prune(limits, 1); err != nil {
-		log.printf("old crash reports could not be removed: %v", err)
+		h.log.printf("old crash reports could not be removed: %v", err)
 	}
 	out, err := d.create(r)
 	if err != nil {
-		return fail(known, err)
+		return h.fail(err)
 	}
 	problems, err := h.report(out, proc, place.index, &limits)
 	if err != nil {
 		out.drop()
-		return fail(known, err)
+		return h.fail(err)
 	}
 	file, err := out.keep(r)
 	if err != nil {
-		return fail(known, err)
+		return h.fail(err)
 	}
 	text := fmt.Sprintf("%s: report %s/%s", r.describe(), d.Path, file)
 	if len(problems) > 0 {
 		text += " (" + strings.Join(problems, "; ") + ")"
 	}
-	log.printf("%s", text)
+	h.log.printf("%s", text)
 	if err := d.prune(limits, 0); err != nil {
-		log.printf("old crash reports could not be removed: %v", err)
+		h.log.printf("old crash reports could not be removed: %v", err)
 		return err
 	}
 	return nil
+}
+
+// startChain starts the handler before bt on the same core.
+func (h *Handler) startChain(proc procDir, pattern string) (*chain, error) {
+	args, err := proc.expand(pattern, &h.Request)
+	if err != nil {
+		return nil, err
+	}
+	return startChain(pattern, args, h.Core, h.Request.Pidfd)
 }
 
 // sane replaces what would let no report be made.

@@ -18,6 +18,7 @@ type Options struct {
 	Dir    string
 	Limits Limits
 	Log    string // a file in place of the system's log, or empty
+	Chain  bool   // the handler that is replaced gets the core, too
 }
 
 // errRoot is for those who may not set a sysctl.
@@ -39,7 +40,7 @@ func Install(o Options) (Settings, error) {
 	if err := trustedLog(o.Log); err != nil {
 		return Settings{}, err
 	}
-	pattern, err := Pattern(o.Binary, dir, kernelHasPidfd())
+	pattern, err := Pattern(o.Binary, dir, Extra{Pidfd: kernelHasPidfd(), Dump: o.Chain})
 	if err != nil {
 		return Settings{}, err
 	}
@@ -62,11 +63,14 @@ func Install(o Options) (Settings, error) {
 	if err != nil {
 		return Settings{}, err
 	}
-	s := Settings{Pattern: pattern, Previous: current, PreviousPipeLimit: limit, Limits: o.Limits, Log: o.Log}
+	s := Settings{Pattern: pattern, Previous: current, PreviousPipeLimit: limit, Limits: o.Limits, Log: o.Log, Chain: o.Chain}
 	if oldDir, ok := ours(current); ok {
 		if err := s.inherit(d, oldDir); err != nil {
 			return Settings{}, err
 		}
+	}
+	if s.Chain && !strings.HasPrefix(s.Previous, "|") {
+		return Settings{}, fmt.Errorf("--chain is for a handler, and kernel.core_pattern was %q before bt", s.Previous)
 	}
 	if err := d.save(&s); err != nil {
 		return Settings{}, err

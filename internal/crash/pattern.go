@@ -27,14 +27,20 @@ const pipeLimit = 128
 const (
 	arguments = " --pid %P --tid %I --signal %s --uid %u --gid %g --time %t --name %e"
 	pidfd     = " --pidfd=%F"
+	dump      = " -d%d" // --dump
 )
 
 // handle are the command's words, by which a pattern is known as bt's.
 const handle = " crash handle"
 
-// Pattern is the core_pattern that has binary handle crashes; withPidfd where the
-// kernel gives a descriptor of the process.
-func Pattern(binary, dir string, withPidfd bool) (string, error) {
+// Extra is what a pattern asks of the kernel beside what all need.
+type Extra struct {
+	Pidfd bool // a descriptor of the process, where there is room for it
+	Dump  bool // whether users may read the core: another handler wants to know
+}
+
+// Pattern is the core_pattern that has binary handle crashes.
+func Pattern(binary, dir string, extra Extra) (string, error) {
 	for _, path := range []string{binary, dir} {
 		if strings.ContainsFunc(path, func(r rune) bool { return unicode.IsSpace(r) || unicode.IsControl(r) }) {
 			return "", fmt.Errorf("%q cannot stand in kernel.core_pattern, which is split at blanks: choose another place", path)
@@ -44,7 +50,10 @@ func Pattern(binary, dir string, withPidfd bool) (string, error) {
 	if dir != DefaultDir {
 		p += " --dir " + strings.ReplaceAll(dir, "%", "%%")
 	}
-	if withPidfd && len(p)+len(pidfd)+len(arguments) <= maxPattern {
+	if extra.Dump {
+		p += dump
+	}
+	if extra.Pidfd && len(p)+len(pidfd)+len(arguments) <= maxPattern {
 		p += pidfd
 	}
 	p += arguments

@@ -16,6 +16,8 @@ type Settings struct {
 
 	Limits Limits `json:"limits"`
 	Log    string `json:"log,omitempty"` // a file in place of the system's log
+	// Chain says that the handler which was replaced gets the core, too.
+	Chain bool `json:"chain,omitempty"`
 }
 
 const settingsFile = "settings.json"

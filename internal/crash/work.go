@@ -27,6 +27,14 @@ func (h *Handler) work(w io.Writer, job *Job) error {
 	cmd.Dir = "/"
 	cmd.Env = []string{"PATH=/usr/bin:/bin", "GOTRACEBACK=none"}
 	cmd.Stdin = h.Core
+	if h.chain != nil {
+		core, err := h.chain.share()
+		if err != nil {
+			return err
+		}
+		defer core.Close()
+		cmd.Stdin = core
+	}
 	cmd.ExtraFiles = []*os.File{file}
 	for _, m := range job.Files {
 		cmd.ExtraFiles = append(cmd.ExtraFiles, m.f)

@@ -56,11 +56,17 @@ func shortDir(t *testing.T) (dir, bt string) {
 
 func newCrashes(t *testing.T, flags ...string) *crashDir {
 	t.Helper()
+	return newCrashesAfter(t, "before-bt", flags...)
+}
+
+// newCrashesAfter is newCrashes where the core_pattern was another before.
+func newCrashesAfter(t *testing.T, pattern string, flags ...string) *crashDir {
+	t.Helper()
 	testenv.NeedRoot(t)
 	top, prog := shortDir(t)
 	c := &crashDir{prog, filepath.Join(top, "d"), filepath.Join(top, "log"), filepath.Join(top, "proc")}
 	os.MkdirAll(filepath.Join(c.procfs, "sys/kernel"), 0o755)
-	os.WriteFile(filepath.Join(c.procfs, "sys/kernel/core_pattern"), []byte("before-bt\n"), 0o644)
+	os.WriteFile(filepath.Join(c.procfs, "sys/kernel/core_pattern"), []byte(pattern+"\n"), 0o644)
 	os.WriteFile(filepath.Join(c.procfs, "sys/kernel/core_pipe_limit"), []byte("0\n"), 0o644)
 	cmd := btCmd(t, append([]string{"crash", "install", "--procfs", c.procfs, "--dir", c.dir, "--log", c.log}, flags...)...)
 	cmd.Path = c.bt
@@ -651,6 +657,88 @@ func TestCrashStalls(t *testing.T) {
 	if n := strings.Count(report, "\n# thread "); n != 2 {
 		t.Errorf("%d threads:\n%s", n, head(report))
 	}
+}
+
+// oldHandler makes a handler that keeps its arguments and the core.
+func oldHandler(t *testing.T, then string) (path, dir string) {
+	t.Helper()
+	dir = tempDir(t)
+	path = filepath.Join(dir, "old")
+	script := fmt.Sprintf("#!/bin/sh\nPATH=/usr/bin:/bin\nprintf '%%s\\n' \"$@\" >%s/args\n%s\n", dir, strings.ReplaceAll(then, "DIR", dir))
+	if err := os.WriteFile(path, []byte(script), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	return path, dir
+}
+
+// The handler that bt has replaced gets the whole core as well, with the arguments
+// that its pattern asks for, whatever becomes of the report.
+func TestCrashChain(t *testing.T) {
+	p := start(t, build(t, "gcc", "threads.c", "-O1"), "2", "4")
+	p.freeze(t)
+	core, err := os.ReadFile(p.gcore(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	exe, _ := os.Readlink(fmt.Sprintf("/proc/%d/exe", p.pid))
+	const keeps = "cat >DIR/core"
+	for _, tt := range []struct {
+		name, then string
+		whole      bool
+		log        int // lines
+		flags      []string
+	}{
+		{"keeps it", keeps, true, 1, nil},
+		{"keeps it while the report fails", keeps, true, 1, []string{"--timeout", "1ms"}},
+		{"looks at its beginning alone", "head -c 100 >DIR/core", false, 1, nil},
+		{"fails", keeps + "; exit 3", true, 2, nil},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			path, dir := oldHandler(t, tt.then)
+			c := newCrashesAfter(t, "|"+path+" %P-%s %u %e end%% %E", append(tt.flags, "--chain")...)
+			cmd := c.handler(t, p.pid, 0, "--dump", "1")
+			r, w, err := os.Pipe()
+			if err != nil {
+				t.Fatal(err)
+			}
+			cmd.Stdin = r
+			go func() {
+				w.Write(core)
+				w.Close()
+			}()
+			res := run(t, cmd)
+			r.Close()
+			args, _ := os.ReadFile(dir + "/args")
+			if want := fmt.Sprintf("%d-11\n0\nprog\nend%%\n%s\n", p.pid, strings.ReplaceAll(exe, "/", "!")); string(args) != want {
+				t.Errorf("arguments %q, want %q", args, want)
+			}
+			got, _ := os.ReadFile(dir + "/core")
+			if tt.whole && !bytes.Equal(got, core) || len(got) == 0 {
+				t.Errorf("%d bytes of core of %d", len(got), len(core))
+			}
+			log, _ := os.ReadFile(c.log)
+			if n := strings.Count(string(log), "\n"); n != tt.log {
+				t.Errorf("%d lines in the log: %s", n, log)
+			}
+			if len(tt.flags) > 0 {
+				return
+			}
+			res.want(t, 0)
+			report := bt(t, "crash", "show", "--dir", c.dir).want(t, 0).stdout
+			if n := strings.Count(report, "\n# thread "); n != 3 || strings.Contains(report, "problem") {
+				t.Errorf("%s", head(report))
+			}
+		})
+	}
+	// There must be a handler to chain to.
+	top, prog := shortDir(t)
+	procfs := filepath.Join(top, "proc")
+	os.MkdirAll(filepath.Join(procfs, "sys/kernel"), 0o755)
+	os.WriteFile(filepath.Join(procfs, "sys/kernel/core_pattern"), []byte("core\n"), 0o644)
+	os.WriteFile(filepath.Join(procfs, "sys/kernel/core_pipe_limit"), []byte("0\n"), 0o644)
+	cmd := btCmd(t, "crash", "install", "--chain", "--procfs", procfs, "--dir", filepath.Join(top, "d"))
+	cmd.Path = prog
+	run(t, cmd).wantRefusal(t, "--chain is for a handler")
 }
 
 // Installed for real, a hundred processes that crash at once have a report each.
