@@ -1,7 +1,12 @@
 package suite
 
 import (
+	"os"
+	"path/filepath"
+	"strings"
 	"testing"
+
+	"github.com/gatedso/bt/internal/testenv"
 )
 
 // inMain are the frames of the C library below main, in the words of wantChain.
@@ -49,5 +54,89 @@ func TestSplitStack(t *testing.T) {
 		} else {
 			th.wantChain(t, "libc descend*41 worker libc")
 		}
+	}
+}
+
+// javaProgram has an interpreted method call compiled ones, and those each
+// other: with -XX:CompileCommand=exclude,Busy.main for the former.
+const javaProgram = `
+public class Busy {
+    interface Step { int apply(int x); }
+    static int fib(int n) { return n < 2 ? n : fib(n - 1) + fib(n - 2); }
+    static int text(int n) {
+        int s = 0;
+        for (int i = 0; i < n; i++) s += Integer.toString(i).hashCode();
+        return s;
+    }
+    static int fails(int n) {
+        try {
+            if (n % 3 == 0) throw new IllegalStateException();
+            return n;
+        } catch (IllegalStateException e) {
+            return 1;
+        }
+    }
+    public static void main(String[] args) {
+        Step[] steps = { x -> fib(15) + x, x -> text(300) ^ x, x -> fails(x) };
+        long t = 0;
+        boolean said = false;
+        for (long end = System.currentTimeMillis() + 1000; ; ) {
+            for (Step s : steps) t += s.apply((int) t);
+            if (!said && System.currentTimeMillis() > end) {
+                said = true;
+                System.out.println("ready 0");
+            }
+        }
+    }
+}
+`
+
+// Every stack of a Java process leads through compiled and interpreted methods
+// to the thread's start.
+func TestJava(t *testing.T) {
+	javac := testenv.Need(t, "javac", "default-jdk-headless")
+	java := testenv.Need(t, "java", "default-jdk-headless")
+	dir := tempDir(t)
+	source := filepath.Join(dir, "Busy.java")
+	if err := os.WriteFile(source, []byte(javaProgram), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	if out, err := command(javac, "-d", dir, source).CombinedOutput(); err != nil {
+		t.Fatalf("javac: %v\n%s", err, out)
+	}
+	exclude := []string{"-XX:CompileCommand=quiet", "-XX:CompileCommand=exclude,Busy.main"}
+	for name, flags := range map[string][]string{
+		"frame pointers":    append([]string{"-XX:+PreserveFramePointer"}, exclude...),
+		"no frame pointers": exclude,
+		"all compiled":      nil,
+	} {
+		t.Run(name, func(t *testing.T) {
+			if testing.Short() && name != "no frame pointers" {
+				t.Skip("-short")
+			}
+			p := startCmd(t, command(java, append(flags, "-cp", dir, "Busy")...))
+			const samples = 30
+			cut := 0
+			for range samples {
+				r := bt(t, "--pid", itoa(p.pid))
+				for _, th := range only(t, r, p.pid).threads {
+					last := th.frames[len(th.frames)-1].name
+					if th.tid == p.pid && len(th.frames) > 1 {
+						last = th.frames[len(th.frames)-2].name // java itself is stripped
+					}
+					switch {
+					case th.end != "":
+						// The compiler may be changing the code just now.
+						cut++
+						t.Logf("%s", th)
+					case !strings.HasPrefix(last, "clone") && !strings.HasPrefix(last, "__libc_start"):
+						t.Errorf("ends without a word: %s", th)
+					}
+				}
+			}
+			if cut > samples/10 {
+				t.Errorf("%d of %d samples have stacks that are cut", cut, samples)
+			}
+		})
 	}
 }

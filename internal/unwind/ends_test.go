@@ -34,7 +34,7 @@ func TestLeaf(t *testing.T) {
 		{"end of the addresses", ^uint64(0), codeF + 5, []uint64{^uint64(0), codeF + 5, codeH + 5}, unwind.EndOutermost, 0},
 		{"into the stack", stack + 8, codeF + 5, []uint64{stack + 8, codeF + 5, codeH + 5}, unwind.EndOutermost, 0},
 		{"by a jump: no return address there", 0, 0x1234, []uint64{0}, unwind.EndBadReturn, 0x1234},
-		{"by a jump: code that no call precedes", 0, codeG + 5, []uint64{0}, unwind.EndBadReturn, codeG + 5},
+		{"by a jump: code that no call precedes", 0, codeG + 5, []uint64{0}, unwind.EndNotCalled, codeG + 5},
 		{"by a jump: zero", 0, 0, []uint64{0}, unwind.EndZeroReturn, 0},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
@@ -292,7 +292,7 @@ func TestFramePointers(t *testing.T) {
 		{"to no code", stack + 0x10, func(m *fakeMem) { m.put(stack+0x10, 8, stack+0x40, 0x1234) },
 			[]uint64{codeF + 5}, unwind.EndBadReturn, 0x1234},
 		{"to code that no call precedes", stack + 0x10, func(m *fakeMem) { m.put(stack+0x10, 8, 0x77, codeH+0x50) },
-			[]uint64{codeF + 5}, unwind.EndBadReturn, codeH + 0x50},
+			[]uint64{codeF + 5}, unwind.EndNotCalled, codeH + 0x50},
 		{"return address zero", stack + 0x10, func(m *fakeMem) { m.put(stack+0x10, 8, stack+0x40, 0) },
 			[]uint64{codeF + 5}, unwind.EndZeroReturn, codeF + 5},
 		{"an interpreter's frames", stack + 0x10, func(m *fakeMem) {
@@ -303,7 +303,7 @@ func TestFramePointers(t *testing.T) {
 		{"an interpreter's chain that goes back", stack + 0x10, func(m *fakeMem) {
 			m.put(stack+0x10, 8, stack+0x40, codeH+0x50)
 			m.put(stack+0x40, 8, stack+0x20, codeG+9)
-		}, []uint64{codeF + 5}, unwind.EndBadReturn, codeH + 0x50},
+		}, []uint64{codeF + 5}, unwind.EndNotCalled, codeH + 0x50},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			var c fakeCode

@@ -93,7 +93,7 @@ func (s *state) check(f Frame, p *plan, next Frame, regs *arch.Regs) (End, uint6
 	if p.method != byRow {
 		// Found by less than a table's word: it must look like a call.
 		q := s.plan(next.PC, false)
-		if !q.afterCall && !q.signal && !(p.method == byNothing && q.method == byNothing && s.chained(regs)) {
+		if !q.afterCall && !q.signal && !(p.method != byLeaf && q.method != byRow && s.chained(regs)) {
 			return s.badReturn(f, p, next.PC)
 		}
 	}
@@ -102,8 +102,9 @@ func (s *state) check(f Frame, p *plan, next Frame, regs *arch.Regs) (End, uint6
 
 // chained reports whether the caller's frame pointer leads on to another frame.
 // Interpreters that make their own frames, such as HotSpot's, push return
-// addresses that no call precedes; with code that nothing describes on both
-// sides, two links of the chain serve as proof instead.
+// addresses that no call precedes, for what they call and for themselves; with
+// code that nothing describes on both sides, two links of the chain serve as
+// proof instead.
 func (s *state) chained(regs *arch.Regs) bool {
 	fp, ok := regs.Get(s.arch.FP)
 	sp, _ := regs.Get(s.arch.SP)
@@ -120,6 +121,9 @@ func (s *state) chained(regs *arch.Regs) bool {
 func (s *state) badReturn(f Frame, p *plan, pc uint64) (End, uint64) {
 	if (p.method == byLayout || p.method == byNothing) && s.deepest(f) {
 		return EndOutermost, 0
+	}
+	if s.code.Executable((pc - 1) & s.mask) {
+		return EndNotCalled, pc
 	}
 	return EndBadReturn, pc
 }

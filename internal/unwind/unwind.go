@@ -87,6 +87,7 @@ const (
 	EndNoRegister            // a register that the frame is found by is not known (At: its number)
 	EndBadRow                // the frame row cannot be evaluated (At: the pc)
 	EndLoop                  // the stack switches to and fro without end
+	EndNotCalled             // the return address is code, but no call precedes it (At: the return address)
 	EndZeroReturn            // the return address is zero, and nothing tells that nobody called (At: the last frame's pc)
 )
 

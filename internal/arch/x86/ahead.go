@@ -29,6 +29,10 @@ func (m *Mode) Ahead(code []byte, pc int, called bool) (arch.Layout, bool) {
 		if w.found || w.unclear {
 			break
 		}
+		if w.private.found && !w.private.unclear {
+			return w.private.layout, true
+		}
+		w.private.unclear = true // behind a call may be another function
 		w.now, w.later = w.later, nil
 	}
 	if !w.found && !w.unclear {
@@ -49,9 +53,23 @@ type wayOut struct {
 	now   []way // the paths to follow
 	later []way // the same behind one more call
 
+	exit         // by which the caller finds its registers
+	private exit // by which it does not: JIT compilers' calls may preserve none
+}
+
+// exit is what the returns agree on.
+type exit struct {
 	layout  arch.Layout
 	found   bool
 	unclear bool
+}
+
+// take adds a return with frame l.
+func (e *exit) take(l arch.Layout) {
+	if e.found && (l.Base != e.layout.Base || l.Offset != e.layout.Offset) {
+		e.unclear = true
+	}
+	e.layout, e.found = l, true
 }
 
 // place is an address on the stack: what the register base, sp or bp, held at
@@ -159,23 +177,24 @@ func (w *wayOut) returns(p *way) {
 		// return of another function.
 		return
 	}
+	out := &w.exit
 	for r, h := range p.regs {
 		if w.m.CalleeSaved>>r&1 == 0 {
 			continue
 		}
 		switch {
-		case h.kind == changed:
+		case h.kind == changed && r == bp:
 			return // no function ends so
+		case h.kind == changed:
+			out = &w.private
+			l.Saved = append(l.Saved, arch.SavedReg{Reg: w.m.DWARF[r], Offset: arch.NoOffset})
 		case h.kind == restored && h.at.base == p.base:
 			l.Saved = append(l.Saved, arch.SavedReg{Reg: w.m.DWARF[r], Offset: h.at.off - l.Offset})
 		case h.kind == restored:
 			l.Saved = append(l.Saved, arch.SavedReg{Reg: w.m.DWARF[r], Offset: arch.NoOffset})
 		}
 	}
-	if w.found && (l.Base != w.layout.Base || l.Offset != w.layout.Offset) {
-		w.unclear = true
-	}
-	w.layout, w.found = l, true
+	out.take(l)
 }
 
 // push notes that v was pushed.
