@@ -2,9 +2,14 @@
 # bt's main job, for all to see: the stack of a process that is in a signal
 # handler, across the handler and the gate DSO, first with the gate unset, then
 # with its image registered.
+#
+#   demo.sh BT         compiles its programs; BT is the program bt
+#   demo.sh BT DIR     takes them from DIR: 64-bit, 32-bit (either may be missing),
+#                      and kernel32, which says whether the kernel runs the latter
 set -eu
 bt=${1:-bin/bt}
-src=$(dirname "$0")/../testdata/demo/demo.c
+built=${2-}
+root=$(dirname "$0")/..
 dir=$(mktemp -d)
 pid=
 trap '[ -z "$pid" ] || kill "$pid" 2>/dev/null; rm -rf "$dir"' EXIT
@@ -15,16 +20,11 @@ show() {
 	"$bt" "$@"
 }
 
-demo() { # demo NAME CFLAGS...
+demo() { # demo NAME PROGRAM
 	name=$1
-	shift
-	if ! "${CC:-gcc}" -g0 -O1 -fno-inline "$@" -o "$dir/$name" "$src" 2>"$dir/err"; then
-		echo
-		echo "(no $name program: this compiler cannot build it: $(head -n 1 "$dir/err"))"
-		return
-	fi
+	prog=$2
 	mkfifo "$dir/$name.ready"
-	"$dir/$name" >"$dir/$name.ready" &
+	"$prog" >"$dir/$name.ready" &
 	pid=$!
 	read -r _ <"$dir/$name.ready"
 	echo
@@ -32,12 +32,33 @@ demo() { # demo NAME CFLAGS...
 	show --gate-dso '' --pid "$pid"
 	echo
 	echo "=== the same with the gate DSO's image dumped and registered"
-	"$dir/$name" "$dir/gate-$name.so"
+	"$prog" "$dir/gate-$name.so"
 	show --gate-dso "$dir/gate-$name.so" --pid "$pid"
 	kill "$pid"
 	wait "$pid" 2>/dev/null || true
 	pid=
 }
 
-demo 64-bit
-demo 32-bit -m32
+compile() { # compile NAME CFLAGS...
+	name=$1
+	shift
+	"${CC:-gcc}" -g0 -O1 -fno-inline "$@" -o "$dir/$name" "$root/testdata/demo/demo.c" 2>"$dir/err" || {
+		echo
+		echo "(no $name program: this compiler cannot build it: $(head -n 1 "$dir/err"))"
+		return 1
+	}
+}
+
+if [ -n "$built" ]; then
+	[ ! -e "$built/64-bit" ] || demo 64-bit "$built/64-bit"
+	[ ! -e "$built/32-bit" ] || { "$built/kernel32" && demo 32-bit "$built/32-bit"; }
+	exit
+fi
+if compile 64-bit; then demo 64-bit "$dir/64-bit"; fi
+go build -C "$root" -o "$dir/kernel32" ./internal/testenv/kernel32
+if reason=$("$dir/kernel32"); then
+	if compile 32-bit -m32; then demo 32-bit "$dir/32-bit"; fi
+else
+	echo
+	echo "($reason: no 32-bit process to show)"
+fi

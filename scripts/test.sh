@@ -1,6 +1,7 @@
 #!/bin/sh
 # Runs all tests, and says at the end which were skipped and what installs
-# what they need. With BT_TEST_STRICT=1 a test that lacks a tool fails instead.
+# what they need. With BT_TEST_STRICT=1 a test that lacks a tool fails instead; a
+# kernel that lacks something never fails one: see testenv.No32Bit.
 set -u
 log=$(mktemp)
 trap 'rm -f "$log"' EXIT
@@ -12,16 +13,26 @@ if [ $status -ne 0 ]; then
 	echo "The failed tests, each below its output:"
 	grep -avE '^ *(=== |--- PASS|--- SKIP)|^(PASS|ok|\?)' "$log" | grep -a -B60 -A2 -E '^ *--- FAIL|^panic:|^FAIL' | head -n 600
 fi
-passed=$(grep -acE '^ *--- PASS' "$log")
-failed=$(grep -acE '^ *--- FAIL' "$log")
-skipped=$(grep -acE '^ *--- SKIP' "$log")
-if [ "$skipped" -gt 0 ]; then
-	echo
-	echo "Skipped, by reason (those without one do not apply):"
-	grep -aoE '[^ ]+ is not installed: .*|needs root.*|[^:]*apt-get install .*' "$log" | sort | uniq -c || true
-	packages=$(grep -aoE 'apt-get install [a-z0-9+. -]+' "$log" | sed 's/apt-get install //' | tr ' ' '\n' | grep . | sort -u | tr '\n' ' ')
-	[ -z "$packages" ] || echo "This installs all of it: apt-get install $packages"
-fi
+
+# A test's reason to skip stands above its "--- SKIP", behind "file_test.go:123: ".
+reasons=$(grep -aB1 -E '^ *--- SKIP' "$log" | sed -nE 's/^ *[a-z0-9_]+_test\.go:[0-9]+: //p; s/^ *[a-z0-9_]+\.go:[0-9]+: //p')
+
+# skips TITLE PATTERN prints the reasons with a PATTERN, how often each, the most
+# frequent first.
+skips() {
+	found=$(printf '%s\n' "$reasons" | grep -aE "$2" | sort | uniq -c | sort -rn)
+	[ -z "$found" ] || printf '\n%s\n%s\n' "$1" "$found"
+}
+tool='apt-get install|needs root'
+kernel='^this kernel '
+skips "Skipped for what this kernel cannot do ('make e2e' boots one that can):" "$kernel"
+skips "Skipped for what is missing:" "$tool"
+packages=$(printf '%s\n' "$reasons" | grep -aoE 'apt-get install [a-z0-9+. -]+' | sed 's/apt-get install //' | tr ' ' '\n' | grep . | sort -u | tr '\n' ' ')
+[ -z "$packages" ] || echo "This installs it: apt-get install $packages"
+others=$(printf '%s\n' "$reasons" | grep -avE "$tool|$kernel")
+[ -z "$others" ] || { reasons=$others; skips "Skipped because it does not apply here:" .; }
+
+count() { grep -acE "^ *--- $1" "$log"; }
 echo
-echo "$passed passed, $failed failed, $skipped skipped"
+echo "$(count PASS) passed, $(count FAIL) failed, $(count SKIP) skipped"
 exit $status

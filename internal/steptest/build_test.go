@@ -82,18 +82,12 @@ var variants = []variant{
 // main and of the entry point.
 func build(t *testing.T, v variant) (path string, main, entry uint64) {
 	t.Helper()
-	cc := testenv.Need(t, "gcc", "gcc")
-	if v.cc == "musl-gcc" {
-		cc = testenv.Need(t, "musl-gcc", "musl-tools")
+	cc := v.cc
+	if cc == "" {
+		cc = "gcc"
 	}
 	path = filepath.Join(t.TempDir(), "steps")
-	args := append(strings.Fields("-g0 -w -std=gnu11 "+v.flags), "testdata/steps.c", "-o", path)
-	if out, err := exec.Command(cc, args...).CombinedOutput(); err != nil {
-		if strings.Contains(v.flags, "-m32") && strings.Contains(string(out), "bits/") {
-			testenv.Skip(t, "gcc -m32 has no headers: apt-get install gcc-multilib\n%s", out)
-		}
-		t.Fatalf("%s %s: %v\n%s", cc, strings.Join(args, " "), err, out)
-	}
+	testenv.Compile(t, path, cc, append(strings.Fields("-g0 -w -std=gnu11 "+v.flags), "testdata/steps.c")...)
 	main, entry, err := mainOf(path)
 	if err != nil {
 		t.Fatal(err)

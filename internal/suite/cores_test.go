@@ -106,10 +106,7 @@ func TestCoreIsLive(t *testing.T) {
 		return func(t *testing.T) string { return build(t, "gcc", src, flags...) }
 	}
 	gcc32 := func(src string) func(*testing.T) string {
-		return func(t *testing.T) string {
-			need32(t)
-			return build(t, "gcc", src, append(slices.Clone(m32), "-O1")...)
-		}
+		return gcc(src, "-m32", "-O1")
 	}
 	musl := func(flags ...string) func(*testing.T) string {
 		return func(t *testing.T) string { return build(t, "musl-gcc", "threads.c", flags...) }

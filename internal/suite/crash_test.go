@@ -10,7 +10,6 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
-	"slices"
 	"strings"
 	"sync"
 	"syscall"
@@ -163,10 +162,7 @@ func TestCrashHandle(t *testing.T) {
 		uid  int
 	}{
 		{"64-bit", gcc("threads.c", "-O1"), []string{"5", "4"}, 0},
-		{"32-bit", func(t *testing.T) string {
-			need32(t)
-			return build(t, "gcc", "threads.c", append(slices.Clone(m32), "-O1")...)
-		}, []string{"3", "4"}, 0},
+		{"32-bit", gcc("threads.c", "-O1", "-m32"), []string{"3", "4"}, 0},
 		{"static", gcc("threads.c", "-O1", "-static"), []string{"2"}, 1234},
 		{"musl", func(t *testing.T) string { return build(t, "musl-gcc", "threads.c", "-O1") }, []string{"2"}, 1234},
 		{"signal", gcc("signals.c", "-O2"), []string{"nested5"}, 0},
@@ -767,8 +763,8 @@ func TestCrashInstalled(t *testing.T) {
 		{[]string{prog, "abort"}, "SIGABRT (SI_TKILL): sent by the process itself", []string{"__pthread_kill_implementation", "raise", "abort", "aborts", "run", "main"}},
 		{[]string{build(t, "go", "gonil.go"), "crash"}, "SIGABRT", []string{"runtime.raise.abi0"}},
 	}
-	if can32() {
-		ways = append(ways, way{[]string{build(t, "gcc", "crash.c", append(slices.Clone(m32), "-O1")...), "null"}, null.died, null.top})
+	if testenv.Can32() {
+		ways = append(ways, way{[]string{build(t, "gcc", "crash.c", "-O1", "-m32"), "null"}, null.died, null.top})
 	}
 	top, installed := shortDir(t)
 	dir := filepath.Join(top, "d")

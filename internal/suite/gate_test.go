@@ -55,14 +55,13 @@ func withOtherBuildID(t *testing.T, image []byte) []byte {
 // handler, with the gate DSO unset and set. The names come and go; the stack
 // stays the same down to _start.
 func TestGateNames(t *testing.T) {
-	need32(t)
 	for _, tc := range []struct{ mode, chain, tramp string }{
 		{"plain", "libc block on_signal SIG?SIGUSR1 libc interrupted main libc _start", "__kernel_sigreturn"},
 		{"siginfo", "libc block on_siginfo SIG:SIGUSR1 libc interrupted main libc _start", "__kernel_rt_sigreturn"},
 	} {
 		for _, flags := range [][]string{{"-O1"}, {"-O1", "-static"}} {
 			t.Run(tc.mode+strings.Join(flags, ""), func(t *testing.T) {
-				p := start(t, build(t, "gcc", "signals.c", append(flags, m32...)...), tc.mode)
+				p := start(t, build(t, "gcc", "signals.c", append(flags, "-m32")...), tc.mode)
 				lo, hi, image := gateImage(t, p.pid)
 				dir := tempDir(t)
 				file := filepath.Join(dir, "gate.so")

@@ -11,6 +11,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -81,14 +82,6 @@ var builds struct {
 // returns the program. What was built once is not built again.
 func build(t testing.TB, cc, src string, flags ...string) string {
 	t.Helper()
-	switch cc {
-	case "gcc":
-		testenv.Need(t, cc, "gcc")
-	case "g++":
-		testenv.Need(t, cc, "g++")
-	case "musl-gcc":
-		testenv.Need(t, cc, "musl-tools")
-	}
 	builds.Lock()
 	defer builds.Unlock()
 	key := strings.Join(append([]string{cc, src}, flags...), " ")
@@ -100,38 +93,19 @@ func build(t testing.TB, cc, src string, flags ...string) string {
 	if err != nil {
 		t.Fatal(err)
 	}
-	args := append([]string{"-o", prog}, flags...)
 	if cc == "go" {
-		args = append([]string{"build"}, args...)
+		cmd := exec.Command(cc, append(append([]string{"build", "-o", prog}, flags...), src)...)
+		if out, err := cmd.CombinedOutput(); err != nil {
+			t.Fatalf("%v: %v\n%s", cmd, err, out)
+		}
 	} else {
-		args = append(args, "-pthread")
-	}
-	cmd := exec.Command(cc, append(args, src)...)
-	if out, err := cmd.CombinedOutput(); err != nil {
-		t.Fatalf("%v: %v\n%s", cmd, err, out)
+		testenv.Compile(t, prog, cc, append(slices.Clone(flags), "-pthread", src)...)
 	}
 	if builds.done == nil {
 		builds.done = map[string]string{}
 	}
 	builds.done[key] = prog
 	return prog
-}
-
-// m32 are the flags that make gcc compile for 32-bit x86. With a cross
-// compiler in the place of gcc-multilib the system's headers must be named.
-var m32 = []string{"-m32", "-idirafter", "/usr/include/x86_64-linux-gnu"}
-
-var can32 = sync.OnceValue(func() bool {
-	cmd := exec.Command("gcc", append(m32, "-xc", "-", "-o", filepath.Join(scratch, "probe32"))...)
-	cmd.Stdin = strings.NewReader("#include <stdio.h>\nint main(void) { return puts(\"\") < 0; }\n")
-	return cmd.Run() == nil && exec.Command(filepath.Join(scratch, "probe32")).Run() == nil
-})
-
-func need32(t testing.TB) {
-	t.Helper()
-	if !can32() {
-		testenv.Skip(t, "gcc cannot build 32-bit programs: apt-get install gcc-multilib")
-	}
 }
 
 // proc is a program that a test has started.

@@ -50,9 +50,9 @@ func TestTrampolines(t *testing.T) {
 			R8: 0x1008, R9: 0x1009, R10: 0x100a, R11: 0x100b, R12: 0x100c, R13: 0x100d, R14: 0x100e, R15: 0x100f,
 		}
 	}
-	for _, cc := range []struct{ name, pkg string }{{"gcc", "gcc"}, {"musl-gcc", "musl-tools"}} {
-		t.Run(cc.name, func(t *testing.T) {
-			exe := sigtest.Build(t, cc.name, cc.pkg)
+	for _, cc := range []string{"gcc", "musl-gcc"} {
+		t.Run(cc, func(t *testing.T) {
+			exe := sigtest.Build(t, cc)
 			for _, info := range []string{"plain", "siginfo"} {
 				for _, restorer := range []string{"libc", "own"} {
 					t.Run(info+"/"+restorer, func(t *testing.T) {

@@ -37,7 +37,7 @@ func TestDecodeRegset(t *testing.T) {
 }
 
 func TestTrampolines(t *testing.T) {
-	exe := sigtest.Build(t, "gcc", "gcc-multilib", "-m32", "-fno-pic", "-no-pie")
+	exe := sigtest.Build(t, "gcc", "-m32", "-fno-pic", "-no-pie")
 	for _, info := range []string{"plain", "siginfo"} {
 		// Bare handlers return to the vDSO.
 		for _, restorer := range []string{"libc", "own", "bare"} {

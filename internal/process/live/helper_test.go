@@ -59,7 +59,6 @@ var (
 // build compiles testdata/name.c, once for each set of flags.
 func build(t testing.TB, name string, flags ...string) string {
 	t.Helper()
-	gcc := testenv.Need(t, "gcc", "gcc")
 	builtMu.Lock()
 	defer builtMu.Unlock()
 	key := name + strings.Join(flags, "")
@@ -67,13 +66,7 @@ func build(t testing.TB, name string, flags ...string) string {
 		return built[key]
 	}
 	out := filepath.Join(binDir, key)
-	args := append([]string{"-O1", "-g", "-fno-optimize-sibling-calls", "-pthread", "-o", out, "testdata/" + name + ".c"}, flags...)
-	if b, err := exec.Command(gcc, args...).CombinedOutput(); err != nil {
-		if len(flags) > 0 {
-			testenv.Skip(t, "gcc %s does not work (apt-get install gcc-multilib?): %v\n%s", flags, err, b)
-		}
-		t.Fatalf("gcc: %v\n%s", err, b)
-	}
+	testenv.Compile(t, out, "gcc", append([]string{"-O1", "-g", "-fno-optimize-sibling-calls", "-pthread", "testdata/" + name + ".c"}, flags...)...)
 	built[key] = out
 	return out
 }

@@ -22,18 +22,15 @@ import (
 var source []byte
 
 // Build compiles the test program with the compiler and flags given.
-func Build(t *testing.T, cc, pkg string, flags ...string) string {
+func Build(t *testing.T, cc string, flags ...string) string {
 	t.Helper()
-	cc = testenv.Need(t, cc, pkg)
 	dir := t.TempDir()
 	src, exe := filepath.Join(dir, "signal.c"), filepath.Join(dir, "signal")
 	if err := os.WriteFile(src, source, 0o666); err != nil {
 		t.Fatal(err)
 	}
-	args := append([]string{"-w", "-O1", "-fno-omit-frame-pointer", "-fno-optimize-sibling-calls", "-o", exe, src}, flags...)
-	if out, err := exec.Command(cc, args...).CombinedOutput(); err != nil {
-		testenv.Skip(t, "%s %v: %v: apt-get install gcc-multilib\n%s", cc, flags, err, out)
-	}
+	args := append([]string{"-w", "-O1", "-fno-omit-frame-pointer", "-fno-optimize-sibling-calls", src}, flags...)
+	testenv.Compile(t, exe, cc, args...)
 	return exe
 }
 
