@@ -1,10 +1,6 @@
-// Package arch describes a CPU to the unwinder: which DWARF register is which,
-// how the kernel lays out a register set, what a signal frame looks like, and
-// what machine code tells when there is no call frame information.
-//
-// Each CPU is one folder below this one (arch/amd64, arch/i386) that exports
-// one *Arch; nothing outside those folders switches on an architecture's name.
 package arch
+
+import "debug/elf"
 
 // MaxRegs bounds the DWARF registers that a frame can carry. It covers the
 // integer registers, the stack pointer and the return address of every CPU
@@ -12,7 +8,8 @@ package arch
 // and are never needed to find a caller.
 const MaxRegs = 34
 
-// Reg is a DWARF register number, as the psABI of the CPU assigns it.
+// Reg is a DWARF register number, as the psABI of the CPU assigns it. The
+// return address column of a frame row is one, too.
 type Reg uint8
 
 // Regs is a set of register values, passed by value so that unwinding a frame
@@ -46,16 +43,35 @@ func (s *Regs) Clear(r Reg) {
 	}
 }
 
-// Arch is what the unwinder knows of one CPU.
+// Arch is a CPU whose stacks bt unwinds. It is never changed once it is made.
 type Arch struct {
-	Name    string // as in uname -m: "x86_64", "i686"
-	Machine uint16 // ELF e_machine
-	PtrSize int    // bytes in an address: 4 or 8
+	Name    string      // as in uname -m: "x86_64", "i686"
+	Machine elf.Machine // with Class, the ELF files that run on it
+	Class   elf.Class
+	Hosts   []string // the values of GOARCH whose kernels run its programs
+	PtrSize int      // bytes in an address: 4 or 8
 
 	NumRegs int      // DWARF registers 0 … NumRegs-1 are carried
 	Names   []string // their names, without a sigil: "rax", "rip"
-	PC      Reg      // the return-address column, which holds the pc
+	PC      Reg      // the register that holds the pc
 	SP, FP  Reg
+
+	// Entry is the frame at a function's first instruction: where a call
+	// leaves the return address, and how far the CFA is from the stack
+	// pointer then.
+	Entry Layout
+	// Chain is the frame that a function has which keeps a frame pointer: by
+	// way of that, what the psABI has the frame pointer point at.
+	Chain Layout
+	// StripPAC returns the address that the signed return address ra leads
+	// to. mask has the bits that hold the authentication code; 0 where that
+	// is not known. It is nil for a CPU that signs no addresses.
+	StripPAC func(ra, mask uint64) uint64
+	// RedZone is how many bytes below the stack pointer may still be of use:
+	// those that the psABI leaves to leaf functions, or what the last pops
+	// have taken off.
+	RedZone int
+	Go      GoFrames
 
 	// RegsetSize is the size in bytes of the NT_PRSTATUS register set that
 	// PTRACE_GETREGSET and core files hold for a process of this CPU.
@@ -66,6 +82,13 @@ type Arch struct {
 	// TLSBase reads the base address of thread-local storage from such a
 	// register set. It is nil where the register set does not hold it.
 	TLSBase func(b []byte) (uint64, bool)
+	// TLSEntry reads the number of the descriptor that holds that base, for
+	// PTRACE_GET_THREAD_AREA, from such a register set. It is nil for a CPU
+	// that has no descriptors.
+	TLSEntry func(b []byte) (int, bool)
+	Syscalls Syscalls
+
+	Traps Traps
 
 	// Trampolines are the codes that a signal handler returns to.
 	Trampolines []Trampoline
@@ -112,6 +135,42 @@ type Arch struct {
 	Disassemble func(code []byte, pc uint64, regs *Regs) (Instruction, bool)
 }
 
+// Return tells where a frame's return address is: in register Reg if InReg is
+// set, else in memory at CFA+Offset.
+type Return struct {
+	InReg  bool
+	Reg    Reg
+	Offset int64
+}
+
+// GoFrames is how Go's compiler makes the frames of a CPU, beyond what its table
+// of stack pointer deltas tells.
+type GoFrames struct {
+	// FramePointer is set where every function that has a frame keeps a frame
+	// pointer, which Arch.Chain describes.
+	FramePointer bool
+}
+
+// Syscalls is what is to be known of the kernel's system calls.
+type Syscalls struct {
+	Args  []Reg // the registers that hold the arguments, in order
+	Vfork []int // the numbers of those whose caller may wait for its child
+}
+
+// Traps is how the kernel reports the faults of a CPU.
+type Traps struct {
+	// Breakpoint is how many bytes behind the breakpoint instruction that
+	// caused a SIGTRAP the pc is.
+	Breakpoint int
+	// Canonical reports whether there can be memory at addr. For one where
+	// there cannot the kernel gives no address (SI_KERNEL). It is nil where it
+	// gives one for all faults.
+	Canonical func(addr uint64) bool
+	// Aligned is the width in bytes from which on a memory operand that is
+	// not aligned to its width can be such a fault, too.
+	Aligned int
+}
+
 // Instruction is what Disassemble tells of one instruction.
 type Instruction struct {
 	Text  string // in the syntax of GNU as
@@ -122,16 +181,17 @@ type Instruction struct {
 	Addrs []uint64
 }
 
-// Layout is a frame as Analyze finds it: the canonical frame address (CFA) is
-// Base+Offset, or, when Indirect is set, Add more than the word that lies at
-// Base+Offset. The return address lies at CFA-PtrSize, and Saved tells where
-// the callee-saved registers that the function has changed so far lie,
-// relative to the CFA.
+// Layout is a frame without a row: the canonical frame address (CFA), which is
+// the stack pointer before the call, is Base+Offset, or, when Indirect is set,
+// Add more than the word that lies at Base+Offset. Return tells where the return
+// address is, and Saved where the callee-saved registers that the function has
+// changed so far lie, relative to the CFA.
 type Layout struct {
 	Base     Reg
 	Offset   int64
 	Indirect bool
 	Add      int64
+	Return   Return
 	Saved    []SavedReg
 
 	// InFrame lists the registers that were saved on an aligned stack, at no

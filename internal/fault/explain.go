@@ -10,7 +10,7 @@ func (c *Cause) instruction(d *Death) {
 	at := c.PC
 	switch {
 	case c.Signo == sigTRAP && d.Info.Code == siKernel:
-		at-- // int3 is a trap: the pc lies behind it
+		at -= uint64(d.Arch.Traps.Breakpoint)
 	case c.Signo == sigSYS:
 		return // the pc lies behind the system call
 	case c.HasAddr && c.Addr == c.PC && (c.Signo == sigSEGV || c.Signo == sigBUS):
@@ -36,8 +36,8 @@ func (c *Cause) hints(d *Death) {
 	hint := func(h Hint) { c.Hints = append(c.Hints, h) }
 	switch {
 	case c.Signo == sigSEGV && d.Info.Code == siKernel:
-		// arch/x86/kernel/traps.c: exc_general_protection gives no address.
-		if d.Arch == nil || d.Arch.PtrSize != 8 || !c.refusedOperand(d) {
+		// The CPU refused an operand without looking, or the instruction.
+		if d.Arch == nil || d.Arch.Traps.Canonical == nil || !c.refusedOperand(d) {
 			hint(Protection)
 		}
 	case c.Signo == sigBUS && d.Info.Code == busADRALN:
@@ -53,29 +53,22 @@ func (c *Cause) hints(d *Death) {
 
 // refusedOperand finds the operand that the CPU refused without looking.
 func (c *Cause) refusedOperand(d *Death) bool {
+	traps := &d.Arch.Traps
 	for _, addr := range c.Insn.Addrs {
-		if !canonical(addr) && (d.Maps == nil || d.Maps.Find(addr) == nil) {
+		if !traps.Canonical(addr) && (d.Maps == nil || d.Maps.Find(addr) == nil) {
 			c.Addr, c.HasAddr = addr, true
 			c.Hints = append(c.Hints, NotCanonical)
 			return true
 		}
 	}
 	for _, addr := range c.Insn.Addrs {
-		// SSE instructions with 16 bytes, and VEX ones that say "aligned".
-		if c.Insn.Width >= 16 && addr%uint64(c.Insn.Width) != 0 {
+		if traps.Aligned > 0 && c.Insn.Width >= traps.Aligned && addr%uint64(c.Insn.Width) != 0 {
 			c.Addr, c.HasAddr = addr, true
 			c.Hints = append(c.Hints, Misaligned)
 			return true
 		}
 	}
 	return false
-}
-
-// canonical reports whether the upper bits of addr agree, with pages of four
-// levels: a CPU with five levels in use has more addresses, but few programs do.
-func canonical(addr uint64) bool {
-	top := int64(addr) >> 47
-	return top == 0 || top == -1
 }
 
 // badAccess looks at a SIGSEGV with an address.

@@ -11,7 +11,6 @@ import (
 
 	"github.com/gatedso/bt/elfsym"
 	"github.com/gatedso/bt/internal/arch"
-	"github.com/gatedso/bt/internal/arch/all"
 	"github.com/gatedso/bt/internal/image"
 	"github.com/gatedso/bt/internal/testenv"
 	"github.com/gatedso/bt/internal/unwind"
@@ -182,7 +181,7 @@ func TestGoRowsLikeDebugFrame(t *testing.T) {
 			t.Fatal("no .debug_frame")
 		}
 		table := cfi.New(cfi.Config{DebugFrame: cfi.Section{Addr: s.Addr, Data: s.Data}, PtrSize: im.PtrSize(), Order: im.Order})
-		a := all.ForMachine(uint16(im.Machine))
+		a := im.Arch()
 		same, differ := 0, map[string]int{}
 		for name, sym := range goFuncs(t, im) {
 			for pc := sym.Value; pc < sym.Value+sym.Size; pc += 3 {

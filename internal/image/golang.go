@@ -115,17 +115,17 @@ func (im *Image) goRow(pc uint64, exact bool) (row *cfi.Row, how unwind.How, kno
 		switch {
 		case exact && delta == 0:
 			b.bySP(delta)
-		case a.PtrSize == 8:
+		case a.Go.FramePointer:
 			b.byFP()
 		} // else: without a rule there is no caller
 	case gopcln.VDSO:
 		switch {
-		case a.PtrSize == 8:
+		case a.Go.FramePointer:
 			b.byFP()
 		case exact:
 			b.bySP(delta)
 		default:
-			b.cfa(a.FP, delta+int64(a.PtrSize))
+			b.cfa(a.FP, delta+a.Entry.Offset)
 		}
 	default:
 		b.bySP(delta)
@@ -140,31 +140,33 @@ type goRows struct {
 }
 
 func (b *goRows) outermost() {
-	b.cfa(b.arch.SP, int64(b.arch.PtrSize))
+	b.cfa(b.arch.SP, b.arch.Entry.Offset)
 	b.row.Regs[b.row.RA].Kind = cfi.Undefined
 }
 
 func (b *goRows) cfa(reg arch.Reg, off int64) {
 	b.row.CFA = cfi.Rule{Kind: cfi.Register, Reg: uint8(reg), N: off}
-	b.row.Regs[b.row.RA] = cfi.Rule{Kind: cfi.Offset, N: -int64(b.arch.PtrSize)}
+	b.row.Regs[b.row.RA] = cfi.Rule{Kind: cfi.Offset, N: b.arch.Entry.Return.Offset}
 }
 
-// saved says that the caller's frame pointer lies below the return address.
-// Only 64-bit Go has frame pointers.
+// saved says that the caller's frame pointer lies below the return address, if
+// Go keeps one.
 func (b *goRows) saved() {
-	if b.arch.PtrSize == 8 {
-		b.row.Regs[b.arch.FP] = cfi.Rule{Kind: cfi.Offset, N: -2 * int64(b.arch.PtrSize)}
+	if b.arch.Go.FramePointer {
+		for _, s := range b.arch.Chain.Saved {
+			b.row.Regs[s.Reg] = cfi.Rule{Kind: cfi.Offset, N: s.Offset}
+		}
 	}
 }
 
 func (b *goRows) bySP(delta int64) {
-	b.cfa(b.arch.SP, delta+int64(b.arch.PtrSize))
+	b.cfa(b.arch.SP, delta+b.arch.Entry.Offset)
 	if delta >= int64(b.arch.PtrSize) {
 		b.saved()
 	}
 }
 
 func (b *goRows) byFP() {
-	b.cfa(b.arch.FP, 2*int64(b.arch.PtrSize))
+	b.cfa(b.arch.Chain.Base, b.arch.Chain.Offset)
 	b.saved()
 }

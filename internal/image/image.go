@@ -75,7 +75,7 @@ func (im *Image) row(pc uint64, exact bool) (row *cfi.Row, how unwind.How, err e
 	if im.inEntry(pc) {
 		// No one called the entry point; without a table to say so.
 		row := &cfi.Row{Func: im.Entry, CFA: cfi.Rule{Kind: cfi.Register}}
-		if a := all.ForMachine(uint16(im.Machine)); a != nil {
+		if a := im.Arch(); a != nil {
 			row.CFA.Reg, row.RA = uint8(a.SP), uint8(a.PC)
 			row.Regs[row.RA].Kind = cfi.Undefined
 			return row, unwind.HowCFI, nil
@@ -144,7 +144,7 @@ func (im *Image) debugTable() *cfi.Table {
 }
 
 // Arch is the CPU that the image is for, nil when bt does not unwind it.
-func (im *Image) Arch() *arch.Arch { return all.ForMachine(uint16(im.Machine)) }
+func (im *Image) Arch() *arch.Arch { return all.For(im.Machine, im.Class) }
 
 // Cache holds opened images by file, so that processes that share a library
 // share its image. The zero value is ready; it is safe for concurrent use.

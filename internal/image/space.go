@@ -361,7 +361,7 @@ func (im *Image) entryOf(pc uint64) (uint64, bool) {
 		first, _, err := im.Row(row.Func, true)
 		a := im.Arch()
 		entered := err == nil && a != nil && first.CFA.Kind == cfi.Register &&
-			arch.Reg(first.CFA.Reg) == a.SP && first.CFA.N == int64(a.PtrSize)
+			arch.Reg(first.CFA.Reg) == a.SP && first.CFA.N == a.Entry.Offset
 		return row.Func, entered
 	}
 	start, ok := im.FuncStart(pc)

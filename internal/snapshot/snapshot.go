@@ -87,7 +87,7 @@ func take(p *live.Process, o Options, try attempt) (*Stacks, attempt, error) {
 
 	lo := live.Options{
 		TIDs:       o.TIDs,
-		Arches:     all.All,
+		Arches:     all.Native(),
 		WalkAll:    try.walkAll,
 		MapsInStop: try.mapsInStop,
 	}

@@ -103,7 +103,7 @@ func (t *tracee) readRegs() error {
 	}
 	t.size = int(iov.Len)
 	b := unsafe.Slice((*byte)(unsafe.Pointer(&t.words)), t.size)
-	for _, a := range all.All {
+	for _, a := range all.List() {
 		if regs, ok := a.DecodeRegset(b); ok {
 			t.arch, t.regs = a, regs
 			t.pc, _ = regs.Get(a.PC)

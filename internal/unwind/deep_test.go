@@ -137,7 +137,7 @@ func (f *fuzzed) row(a *arch.Arch) *cfi.Row {
 	row := &cfi.Row{CFA: f.rule(), RA: uint8(a.PC), Signal: f.byte()%8 == 0}
 	row.Regs[a.PC] = f.rule()
 	for range f.byte() % 6 {
-		row.Regs[f.byte()%cfi.MaxRegs] = f.rule()
+		row.Regs[f.byte()%arch.MaxRegs] = f.rule()
 	}
 	if b := f.byte(); b%16 == 0 {
 		row.RA = b / 4

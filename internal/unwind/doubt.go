@@ -29,7 +29,7 @@ const maxPopped = 2048
 func (p *plan) popped(f Frame, caller *arch.Regs, a *arch.Arch) bool {
 	sp, _ := caller.Get(a.SP)
 	return p.row.Regs[p.row.RA].Kind == cfi.Offset && !p.signal &&
-		sp < f.SP+uint64(a.PtrSize) && sp+maxPopped > f.SP
+		sp < f.SP+uint64(a.Entry.Offset) && sp+maxPopped > f.SP
 }
 
 // switched reports whether the frame f, which called a function on another

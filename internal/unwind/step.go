@@ -12,6 +12,7 @@ type state struct {
 	mem      Memory
 	regs     arch.Regs
 	switches int
+	pacMask  uint64 // see arch.Arch.StripPAC
 
 	// blocked is the set of signals blocked in the current frame.
 	blocked    uint64
@@ -41,7 +42,7 @@ func (s *state) step(f Frame, p *plan) (Frame, End, uint64) {
 		if !f.Exact {
 			return Frame{}, EndBadReturn, f.PC
 		}
-		regs, end, at = s.byLayout(f, &arch.Layout{Base: s.arch.SP, Offset: int64(s.arch.PtrSize)})
+		regs, end, at = s.byLayout(f, &s.arch.Entry)
 	default:
 		regs, end, at = s.byFramePointer(f)
 	}
@@ -163,73 +164,25 @@ func (s *state) byRow(f Frame, row *cfi.Row) (regs arch.Regs, end End, at uint64
 	if int(row.RA) >= len(row.Regs) {
 		return regs, EndBadRow, f.PC
 	}
-	ra := row.Regs[row.RA]
-	if ra.Kind == cfi.Undefined {
+	if row.Regs[row.RA].Kind == cfi.Undefined {
 		return regs, EndOutermost, 0
 	}
-	var cfa uint64
-	switch row.CFA.Kind {
-	case cfi.Register:
-		v, ok := s.regs.Get(arch.Reg(row.CFA.Reg))
-		if !ok {
-			return regs, EndNoRegister, uint64(row.CFA.Reg)
-		}
-		cfa = (v + uint64(row.CFA.N)) & s.mask
-	case cfi.ValExpression, cfi.Expression:
-		v, end, at := s.eval(f, row, row.CFA, nil)
-		if end != stepOn {
-			return regs, end, at
-		}
-		cfa = v & s.mask
-	default:
-		return regs, EndBadRow, f.PC
+	cfa, end, at := s.cfa(f, row)
+	if end != stepOn {
+		return regs, end, at
 	}
-	if ra.Kind == cfi.Unspecified && arch.Reg(row.RA) == s.arch.PC {
+	if row.Regs[row.RA].Kind == cfi.Unspecified && arch.Reg(row.RA) == s.arch.PC {
 		return regs, EndBadRow, f.PC
 	}
 	regs.Set(s.arch.SP, cfa)
 	for i := range s.arch.NumRegs {
-		rule := row.Regs[i]
-		r := arch.Reg(i)
-		end, at := stepOn, uint64(0)
-		switch rule.Kind {
-		case cfi.Unspecified:
-		case cfi.SameValue:
-			// Says of the stack pointer, too, that it did not change.
-			if v, ok := s.regs.Get(r); ok {
-				regs.Set(r, v)
-			}
-		case cfi.Undefined:
-			regs.Clear(r)
-		case cfi.Offset:
-			end, at = s.load(&regs, r, cfa+uint64(rule.N))
-		case cfi.ValOffset:
-			regs.Set(r, (cfa+uint64(rule.N))&s.mask)
-		case cfi.Register:
-			if v, ok := s.regs.Get(arch.Reg(rule.Reg)); ok {
-				regs.Set(r, v)
-			} else {
-				regs.Clear(r)
-			}
-		case cfi.Expression, cfi.ValExpression:
-			var v uint64
-			v, end, at = s.eval(f, row, rule, &cfa)
-			switch {
-			case end != stepOn:
-				regs.Clear(r)
-			case rule.Kind == cfi.ValExpression:
-				regs.Set(r, v&s.mask)
-			case f.Exact && !row.Signal && r != s.arch.PC && s.outside(f, v, cfa):
-				// gcc's rows of a realigned frame find the registers by the
-				// frame pointer to the end, also behind the pops that have
-				// restored them all and it last. It is the caller's then.
-			default:
-				end, at = s.load(&regs, r, v)
-			}
+		if row.Regs[i].Kind == cfi.Unspecified {
+			continue
 		}
 		// A register that cannot be recovered is lost, no more; without
 		// the return address or the stack pointer there is no caller.
-		if end != stepOn && (uint8(i) == row.RA || r == s.arch.SP) {
+		end, at := s.rule(&regs, f, row, arch.Reg(i), cfa)
+		if end != stepOn && (uint8(i) == row.RA || arch.Reg(i) == s.arch.SP) {
 			return regs, end, at
 		}
 	}
@@ -240,8 +193,76 @@ func (s *state) byRow(f Frame, row *cfi.Row) (regs arch.Regs, end End, at uint64
 	if _, ok := regs.Get(s.arch.SP); !ok {
 		return regs, EndNoRegister, uint64(s.arch.SP)
 	}
+	if row.RASigned {
+		pc = s.strip(pc)
+	}
 	regs.Set(s.arch.PC, pc&s.mask)
 	return regs, stepOn, 0
+}
+
+// cfa computes the canonical frame address.
+func (s *state) cfa(f Frame, row *cfi.Row) (cfa uint64, end End, at uint64) {
+	switch row.CFA.Kind {
+	case cfi.Register:
+		v, ok := s.regs.Get(arch.Reg(row.CFA.Reg))
+		if !ok {
+			return 0, EndNoRegister, uint64(row.CFA.Reg)
+		}
+		return (v + uint64(row.CFA.N)) & s.mask, stepOn, 0
+	case cfi.ValExpression, cfi.Expression:
+		v, end, at := s.eval(f, row, row.CFA, nil)
+		return v & s.mask, end, at
+	}
+	return 0, EndBadRow, f.PC
+}
+
+// rule gives register r in regs the value that it has in the caller of f, or
+// makes it unknown.
+func (s *state) rule(regs *arch.Regs, f Frame, row *cfi.Row, r arch.Reg, cfa uint64) (End, uint64) {
+	rule := row.Regs[r]
+	switch rule.Kind {
+	case cfi.Undefined:
+		regs.Clear(r)
+	case cfi.Offset:
+		return s.load(regs, r, cfa+uint64(rule.N))
+	case cfi.ValOffset:
+		regs.Set(r, (cfa+uint64(rule.N))&s.mask)
+	case cfi.SameValue:
+		// Says of the stack pointer, too, that it did not change.
+		if v, ok := s.regs.Get(r); ok {
+			regs.Set(r, v)
+		}
+	case cfi.Register:
+		if v, ok := s.regs.Get(arch.Reg(rule.Reg)); ok {
+			regs.Set(r, v)
+		} else {
+			regs.Clear(r)
+		}
+	case cfi.Expression, cfi.ValExpression:
+		v, end, at := s.eval(f, row, rule, &cfa)
+		switch {
+		case end != stepOn:
+			regs.Clear(r)
+			return end, at
+		case rule.Kind == cfi.ValExpression:
+			regs.Set(r, v&s.mask)
+		case f.Exact && !row.Signal && r != s.arch.PC && s.outside(f, v, cfa):
+			// gcc's rows of a realigned frame find the registers by the
+			// frame pointer to the end, also behind the pops that have
+			// restored them all and it last. It is the caller's then.
+		default:
+			return s.load(regs, r, v)
+		}
+	}
+	return stepOn, 0
+}
+
+// strip takes the authentication code off a signed return address.
+func (s *state) strip(ra uint64) uint64 {
+	if s.arch.StripPAC == nil {
+		return ra
+	}
+	return s.arch.StripPAC(ra, s.pacMask)
 }
 
 // outside reports whether addr lies outside f's frame and what it has popped.
@@ -277,10 +298,9 @@ func (s *state) byLayout(_ Frame, l *arch.Layout) (regs arch.Regs, end End, at u
 		}
 		cfa = (v + uint64(l.Add)) & s.mask
 	}
-	ret := cfa - uint64(s.arch.PtrSize)
-	pc, ok := s.word(ret)
-	if !ok {
-		return regs, EndNoMemory, ret & s.mask
+	pc, end, at := s.returnAddress(l.Return, cfa)
+	if end != stepOn {
+		return regs, end, at
 	}
 	for _, saved := range l.Saved {
 		if saved.Offset == arch.NoOffset {
@@ -298,8 +318,25 @@ func (s *state) byLayout(_ Frame, l *arch.Layout) (regs arch.Regs, end End, at u
 		}
 	}
 	regs.Set(s.arch.SP, cfa)
-	regs.Set(s.arch.PC, pc&s.mask)
+	regs.Set(s.arch.PC, pc)
 	return regs, stepOn, 0
+}
+
+// returnAddress reads the return address. Whether it is signed nothing tells
+// here: an address that is not has no authentication code to take off.
+func (s *state) returnAddress(ret arch.Return, cfa uint64) (pc uint64, end End, at uint64) {
+	ok := false
+	if ret.InReg {
+		if pc, ok = s.regs.Get(ret.Reg); !ok {
+			return 0, EndNoRegister, uint64(ret.Reg)
+		}
+	} else {
+		at = (cfa + uint64(ret.Offset)) & s.mask
+		if pc, ok = s.word(at); !ok {
+			return 0, EndNoMemory, at
+		}
+	}
+	return s.strip(pc) & s.mask, stepOn, 0
 }
 
 // byFramePointer takes the frame pointer at its word: it points at the saved
@@ -317,8 +354,7 @@ func (s *state) byFramePointer(f Frame) (regs arch.Regs, end End, at uint64) {
 	if fp < f.SP || fp%size != 0 {
 		return regs, EndNoInfo, f.PC
 	}
-	l := arch.Layout{Base: s.arch.FP, Offset: 2 * int64(size), Saved: []arch.SavedReg{{Reg: s.arch.FP, Offset: -2 * int64(size)}}}
-	regs, end, at = s.byLayout(f, &l)
+	regs, end, at = s.byLayout(f, &s.arch.Chain)
 	if end == EndNoMemory && fp-f.SP > 1<<20 {
 		// Not a frame pointer at all, but some number.
 		return regs, EndNoInfo, f.PC

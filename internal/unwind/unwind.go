@@ -140,6 +140,8 @@ type Start struct {
 	// it helps to tell a signal frame's siginfo from what was left there.
 	Blocked    uint64
 	HasBlocked bool
+	// PACMask is the thread's mask for arch.Arch.StripPAC, 0 if not known.
+	PACMask uint64
 	// MaxFrames is the number of frames wanted; 0 means all.
 	MaxFrames int
 }
@@ -151,7 +153,7 @@ func (w *Walker) Walk(s Start, mem Memory) Stack {
 
 // WalkInto is Walk with a buffer for the frames.
 func (w *Walker) WalkInto(buf []Frame, s Start, mem Memory) Stack {
-	st := state{Walker: w, mem: mem, regs: s.Regs, blocked: s.Blocked, hasBlocked: s.HasBlocked}
+	st := state{Walker: w, mem: mem, regs: s.Regs, pacMask: s.PACMask, blocked: s.Blocked, hasBlocked: s.HasBlocked}
 	out := Stack{Frames: buf[:0]}
 	pc, ok := s.Regs.Get(w.arch.PC)
 	if !ok {

@@ -2,6 +2,7 @@
 package amd64
 
 import (
+	"debug/elf"
 	"encoding/binary"
 
 	"github.com/gatedso/bt/internal/arch"
@@ -33,7 +34,9 @@ const (
 // Arch is the 64-bit x86 CPU.
 var Arch = &arch.Arch{
 	Name:    "x86_64",
-	Machine: 62, // EM_X86_64
+	Machine: elf.EM_X86_64,
+	Class:   elf.ELFCLASS64,
+	Hosts:   []string{"amd64", "386"},
 	PtrSize: 8,
 
 	NumRegs: int(numRegs),
@@ -45,9 +48,20 @@ var Arch = &arch.Arch{
 	SP: RSP,
 	FP: RBP,
 
+	Entry:   x86.AMD64.Entry(),
+	Chain:   x86.AMD64.Chain(),
+	RedZone: 128, // System V ABI, AMD64 supplement, section 3.2.2
+	Go:      arch.GoFrames{FramePointer: true},
+
 	RegsetSize:   regsetSize,
 	DecodeRegset: decodeRegset,
 	TLSBase:      tlsBase,
+	Syscalls: arch.Syscalls{
+		Args:  []arch.Reg{RDI, RSI, RDX, R10, R8, R9},
+		Vfork: []int{58, 56, 435}, // vfork, clone, clone3: arch/x86/entry/syscalls/syscall_64.tbl
+	},
+
+	Traps: arch.Traps{Breakpoint: 1, Canonical: canonical, Aligned: 16},
 
 	Trampolines: trampolines,
 
@@ -90,4 +104,14 @@ func tlsBase(b []byte) (uint64, bool) {
 		return 0, false
 	}
 	return binary.LittleEndian.Uint64(b[8*fsBaseWord:]), true
+}
+
+// canonical reports whether the upper bits of addr agree, with pages of four
+// levels: a CPU with five levels in use has more addresses, but few programs do.
+// The kernel gives no address for the others: arch/x86/kernel/traps.c,
+// exc_general_protection. Nor for a misaligned operand of SSE instructions, which
+// have 16 bytes, and of VEX ones that say "aligned".
+func canonical(addr uint64) bool {
+	top := int64(addr) >> 47
+	return top == 0 || top == -1
 }

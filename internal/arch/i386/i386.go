@@ -2,6 +2,7 @@
 package i386
 
 import (
+	"debug/elf"
 	"encoding/binary"
 
 	"github.com/gatedso/bt/internal/arch"
@@ -25,7 +26,9 @@ const (
 // Arch is the 32-bit x86 CPU.
 var Arch = &arch.Arch{
 	Name:    "i686",
-	Machine: 3, // EM_386
+	Machine: elf.EM_386,
+	Class:   elf.ELFCLASS32,
+	Hosts:   []string{"386", "amd64"},
 	PtrSize: 4,
 
 	NumRegs: int(numRegs),
@@ -36,8 +39,19 @@ var Arch = &arch.Arch{
 	SP: ESP,
 	FP: EBP,
 
+	Entry:   x86.I386.Entry(),
+	Chain:   x86.I386.Chain(),
+	RedZone: 128, // none in the psABI: for what has just been popped
+
 	RegsetSize:   regsetSize,
 	DecodeRegset: decodeRegset,
+	TLSEntry:     tlsEntry,
+	Syscalls: arch.Syscalls{
+		Args:  []arch.Reg{EBX, ECX, EDX, ESI, EDI, EBP},
+		Vfork: []int{190, 120, 435}, // vfork, clone, clone3: arch/x86/entry/syscalls/syscall_32.tbl
+	},
+
+	Traps: arch.Traps{Breakpoint: 1},
 
 	Trampolines: trampolines,
 
@@ -54,7 +68,10 @@ var Arch = &arch.Arch{
 // The register set is struct user_regs_struct32 of the kernel's
 // arch/x86/include/asm/user32.h: 17 words. The base of thread-local storage
 // is not in it: gs holds a selector.
-const regsetSize = 17 * 4
+const (
+	regsetSize = 17 * 4
+	gsWord     = 10
+)
 
 // regsetWords says in which word of the register set each register lies.
 var regsetWords = [numRegs]int{
@@ -70,4 +87,13 @@ func decodeRegset(b []byte) (regs arch.Regs, ok bool) {
 		regs.Set(arch.Reg(r), uint64(binary.LittleEndian.Uint32(b[4*w:])))
 	}
 	return regs, true
+}
+
+// tlsEntry reads the selector in gs: the number of an entry of the GDT, above
+// three bits of other meaning.
+func tlsEntry(b []byte) (int, bool) {
+	if len(b) != regsetSize {
+		return 0, false
+	}
+	return int(binary.LittleEndian.Uint16(b[4*gsWord:]) >> 3), true
 }

@@ -170,7 +170,7 @@ func (w *wayOut) returns(p *way) {
 	if p.base == sp && p.off < 0 || p.npushed > 0 {
 		return
 	}
-	l := arch.Layout{Base: w.m.DWARF[p.base], Offset: p.off + size}
+	l := arch.Layout{Base: w.m.DWARF[p.base], Offset: p.off + size, Return: w.m.onStack()}
 	if w.called && size == 8 && p.base == sp && l.Offset%16 != 0 {
 		// The CFA and the stack pointer at a call are multiples of 16
 		// (System V ABI, AMD64 supplement, section 3.2.2): this is the

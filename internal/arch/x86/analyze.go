@@ -28,7 +28,7 @@ func (m *Mode) Analyze(code []byte, start, pc uint64) (arch.Layout, bool) {
 		return arch.Layout{}, false
 	}
 	if pc == start {
-		return arch.Layout{Base: m.DWARF[sp], Offset: int64(m.PtrSize)}, true
+		return m.Entry(), true
 	}
 	a := newAnalysis(m, code)
 	st := a.find(int(pc - start))

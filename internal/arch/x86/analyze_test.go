@@ -145,6 +145,7 @@ func TestAnalyze(t *testing.T) {
 			case !ok:
 				t.Errorf("%s, offset %d: none, want %+v", c.name, off, *want)
 			default:
+				want.Return = arch.Return{Offset: -int64(c.mode.PtrSize)}
 				if d := cmp.Diff(*want, got); d != "" {
 					t.Errorf("%s, offset %d:\n%s", c.name, off, d)
 				}

@@ -18,9 +18,9 @@ var (
 // Edge implements arch.Arch.Edge.
 func (m *Mode) Edge(before, code []byte) (arch.Layout, bool) {
 	size := int64(m.PtrSize)
-	entered := arch.Layout{Base: m.DWARF[sp], Offset: size}
+	entered := m.Entry()
 	pushed := arch.Layout{
-		Base: m.DWARF[sp], Offset: 2 * size,
+		Base: m.DWARF[sp], Offset: 2 * size, Return: m.onStack(),
 		Saved: []arch.SavedReg{{Reg: m.DWARF[bp], Offset: -2 * size}},
 	}
 	at, isEndbr := cutAny(code, endbr)

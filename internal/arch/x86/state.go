@@ -198,7 +198,7 @@ func (st *state) base(m *Mode) (l arch.Layout, ok bool) {
 	}
 	for _, r := range order {
 		if v := st.regs[r]; v.fromCFA() {
-			return arch.Layout{Base: m.DWARF[r], Offset: -int64(v.off)}, true
+			return arch.Layout{Base: m.DWARF[r], Offset: -int64(v.off), Return: m.onStack()}, true
 		}
 	}
 	// A function that aligns its stack keeps the old stack pointer there.
@@ -210,6 +210,7 @@ func (st *state) base(m *Mode) (l arch.Layout, ok bool) {
 					Offset:   int64(s.off) - int64(v.off),
 					Indirect: true,
 					Add:      -int64(s.v.off),
+					Return:   m.onStack(),
 				}, true
 			}
 		}

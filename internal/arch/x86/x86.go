@@ -49,3 +49,22 @@ var I386 = Mode{
 // longest indirect call, its opcode, ModRM, SIB and a 32-bit displacement, with
 // the address-size prefix, the only one that changes a call's length.
 const MaxCall = 8
+
+// Entry is the frame at a function's first instruction: the call has pushed the
+// return address.
+func (m *Mode) Entry() arch.Layout {
+	return arch.Layout{Base: m.DWARF[sp], Offset: int64(m.PtrSize), Return: m.onStack()}
+}
+
+// Chain is the frame of a function that keeps a frame pointer, which points at
+// the caller's, below the return address.
+func (m *Mode) Chain() arch.Layout {
+	size := int64(m.PtrSize)
+	return arch.Layout{
+		Base: m.DWARF[bp], Offset: 2 * size, Return: m.onStack(),
+		Saved: []arch.SavedReg{{Reg: m.DWARF[bp], Offset: -2 * size}},
+	}
+}
+
+// onStack is where the return address always is: right below the CFA.
+func (m *Mode) onStack() arch.Return { return arch.Return{Offset: -int64(m.PtrSize)} }

@@ -10,6 +10,8 @@ import (
 	"path/filepath"
 	"sort"
 	"unsafe"
+
+	"github.com/gatedso/bt/internal/arch"
 )
 
 // ErrHidden is the error for a list in which every address is zero. The kernel
@@ -26,18 +28,12 @@ var ErrEmpty = errors.New("no kernel symbols")
 // BPF program there may be a gap of gigabytes.
 const maxReach = 1 << 20
 
-// The page of x86-64's [vsyscall] lies in the kernel's half but is the
-// processes' own.
-const (
-	vsyscall    = 0xffffffffff600000
-	vsyscallEnd = vsyscall + 0x1000
-)
-
 // IsKernel reports whether addr is in the half of a 64-bit address space that
-// belongs to the kernel. Kernels that do not take the upper half (s390x,
+// belongs to the kernel. The page [vsyscall] lies there, too, but is the
+// processes' own. Kernels that do not take the upper half (s390x,
 // sparc64) and 32-bit ones are not known here.
 func IsKernel(addr uint64) bool {
-	return addr>>63 != 0 && (addr < vsyscall || addr >= vsyscallEnd)
+	return addr>>63 != 0 && (addr < arch.VsyscallStart || addr >= arch.VsyscallEnd)
 }
 
 // Symbol is a symbol of the kernel that names an address.

@@ -12,6 +12,7 @@ import (
 	"testing"
 	"testing/iotest"
 
+	"github.com/gatedso/bt/internal/arch"
 	"github.com/gatedso/bt/internal/testenv"
 )
 
@@ -198,7 +199,7 @@ func (zeros) Read(b []byte) (int, error) { return len(b), nil }
 func TestIsKernel(t *testing.T) {
 	for addr, want := range map[uint64]bool{
 		0: false, 0x7fffffffffff: false, 0xffff800000000000: true, 0xffffffff81000000: true,
-		vsyscall - 1: true, vsyscall: false, vsyscall + 0xfff: false, vsyscall + 0x1000: true, ^uint64(0): true,
+		arch.VsyscallStart - 1: true, arch.VsyscallStart: false, arch.VsyscallEnd - 1: false, arch.VsyscallEnd: true, ^uint64(0): true,
 	} {
 		if IsKernel(addr) != want {
 			t.Errorf("%#x: not %v", addr, want)

@@ -170,7 +170,7 @@ func TestMachines(t *testing.T) {
 		{"RISC-V", elf.EM_RISCV, elf.ELFCLASS64, le, 0, 376, 32, 112, 128, 8, false, 0},
 		{"RISC-V", elf.EM_RISCV, elf.ELFCLASS32, le, 0, 204, 24, 72, 80, 4, false, 0},
 		{"MIPS", elf.EM_MIPS, elf.ELFCLASS32, be, 0, 256, 24, 232, 212, 4, false, 0},
-		{"MIPS", elf.EM_MIPS, elf.ELFCLASS32, le, efMipsABI2, 440, 24, 344, 304, 8, false, 0},
+		{"MIPS", elf.EM_MIPS, elf.ELFCLASS32, le, 0x20, 440, 24, 344, 304, 8, false, 0},
 		{"MIPS", elf.EM_MIPS, elf.ELFCLASS64, be, 0, 480, 32, 384, 344, 8, false, 0},
 		{"LoongArch", elf.EM_LOONGARCH, elf.ELFCLASS64, le, 0, 480, 32, 376, 136, 8, false, 0},
 		{"EM_68K", elf.EM_68K, elf.ELFCLASS32, be, 0, 154, 22, 142, 130, 4, false, 0},

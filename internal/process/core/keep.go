@@ -8,7 +8,6 @@ import (
 
 // Parts of a core's memory that a stream keeps, in bytes.
 const (
-	redZone    = 128      // below the stack pointer, System V ABI for AMD64
 	imagePage  = 4 << 10  // of an image: its headers and, in general, its build ID
 	aroundPC   = 4 << 10  // before and behind
 	firstPart  = 64 << 10 // of each stack
@@ -58,7 +57,7 @@ func (k *keeper) plan() {
 	}
 	// stack adds n bytes of a thread's stack.
 	stack := func(t *Thread, n uint64) {
-		lo := k.f.stackStart(t.SP)
+		lo := k.f.stackStart(t)
 		add(lo, lo+min(n, -lo))
 	}
 	threads := k.f.Threads

@@ -278,19 +278,12 @@ func (f *File) imageOf(bias, dynamic uint64) (image, bool) {
 	return image{}, false
 }
 
-// Tags of PT_DYNAMIC that lead to struct r_debug. MIPS's PT_DYNAMIC is
-// read-only: its tags tell where the pointer is, the second one relative to
-// the entry (elf/dl-debug.c of glibc).
-const (
-	dtDebug         = 21
-	dtMipsRldMap    = 0x70000016
-	dtMipsRldMapRel = 0x70000035
-)
-
+// rDebug finds struct r_debug by the program's PT_DYNAMIC.
 func (f *File) rDebug(prog *image) (uint64, bool) {
 	if prog.dynamic == 0 {
 		return 0, false
 	}
+	abi := f.abi()
 	for i := range uint64(maxDynamic) {
 		tag, ok1 := f.pointer(prog.dynamic, 2*i)
 		val, ok2 := f.pointer(prog.dynamic, 2*i+1)
@@ -298,11 +291,11 @@ func (f *File) rDebug(prog *image) (uint64, bool) {
 			return 0, false
 		}
 		switch {
-		case tag == dtDebug && val != 0:
+		case tag == uint64(elf.DT_DEBUG) && val != 0:
 			return val, true
-		case tag == dtMipsRldMap && f.Machine == elf.EM_MIPS:
+		case tag == abi.RldMap:
 			return f.pointer(val, 0)
-		case tag == dtMipsRldMapRel && f.Machine == elf.EM_MIPS:
+		case tag == abi.RldMapRel:
 			return f.pointer(f.mask(prog.dynamic+2*i*uint64(f.PtrSize())+val), 0)
 		}
 	}

@@ -54,7 +54,7 @@ func linked() *testcore.Core {
 		phdr{typ: elf.PT_LOAD, off: 0x1000, vaddr: 0x1000, filesz: 0x100, memsz: 0x1000},
 		phdr{typ: elf.PT_DYNAMIC, off: 0x1000, vaddr: 0x1000, filesz: 0x100}))
 	copy(mem[0x300:], "/lib/ld.so\x00")
-	words(0x1000, 1, 0x10, dtDebug, progAt+0x1100, 0, 0)
+	words(0x1000, 1, 0x10, uint64(elf.DT_DEBUG), progAt+0x1100, 0, 0)
 	words(0x1100, 1, progAt+0x1200)
 	words(0x1200, progAt, progAt+0x400, progAt+0x1000, progAt+0x1300, 0) // the program: no name
 	words(0x1300, libAt, progAt+0x1500, libAt+0x200, progAt+0x1400, progAt+0x1200)

@@ -7,12 +7,9 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/gatedso/bt/internal/arch"
 	"github.com/gatedso/bt/maps"
 )
-
-// vsyscall is where x86-64 kernels map the page of that name
-// (arch/x86/include/uapi/asm/vsyscall.h).
-const vsyscall = 0xffffffffff600000
 
 // Maps puts together what /proc/PID/maps would have shown: the core's segments,
 // split where the list of files says so, and files that have no segment because
@@ -103,7 +100,7 @@ func (b *mapper) anonymous(s *Segment, start, end uint64) {
 	switch {
 	case start == gate && gate != 0 || b.f.Auxv == nil && b.isVDSO(&e):
 		e.Path = "[vdso]"
-	case start == vsyscall && b.f.Class == elf.ELFCLASS64:
+	case start == arch.VsyscallStart && b.f.abi().Vsyscall:
 		e.Path = "[vsyscall]"
 	case e.Contains(b.f.mainStack()):
 		e.Path = "[stack]"

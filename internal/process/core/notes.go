@@ -5,6 +5,8 @@ import (
 	"debug/elf"
 	"encoding/binary"
 	"fmt"
+
+	"github.com/gatedso/bt/internal/arch/all"
 )
 
 // The notes that are read (include/uapi/linux/elf.h), all of owner "CORE".
@@ -86,7 +88,7 @@ func (f *File) note(h *header, typ uint32, desc []byte) {
 		// thread's registers; gdb each thread's own behind its registers.
 		if n := len(f.Threads); n > 0 && f.Threads[n-1].Siginfo == nil && len(desc) >= 12 {
 			info := bytes.Clone(desc)
-			if h.machine == elf.EM_MIPS { // arch/mips/include/uapi/asm/siginfo.h
+			if h.abi().SwappedSiginfo {
 				copy(info[4:8], desc[8:12])
 				copy(info[8:12], desc[4:8])
 			}
@@ -106,14 +108,15 @@ func (f *File) problem(format string, args ...any) {
 
 // prstatus reads a thread: struct elf_prstatus.
 func (f *File) prstatus(h *header, b []byte) {
-	l := h.layoutOf()
-	if len(b) < l.set {
+	abi := h.abi()
+	at := abi.PRStatus
+	if len(b) < at.Regset {
 		f.problem("a thread's NT_PRSTATUS note is cut short: %d bytes", len(b))
 		return
 	}
 	var t Thread
 	t.Signal = int(h.order.Uint16(b[12:]))
-	t.TID = int(int32(h.order.Uint32(b[l.pid:])))
+	t.TID = int(int32(h.order.Uint32(b[at.PID:])))
 	// That of a 32-bit process holds half of the signals.
 	if h.word() == 8 {
 		t.Blocked, t.HasBlocked = h.order.Uint64(b[24:]), true
@@ -124,18 +127,18 @@ func (f *File) prstatus(h *header, b []byte) {
 			t.Blocked = 1 << (sigKILL - 1)
 		}
 	}
-	set := b[l.set:]
-	if l.regs.size > 0 && len(set) >= 4 {
+	set := b[at.Regset:]
+	if word := abi.Regset.Word; word > 0 && len(set) >= 4 {
 		// pr_fpvalid, an int, follows, and padding.
-		set = set[:(len(set)-4)/l.regs.size*l.regs.size]
+		set = set[:(len(set)-4)/word*word]
 	}
 	t.Registers = bytes.Clone(set)
-	t.PC, t.HasPC = l.regs.word(h.order, set, l.regs.pc)
-	if l.regs.mask != 0 {
-		t.PC &= l.regs.mask
+	t.PC, t.HasPC = word(h.order, set, abi.Regset.Word, abi.Regset.PC)
+	if mask := abi.Regset.PCMask; mask != 0 {
+		t.PC &= mask
 	}
-	t.SP, _ = l.regs.word(h.order, set, l.regs.sp)
-	if a := l.arch; a != nil {
+	t.SP, _ = word(h.order, set, abi.Regset.Word, abi.Regset.SP)
+	if a := all.For(h.machine, h.class); a != nil {
 		t.Arch = a
 		t.Regs, t.HasRegs = a.DecodeRegset(set)
 		if a.TLSBase != nil {
@@ -143,17 +146,17 @@ func (f *File) prstatus(h *header, b []byte) {
 		}
 	}
 	if !t.HasPC {
-		f.problem("thread %d: the register set of %s is not known: %d bytes", t.TID, f.MachineName(), len(set))
+		f.problem("thread %d: the register set of %s is not known: %d bytes", t.TID, abi.Name, len(set))
 	}
 	f.Threads = append(f.Threads, t)
 }
 
-// word returns word i of a register set.
-func (g *gregs) word(order binary.ByteOrder, set []byte, i int) (uint64, bool) {
-	if g.size == 0 || len(set) < (i+1)*g.size {
+// word returns word i of a register set, whose words have size bytes.
+func word(order binary.ByteOrder, set []byte, size, i int) (uint64, bool) {
+	if size == 0 || len(set) < (i+1)*size {
 		return 0, false
 	}
-	if g.size == 8 {
+	if size == 8 {
 		return order.Uint64(set[8*i:]), true
 	}
 	return uint64(order.Uint32(set[4*i:])), true

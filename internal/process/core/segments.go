@@ -67,10 +67,13 @@ func (f *File) fileAt(addr uint64) *FileMapping {
 // out of it: the kernel keeps a gap of 256 pages (mm/mmap.c, stack_guard_gap).
 const stackGap = 1 << 20
 
-// stackStart is where the stack begins that a stack pointer belongs to. One
-// that has run into the guard page belongs to what lies above.
-func (f *File) stackStart(sp uint64) uint64 {
-	lo := sp - min(sp, redZone)
+// stackStart is where the stack begins that a thread's stack pointer belongs to.
+// One that has run into the guard page belongs to what lies above.
+func (f *File) stackStart(t *Thread) uint64 {
+	sp, lo := t.SP, t.SP
+	if t.Arch != nil {
+		lo -= min(sp, uint64(t.Arch.RedZone))
+	}
 	i := sort.Search(len(f.Segments), func(i int) bool { return f.Segments[i].End > sp })
 	for ; i < len(f.Segments) && f.Segments[i].Start < sp+stackGap; i++ {
 		if s := &f.Segments[i]; s.Filesz > 0 {

@@ -36,7 +36,7 @@ func BenchmarkPause(b *testing.B) {
 				}
 			}
 			for i := 0; b.Loop(); i++ {
-				s, err := p.Snapshot(mm, live.Options{Arches: all.All})
+				s, err := p.Snapshot(mm, live.Options{Arches: all.Native()})
 				if err != nil {
 					b.Fatal(err)
 				}

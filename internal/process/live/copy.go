@@ -1,7 +1,7 @@
 package live
 
 import (
-	"runtime"
+	"slices"
 	"strconv"
 
 	"golang.org/x/sys/unix"
@@ -11,7 +11,6 @@ import (
 )
 
 const (
-	redZone  = 128      // below the stack pointer, where the x86-64 psABI lets leaf functions keep data
 	tcbPart  = 64       // above the thread pointer
 	unknown  = 64 << 10 // copied where the top of the stack is not known
 	maxTotal = 512 << 20
@@ -54,7 +53,7 @@ func (t *tracer) registers() {
 		}
 		switch {
 		case th.out.Arch == nil:
-			th.out.Machine = runtime.GOARCH
+			th.out.Machine = arch.HostName()
 		case th.sp == 0 && noUserRegs(th):
 			// What io_uring and vhost make inside the process.
 			th.out.HasRegs = false
@@ -106,7 +105,7 @@ func (t *tracer) fromSyscall(th *tracee) {
 	th.out.Regs.Set(a.SP, sp)
 	th.out.Regs.Set(a.PC, pc)
 	// vfork keeps its return address in an argument's register.
-	for i, r := range abis[a.Machine].args {
+	for i, r := range a.Syscalls.Args {
 		if i < len(args) {
 			th.out.Regs.Set(r, args[i])
 		}
@@ -129,19 +128,11 @@ func (t *tracer) inVfork(th *tracee) bool {
 		return false
 	}
 	a := t.archOf(sp)
-	if a == nil {
-		return false
-	}
-	for _, v := range abis[a.Machine].vfork {
-		if nr == v {
-			return true
-		}
-	}
-	return false
+	return a != nil && slices.Contains(a.Syscalls.Vfork, nr)
 }
 
-// archOf guesses the CPU of a thread whose registers cannot be read: only
-// 32-bit code has its stack below 4 GiB.
+// archOf guesses which of the kernel's CPUs a thread is of whose registers cannot
+// be read: only 32-bit code has its stack below 4 GiB.
 func (t *tracer) archOf(sp uint64) *arch.Arch {
 	size := 8
 	if sp>>32 == 0 {
@@ -153,6 +144,21 @@ func (t *tracer) archOf(sp uint64) *arch.Arch {
 		}
 	}
 	return nil
+}
+
+// threadPointer returns the address that glibc and musl have point into the
+// top of a thread's stack.
+func (th *tracee) threadPointer() (uint64, bool) {
+	a := th.out.Arch
+	if a.TLSBase != nil {
+		return a.TLSBase(th.regs)
+	}
+	if a.TLSEntry != nil {
+		if entry, ok := a.TLSEntry(th.regs); ok {
+			return threadArea(th.tid, entry)
+		}
+	}
+	return 0, false
 }
 
 // plan decides which addresses of a thread's stack to copy.
@@ -187,7 +193,7 @@ func (t *tracer) plan(th *tracee) {
 			}
 		}
 	}
-	lo = sp - min(sp, redZone)
+	lo = sp - min(sp, uint64(th.out.Arch.RedZone))
 	if m != nil && m.Start <= sp {
 		lo = max(lo, m.Start)
 	}

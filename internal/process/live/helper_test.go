@@ -139,7 +139,7 @@ func readMaps(t testing.TB, p *live.Process) *maps.Map {
 
 func snapshot(t testing.TB, p *live.Process, o live.Options) *live.Snapshot {
 	t.Helper()
-	o.Arches = all.All
+	o.Arches = all.Native()
 	s, err := p.Snapshot(readMaps(t, p), o)
 	if err != nil {
 		t.Fatal(err)

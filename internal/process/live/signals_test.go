@@ -39,7 +39,7 @@ func TestSignalsAreNotLost(t *testing.T) {
 			return
 		default:
 		}
-		if _, err := p.Snapshot(mm, live.Options{Arches: all.All}); err != nil {
+		if _, err := p.Snapshot(mm, live.Options{Arches: all.Native()}); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -59,7 +59,7 @@ func TestCollectingTakesNoStops(t *testing.T) {
 	defer collectors.Wait()
 	defer done.Store(true)
 	for range 300 {
-		s, err := p.Snapshot(mm, live.Options{Arches: all.All})
+		s, err := p.Snapshot(mm, live.Options{Arches: all.Native()})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -90,7 +90,7 @@ func snapshotForever(args []string) {
 	for {
 		// A walk makes the stop longer, and a kill in it more likely.
 		walk := func(*process.Thread, unwind.Memory) { time.Sleep(20 * time.Microsecond) }
-		if _, err := p.Snapshot(mm, live.Options{Arches: all.All, Walk: walk, WalkAll: true}); err != nil {
+		if _, err := p.Snapshot(mm, live.Options{Arches: all.Native(), Walk: walk, WalkAll: true}); err != nil {
 			panic(err)
 		}
 	}

@@ -233,7 +233,7 @@ func TestAlreadyTraced(t *testing.T) {
 	until(t, "one thread", func() bool { return len(tasks(t, single.pid)) == 1 })
 	tracer = mode(t, "trace", strconv.Itoa(single.pid))
 	p = open(t, single.pid)
-	_, err := p.Snapshot(readMaps(t, p), live.Options{Arches: all.All})
+	_, err := p.Snapshot(readMaps(t, p), live.Options{Arches: all.Native()})
 	want := fmt.Sprintf("process %d is already traced by modes (pid %d): detach that first", single.pid, tracer.pid)
 	if !errors.Is(err, live.ErrTraced) || err.Error() != want {
 		t.Errorf("%v, want %s", err, want)
@@ -257,7 +257,7 @@ func openAndReport(args []string) {
 		fmt.Println("memory:", errors.Is(err, live.ErrPermission), err)
 	}
 	mm, _ := maps.Parse(nil)
-	if s, err := p.Snapshot(mm, live.Options{Arches: all.All}); err != nil {
+	if s, err := p.Snapshot(mm, live.Options{Arches: all.Native()}); err != nil {
 		fmt.Println("ptrace:", errors.Is(err, live.ErrPermission), err)
 	} else {
 		fmt.Println("threads:", len(s.Threads))
@@ -325,7 +325,7 @@ func TestExiting(t *testing.T) {
 			cmd.Process.Signal(syscall.SIGTERM)
 		}()
 		for {
-			s, err := p.Snapshot(mm, live.Options{Arches: all.All})
+			s, err := p.Snapshot(mm, live.Options{Arches: all.Native()})
 			if err != nil {
 				if !errors.Is(err, live.ErrExited) {
 					t.Fatal(err)
@@ -372,7 +372,7 @@ func TestExec(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		s, err := p.Snapshot(mm, live.Options{Arches: all.All})
+		s, err := p.Snapshot(mm, live.Options{Arches: all.Native()})
 		if err != nil {
 			t.Fatalf("snapshot %d: %v", n, err)
 		}

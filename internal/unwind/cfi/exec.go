@@ -3,6 +3,8 @@ package cfi
 import (
 	"math/bits"
 	"sync"
+
+	"github.com/gatedso/bt/internal/arch"
 )
 
 // Call frame instructions, DWARF 5 section 6.4.2 and table 7.29. The first
@@ -53,7 +55,7 @@ const (
 
 // state is what remember_state saves.
 type state struct {
-	regs [MaxRegs]Rule
+	regs [arch.MaxRegs]Rule
 
 	// The CFA rule. def_cfa_offset changes the offset alone and
 	// def_cfa_register the register alone, even while an expression is in
@@ -85,7 +87,7 @@ var vms = sync.Pool{New: func() any { return new(vm) }}
 func (m *vm) row(s *section, pc uint64, row *Row) error {
 	f := &m.fde
 	c := f.cie
-	if c.ra >= MaxRegs {
+	if c.ra >= arch.MaxRegs {
 		return s.errorf(c.off, "return-address column is out of range")
 	}
 	m.remembered = m.remembered[:0]
@@ -133,7 +135,7 @@ func (m *vm) row(s *section, pc uint64, row *Row) error {
 	case ValExpression:
 		row.CFA = Rule{Kind: ValExpression, N: s.addExpr(row, m.cur.cfaExpr)}
 	case Register:
-		if m.cur.cfaReg >= MaxRegs {
+		if m.cur.cfaReg >= arch.MaxRegs {
 			return s.errorf(f.off, "CFA register is out of range")
 		}
 		row.CFA = Rule{Kind: Register, Reg: uint8(m.cur.cfaReg), N: m.cur.cfaOff}
@@ -152,7 +154,7 @@ func (s *section) addExpr(row *Row, off int) int64 {
 
 // set gives register reg a rule; registers that no caller depends on are dropped.
 func (m *vm) set(reg uint64, rule Rule) {
-	if reg < MaxRegs {
+	if reg < arch.MaxRegs {
 		m.cur.regs[reg] = rule
 	}
 }
@@ -162,7 +164,7 @@ func (m *vm) set(reg uint64, rule Rule) {
 func (m *vm) restore(reg uint64) {
 	if m.initial == nil {
 		m.set(reg, Rule{})
-	} else if reg < MaxRegs {
+	} else if reg < arch.MaxRegs {
 		m.cur.regs[reg] = m.initial.regs[reg]
 		m.cur.exprs = m.cur.exprs || m.initial.exprs
 	}
@@ -245,7 +247,7 @@ func (m *vm) run(s *section, f *fde, from, to int, pc uint64, start, end *uint64
 				m.set(r.uleb(), Rule{Kind: ValOffset, N: r.sleb() * c.dataAlign})
 			case opRegister:
 				reg, from := r.uleb(), r.uleb()
-				if from >= MaxRegs { // nobody knows that register's value
+				if from >= arch.MaxRegs { // nobody knows that register's value
 					m.set(reg, Rule{Kind: Undefined})
 				} else {
 					m.set(reg, Rule{Kind: Register, Reg: uint8(from)})

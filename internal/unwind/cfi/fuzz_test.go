@@ -4,6 +4,8 @@ import (
 	"encoding/binary"
 	"os"
 	"testing"
+
+	"github.com/gatedso/bt/internal/arch"
 )
 
 // FuzzTable gives the same bytes as every section: whatever they are, no call
@@ -39,7 +41,7 @@ func FuzzTable(f *testing.F) {
 				if table.Row(pc, &row) != nil {
 					return
 				}
-				if pc < row.Start || pc >= row.End || pc < row.Func || pc >= row.FuncEnd || row.RA >= MaxRegs {
+				if pc < row.Start || pc >= row.End || pc < row.Func || pc >= row.FuncEnd || row.RA >= arch.MaxRegs {
 					t.Errorf("row for %#x: %+v", pc, row)
 				}
 				for _, r := range append(row.Regs[:], row.CFA) {

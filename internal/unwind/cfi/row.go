@@ -1,9 +1,6 @@
 package cfi
 
-// MaxRegs bounds the DWARF registers for which a Row keeps a rule. Rules for
-// higher numbers (vector registers) are parsed and dropped: no frame's caller
-// depends on them.
-const MaxRegs = 34
+import "github.com/gatedso/bt/internal/arch"
 
 // RuleKind is one of the register rules of DWARF 5 section 6.4.1.
 type RuleKind uint8
@@ -29,13 +26,14 @@ type Rule struct {
 }
 
 // Row is one row of the call frame table: the rules that hold for every pc in
-// [Start, End). It owns no memory: expressions alias the section's bytes.
+// [Start, End). It owns no memory: expressions alias the section's bytes. Rules
+// for registers from arch.MaxRegs on are parsed and dropped.
 type Row struct {
 	Start, End uint64 // link-time addresses
 	Func       uint64 // first pc of the FDE that the row comes from
 	FuncEnd    uint64 // end of that FDE
 	CFA        Rule
-	Regs       [MaxRegs]Rule
+	Regs       [arch.MaxRegs]Rule
 	Exprs      [][]byte // DWARF expressions that the rules index
 	RA         uint8    // the return-address column
 	Signal     bool     // 'S' augmentation: the frame is a signal frame

@@ -1,0 +1,128 @@
+package unwind_test
+
+import (
+	"testing"
+
+	"github.com/gatedso/bt/internal/arch"
+	"github.com/gatedso/bt/internal/unwind"
+	"github.com/gatedso/bt/internal/unwind/cfi"
+)
+
+// Registers of linkArch.
+const (
+	linkFP arch.Reg = iota
+	linkLR
+	linkSP
+	linkPC
+)
+
+// signature is what linkArch's return addresses are signed with.
+const signature = 0x5a << 56
+
+// linkArch is a CPU whose calls leave the return address in a register, and whose
+// functions sign it before they save it.
+func linkArch() *arch.Arch {
+	inLR := arch.Return{InReg: true, Reg: linkLR}
+	return &arch.Arch{
+		PtrSize: 8, NumRegs: 4, PC: linkPC, SP: linkSP, FP: linkFP,
+		Entry: arch.Layout{Base: linkSP, Return: inLR},
+		Chain: arch.Layout{Base: linkFP, Offset: 16, Return: arch.Return{Offset: -8},
+			Saved: []arch.SavedReg{{Reg: linkFP, Offset: -16}, {Reg: linkLR, Offset: -8}}},
+		StripPAC: func(ra, mask uint64) uint64 {
+			if mask == 0 {
+				mask = 0xff << 56
+			}
+			return ra &^ mask
+		},
+		MaxCall:   4,
+		AfterCall: func(code []byte) bool { return code[0] == 0xe8 },
+		Analyze:   func([]byte, uint64, uint64) (arch.Layout, bool) { return arch.Layout{}, false },
+		Edge:      func(_, _ []byte) (arch.Layout, bool) { return arch.Layout{}, false },
+		Ahead:     func([]byte, int, bool) (arch.Layout, bool) { return arch.Layout{}, false },
+	}
+}
+
+// linkRow is a row of linkArch: the CFA is sp+n, and the return address where ra
+// says.
+func linkRow(n int64, ra cfi.Rule, signed bool) *cfi.Row {
+	row := &cfi.Row{RA: uint8(linkLR), RASigned: signed, CFA: cfi.Rule{Kind: cfi.Register, Reg: uint8(linkSP), N: n}}
+	row.Regs[linkLR] = ra
+	return row
+}
+
+func TestLinkRegister(t *testing.T) {
+	a := linkArch()
+	var c fakeCode
+	c.fn(codeF, linkRow(0, cfi.Rule{}, false)) // a leaf: the address is in the register
+	c.fn(codeG, linkRow(32, off(-8), true))
+	c.fn(codeH, linkRow(0, cfi.Rule{Kind: cfi.Undefined}, false))
+	mem := newMem(stack, 0x100)
+	mem.put(stack+24, 8, signature|(codeH+9))
+	for _, tt := range []struct {
+		name string
+		pc   uint64
+		want []uint64
+	}{
+		{"a leaf", codeF + 4, []uint64{codeF + 4, codeG + 8, codeH + 9}},
+		{"a call to nowhere", 0x10, []uint64{0x10, codeG + 8, codeH + 9}},
+		{"a null call", 0, []uint64{0, codeG + 8, codeH + 9}},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			s := unwind.New(a, &c).Walk(unwind.Start{Regs: regs(map[arch.Reg]uint64{
+				linkPC: tt.pc, linkSP: stack, linkLR: codeG + 8,
+			})}, mem)
+			check(t, s, unwind.EndOutermost, 0, tt.want...)
+		})
+	}
+	// Without the register a leaf has no caller.
+	s := unwind.New(a, &c).Walk(unwind.Start{Regs: regs(map[arch.Reg]uint64{linkPC: 0x10, linkSP: stack})}, mem)
+	check(t, s, unwind.EndNoRegister, uint64(linkLR), 0x10)
+}
+
+// A signed return address is one only where the row says so; which of its bits
+// the signature takes, the thread's mask tells.
+func TestSignedReturnAddress(t *testing.T) {
+	const other = 0x3 << 50
+	for _, tt := range []struct {
+		name   string
+		signed bool
+		mask   uint64
+		ra     uint64
+		end    unwind.End
+		at     uint64
+		want   []uint64
+	}{
+		{"signed", true, 0, signature | (codeH + 9), unwind.EndOutermost, 0, []uint64{codeG + 8, codeH + 9}},
+		{"by the mask", true, other, other | (codeH + 9), unwind.EndOutermost, 0, []uint64{codeG + 8, codeH + 9}},
+		{"outside of the mask", true, other, signature | (codeH + 9), unwind.EndBadReturn, signature | (codeH + 9), []uint64{codeG + 8}},
+		{"not signed", false, 0, signature | (codeH + 9), unwind.EndBadReturn, signature | (codeH + 9), []uint64{codeG + 8}},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			var c fakeCode
+			c.fn(codeG, linkRow(32, off(-8), tt.signed))
+			c.fn(codeH, linkRow(0, cfi.Rule{Kind: cfi.Undefined}, false))
+			mem := newMem(stack, 0x100)
+			mem.put(stack+24, 8, tt.ra)
+			s := unwind.New(linkArch(), &c).Walk(unwind.Start{
+				Regs:    regs(map[arch.Reg]uint64{linkPC: codeG + 8, linkSP: stack}),
+				PACMask: tt.mask,
+			}, mem)
+			check(t, s, tt.end, tt.at, tt.want...)
+		})
+	}
+}
+
+// Code that nothing describes: by the chain of frame pointers, whose return
+// addresses may be signed.
+func TestSignedChain(t *testing.T) {
+	var c fakeCode
+	c.add(&fakeFunc{start: codeG, text: calls(256)})
+	c.fn(codeH, linkRow(0, cfi.Rule{Kind: cfi.Undefined}, false))
+	mem := newMem(stack, 0x100)
+	mem.put(stack+16, 8, stack+48, signature|(codeG+9)) // G's frame, which G called
+	mem.put(stack+48, 8, stack+64, codeH+9)
+	s := unwind.New(linkArch(), &c).Walk(unwind.Start{Regs: regs(map[arch.Reg]uint64{
+		linkPC: codeG + 20, linkSP: stack, linkFP: stack + 16,
+	})}, mem)
+	check(t, s, unwind.EndOutermost, 0, codeG+20, codeG+9, codeH+9)
+}
