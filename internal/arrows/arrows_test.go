@@ -29,7 +29,7 @@ func TestArrows(t *testing.T) {
 	// What no program and no public package imports is for tests alone.
 	out, err := exec.Command("go", "list", "-deps", "-f",
 		`{{if .Module}}{{if .Module.Main}}{{.ImportPath}}{{range .Imports}} {{.}}{{end}}{{end}}{{end}}`,
-		module+"cmd/...", module+"maps", module+"elfsym", module+"symbolize").Output()
+		module+"cmd/...", module+"maps", module+"elfsym", module+"stack", module+"symbolize").Output()
 	if err != nil {
 		t.Fatal(err)
 	}
