@@ -13,6 +13,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/gatedso/bt/internal/procfs"
 )
 
 // Bounds of the handler before bt, which gets the core, too.
@@ -202,8 +204,7 @@ func (d procDir) value(letter byte, r *Request, status []byte) string {
 	case 'e':
 		return r.Name
 	case 'f', 'E':
-		exe, _ := d.readlink("exe")
-		exe = strings.TrimSuffix(exe, " (deleted)")
+		exe := strings.TrimSuffix(procfs.Dir(d.fd).Readlink("exe"), " (deleted)")
 		if letter == 'f' {
 			return path.Base(exe)
 		}

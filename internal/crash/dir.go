@@ -9,6 +9,8 @@ import (
 	"path/filepath"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/gatedso/bt/internal/trust"
 )
 
 // Dir is the directory of the reports. All files in it are opened relative to
@@ -31,12 +33,8 @@ func OpenDir(path string) (*Dir, error) {
 		return nil, err
 	}
 	root := os.Geteuid() == 0
-	if root {
-		if err := trusted(parent); err != nil {
-			return nil, err
-		}
-	}
-	fd, err := unix.Open(filepath.Join(parent, filepath.Base(path)), unix.O_RDONLY|unix.O_DIRECTORY|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0)
+	real := filepath.Join(parent, filepath.Base(path))
+	fd, err := unix.Open(real, unix.O_RDONLY|unix.O_DIRECTORY|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0)
 	switch {
 	case err == unix.ENOTDIR || err == unix.ELOOP:
 		return nil, fmt.Errorf("the directory of crash reports %s is refused: it is a symbolic link, or no directory", path)
@@ -54,6 +52,10 @@ func OpenDir(path string) (*Dir, error) {
 		err = fmt.Errorf("the directory of crash reports %s is refused: it belongs to user %d: chown it, or choose another by --dir", path, st.Uid)
 	case st.Mode&0o077 != 0:
 		err = fmt.Errorf("the directory of crash reports %s is refused: others may use it (mode %04o): chmod 700 %[1]s", path, st.Mode&0o7777)
+	case root:
+		if err = trust.Path(real); err != nil {
+			err = fmt.Errorf("the directory of crash reports %s is refused: %w, or choose another by --dir", path, err)
+		}
 	}
 	if err != nil {
 		d.Close()

@@ -9,6 +9,8 @@ import (
 	"strings"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/gatedso/bt/internal/trust"
 )
 
 // Options say what to install.
@@ -124,7 +126,10 @@ func trustedBinary(path string) error {
 	if st.Mode&unix.S_IFMT != unix.S_IFREG || st.Mode&0o100 == 0 {
 		return fmt.Errorf("%s is not a program", real)
 	}
-	return trusted(real)
+	if err := trust.Path(real); err != nil {
+		return fmt.Errorf("%s is refused: %w, or install bt elsewhere", real, err)
+	}
+	return nil
 }
 
 // trustedLog checks that nobody but root can say where the log lines go: they are
@@ -133,21 +138,24 @@ func trustedLog(path string) error {
 	if path == "" {
 		return nil
 	}
-	var st unix.Stat_t
-	switch err := unix.Lstat(path, &st); {
-	case err == unix.ENOENT:
-	case err != nil:
-		return &fs.PathError{Op: "stat", Path: path, Err: err}
-	case st.Mode&unix.S_IFMT != unix.S_IFREG:
-		return fmt.Errorf("--log %s is refused: it is no regular file", path)
-	case st.Uid != 0 || st.Mode&0o022 != 0:
-		return trusted(path) // which says what is wrong
-	}
 	dir, err := filepath.EvalSymlinks(filepath.Dir(path))
 	if err != nil {
 		return err
 	}
-	return trusted(dir)
+	checked := filepath.Join(dir, filepath.Base(path))
+	var st unix.Stat_t
+	switch err := unix.Lstat(path, &st); {
+	case err == unix.ENOENT:
+		checked = dir
+	case err != nil:
+		return &fs.PathError{Op: "stat", Path: path, Err: err}
+	case st.Mode&unix.S_IFMT != unix.S_IFREG:
+		return fmt.Errorf("--log %s is refused: it is no regular file", path)
+	}
+	if err := trust.Path(checked); err != nil {
+		return fmt.Errorf("--log %s is refused: %w, or choose another place", path, err)
+	}
+	return nil
 }
 
 // kernelHasPidfd reports whether the kernel gives the handler a pidfd (%F), which

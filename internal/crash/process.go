@@ -3,7 +3,6 @@ package crash
 import (
 	"bytes"
 	"fmt"
-	"io"
 	"io/fs"
 	"maps"
 	"os"
@@ -15,9 +14,9 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	procmaps "github.com/gatedso/bt/maps"
-
 	"github.com/gatedso/bt/internal/guard"
+	"github.com/gatedso/bt/internal/procfs"
+	procmaps "github.com/gatedso/bt/maps"
 )
 
 // Bounds of what is taken of procfs.
@@ -102,10 +101,10 @@ func (d procDir) gather(r *Request, set func(func(*process))) {
 	if ids := statusLine(status, "NSpid:"); len(ids) > 1 {
 		set(func(p *process) { p.innerPID = ids[len(ids)-1] })
 	}
-	exe, _ := d.readlink("exe")
+	exe := procfs.Dir(d.fd).Readlink("exe")
 	set(func(p *process) { p.exe = exe })
-	if comm, err := d.read("comm", 64); err == nil {
-		set(func(p *process) { p.comm = strings.TrimSuffix(string(comm), "\n") })
+	if comm, err := procfs.Dir(d.fd).Comm("comm"); err == nil {
+		set(func(p *process) { p.comm = comm })
 	}
 	if text, err := d.read("cgroup", 64<<10); err == nil {
 		set(func(p *process) { p.cgroup = cgroupOf(string(text)) })
@@ -117,7 +116,7 @@ func (d procDir) gather(r *Request, set func(func(*process))) {
 	text = text[:bytes.LastIndexByte(text, '\n')+1]
 	set(func(p *process) { p.maps = text })
 	d.openMapped(text, set, problem)
-	d.threads(otherNamespace(status), set)
+	d.threads(len(statusLine(status, "NSpid:")) > 1, set)
 	// The last, as it is the process's memory.
 	if cmdline, err := d.read("cmdline", maxCmdline); err == nil {
 		set(func(p *process) { p.cmdline = quoteArgs(cmdline) })
@@ -135,9 +134,10 @@ type procDir struct {
 // openProc opens the directory of the process that crashed. It is to be the first
 // that the handler does: the process can be killed while its core is written, and
 // its number used again.
-func openProc(procfs string, r *Request) procDir {
-	path := procfs + "/" + strconv.Itoa(r.PID)
-	fd, err := unix.Open(path, unix.O_PATH|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
+func openProc(proc string, r *Request) procDir {
+	path := proc + "/" + strconv.Itoa(r.PID)
+	dir, err := procfs.OpenDir(path)
+	fd := int(dir)
 	if err != nil {
 		return procDir{-1, path, fmt.Errorf("the process is gone, its files could not be opened: %w", &fs.PathError{Op: "open", Path: path, Err: err})}
 	}
@@ -160,7 +160,7 @@ const kthreadd = 2
 // isCrash makes sure that this is the process whose core is being written, by its
 // status: where the handler came too late, the number can be another's by now.
 func (d procDir) isCrash(r *Request, status []byte) error {
-	if uid, ok := statusUID(status); !ok || uid != r.UID {
+	if ids, ok := procfs.ParseStatus(status).UIDs(); !ok || int(ids[0]) != r.UID {
 		return fmt.Errorf("process %d is not of user %d: its files were not opened", r.PID, r.UID)
 	}
 	// Linux 4.15 and later tell. A handler that was started by hand may be given
@@ -171,23 +171,12 @@ func (d procDir) isCrash(r *Request, status []byte) error {
 	return nil
 }
 
-func (d procDir) read(name string, max int64) ([]byte, error) {
-	fd, err := unix.Openat(d.fd, name, unix.O_RDONLY|unix.O_CLOEXEC, 0)
+func (d procDir) read(name string, max int) ([]byte, error) {
+	b, err := procfs.Dir(d.fd).ReadUpTo(name, 2048, max)
 	if err != nil {
-		return nil, &fs.PathError{Op: "open", Path: d.path + "/" + name, Err: err}
+		return nil, fmt.Errorf("%s: %w", d.path, err)
 	}
-	f := os.NewFile(uintptr(fd), d.path+"/"+name)
-	defer f.Close()
-	return io.ReadAll(io.LimitReader(f, max))
-}
-
-func (d procDir) readlink(name string) (string, error) {
-	b := make([]byte, 4096)
-	n, err := unix.Readlinkat(d.fd, name, b)
-	if err != nil {
-		return "", err
-	}
-	return string(b[:n]), nil
+	return b[:min(len(b), max)], nil
 }
 
 // openMapped opens the files that are mapped as code.
@@ -222,79 +211,43 @@ func (d procDir) openMapped(text []byte, set func(func(*process)), problem func(
 // openMapping opens a mapped file by the kernel's own link to it: the file
 // itself, whatever its path has come to lead to.
 func (d procDir) openMapping(e *procmaps.Mapping) (*os.File, error) {
-	link := "map_files/" + strconv.FormatUint(e.Start, 16) + "-" + strconv.FormatUint(e.End, 16)
-	probe, err := unix.Openat(d.fd, link, unix.O_PATH|unix.O_CLOEXEC, 0)
-	if err != nil {
-		return nil, err
-	}
-	defer unix.Close(probe)
-	var st unix.Stat_t
-	if err := unix.Fstat(probe, &st); err != nil {
-		return nil, err
-	}
-	if st.Mode&unix.S_IFMT != unix.S_IFREG {
-		return nil, fmt.Errorf("no regular file") // a device can notice that it is opened
-	}
-	// O_NONBLOCK, as whoever has a lease on the file could have us wait.
-	fd, err := unix.Open("/proc/self/fd/"+strconv.Itoa(probe), unix.O_RDONLY|unix.O_NONBLOCK|unix.O_NOCTTY|unix.O_CLOEXEC, 0)
-	if err != nil {
-		return nil, err
-	}
-	unix.SetNonblock(fd, false)
-	return os.NewFile(uintptr(fd), e.Path), nil
+	f, _, err := procfs.OpenRegular(e.Path, func(flags int) (int, error) {
+		return procfs.Dir(d.fd).Open(procfs.MapFile(e.Start, e.End), flags)
+	})
+	return f, err
 }
 
 // threads reads the threads' names. Their numbers are to be those of the core,
 // which are of the process's own PID namespace, the innermost.
 func (d procDir) threads(otherNamespace bool, set func(func(*process))) {
-	fd, err := unix.Openat(d.fd, "task", unix.O_RDONLY|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
+	l, err := procfs.Dir(d.fd).OpenTasks(8 << 10)
 	if err != nil {
 		return
 	}
-	f := os.NewFile(uintptr(fd), "task")
-	defer f.Close()
-	tids, _ := f.Readdirnames(maxNames)
+	defer l.Dir.Close()
+	tids, _ := l.List()
+	tids = tids[:min(len(tids), maxNames)]
 	names := make(map[int]string, len(tids))
-	for _, name := range tids {
-		tid, err := strconv.Atoi(name)
+	for _, tid := range tids {
+		task := strconv.Itoa(tid)
 		if otherNamespace {
-			status, _ := d.read("task/"+name+"/status", 64<<10)
-			ids := statusLine(status, "NSpid:")
+			status, _ := l.Dir.Status(task + "/status")
+			ids := status.NSpid()
 			if len(ids) == 0 {
 				continue
 			}
-			tid, err = strconv.Atoi(ids[len(ids)-1])
+			tid = ids[len(ids)-1]
 		}
-		if err != nil {
-			continue
-		}
-		if comm, err := d.read("task/"+name+"/comm", 64); err == nil {
-			names[tid] = strings.TrimSuffix(string(comm), "\n")
+		if comm, err := l.Dir.Comm(task + "/comm"); err == nil {
+			names[tid] = comm
 		}
 	}
 	set(func(p *process) { p.threads = names })
 }
 
-// statusUID reads the real user ID of /proc/PID/status.
-func statusUID(status []byte) (int, bool) {
-	fields := statusLine(status, "Uid:")
-	if len(fields) == 0 {
-		return 0, false
-	}
-	uid, err := strconv.Atoi(fields[0])
-	return uid, err == nil
-}
-
-// otherNamespace reports whether the process is in another PID namespace.
-func otherNamespace(status []byte) bool { return len(statusLine(status, "NSpid:")) > 1 }
-
+// statusLine returns the fields of a line of a status file.
 func statusLine(status []byte, key string) []string {
-	for line := range strings.Lines(string(status)) {
-		if rest, ok := strings.CutPrefix(line, key); ok {
-			return strings.Fields(rest)
-		}
-	}
-	return nil
+	return strings.Fields(procfs.ParseStatus(status)[strings.TrimSuffix(key, ":")])
 }
 
 // quoteArgs shows the arguments of a command line for people.

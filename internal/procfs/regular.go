@@ -3,6 +3,7 @@ package procfs
 import (
 	"errors"
 	"os"
+	"strconv"
 
 	"golang.org/x/sys/unix"
 )
@@ -10,9 +11,8 @@ import (
 // Open opens the regular file at path, for reading. What is no regular file is
 // refused, without waiting for anyone at its other end.
 func Open(path string) (*os.File, error) {
-	return regular(path, path, func(name string, flags int) (int, error) {
-		return unix.Open(name, flags|unix.O_CLOEXEC, 0)
-	})
+	f, _, err := OpenRegular(path, func(flags int) (int, error) { return openat(unix.AT_FDCWD, path, flags) })
+	return f, err
 }
 
 // In opens the regular file that name is below the directory root: see
@@ -29,37 +29,59 @@ func In(root, name string) (*os.File, error) {
 	return r.Open(name)
 }
 
-var errNotRegular = errors.New("not a regular file")
+// ErrNotRegular is the error for a directory, a device, a FIFO, a socket.
+var ErrNotRegular = errors.New("not a regular file")
 
-type opener func(name string, flags int) (int, error)
-
-// regular opens name; its errors call it path.
-func regular(name, path string, open opener) (*os.File, error) {
-	// Opening alone can have effects, on a watchdog or on whoever waits at a
-	// FIFO's other end: O_PATH has none.
-	probe, err := openAs(name, unix.O_PATH, open)
-	if err == nil {
-		unix.Close(probe)
-		var fd int
-		// It may have been replaced in between.
-		if fd, err = openAs(name, unix.O_RDONLY|unix.O_NONBLOCK|unix.O_NOCTTY, open); err == nil {
-			// NewFile looks at O_NONBLOCK and would hand the file to the poller.
-			unix.SetNonblock(fd, false)
-			return os.NewFile(uintptr(fd), path), nil
-		}
+// OpenRegular opens a regular file for reading, and returns its status. open
+// opens the file, with the flags given: once with O_PATH, as opening alone can
+// have effects, on a watchdog or on whoever waits at a FIFO's other end. An
+// error is an *os.PathError for path, which is also the file's name.
+func OpenRegular(path string, open func(flags int) (int, error)) (*os.File, *unix.Stat_t, error) {
+	fd, st, err := openRegular(open)
+	if err != nil {
+		return nil, nil, &os.PathError{Op: "open", Path: path, Err: err}
 	}
-	return nil, &os.PathError{Op: "open", Path: path, Err: err}
+	return os.NewFile(uintptr(fd), path), st, nil
 }
 
-// openAs opens a file and closes it again if it is no regular one.
-func openAs(name string, flags int, open opener) (int, error) {
-	fd, err := open(name, flags)
+func openRegular(open func(flags int) (int, error)) (int, *unix.Stat_t, error) {
+	probe, err := open(unix.O_PATH)
+	if err != nil {
+		return -1, nil, err
+	}
+	defer unix.Close(probe)
+	st := new(unix.Stat_t)
+	if err := unix.Fstat(probe, st); err != nil {
+		return -1, nil, err
+	}
+	if st.Mode&unix.S_IFMT != unix.S_IFREG {
+		return -1, nil, ErrNotRegular
+	}
+	// Whoever holds a lease on the file could have us wait without O_NONBLOCK.
+	const flags = unix.O_RDONLY | unix.O_NONBLOCK | unix.O_NOCTTY
+	// The link of procfs leads to the file that was looked at, whatever has
+	// taken its place meanwhile.
+	fd, err := openat(unix.AT_FDCWD, "/proc/self/fd/"+strconv.Itoa(probe), flags)
+	if err == unix.ENOENT || err == unix.ENOTDIR {
+		fd, err = again(open, flags, st) // /proc is not mounted
+	}
+	if err != nil {
+		return -1, nil, err
+	}
+	// NewFile looks at O_NONBLOCK and would hand the file to the poller.
+	unix.SetNonblock(fd, false)
+	return fd, st, nil
+}
+
+// again opens the file whose status is st by its path once more.
+func again(open func(flags int) (int, error), flags int, st *unix.Stat_t) (int, error) {
+	fd, err := open(flags)
 	if err != nil {
 		return -1, err
 	}
-	var st unix.Stat_t
-	if err = unix.Fstat(fd, &st); err == nil && st.Mode&unix.S_IFMT != unix.S_IFREG {
-		err = errNotRegular
+	var now unix.Stat_t
+	if err = unix.Fstat(fd, &now); err == nil && (now.Dev != st.Dev || now.Ino != st.Ino) {
+		err = unix.ESTALE
 	}
 	if err != nil {
 		unix.Close(fd)

@@ -16,7 +16,7 @@ type Root struct {
 
 // OpenRoot opens a directory such as /proc/PID/root. The caller closes it.
 func OpenRoot(dir string) (*Root, error) {
-	fd, err := unix.Open(dir, unix.O_PATH|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
+	fd, err := openat(unix.AT_FDCWD, dir, unix.O_PATH|unix.O_DIRECTORY)
 	if err != nil {
 		return nil, &os.PathError{Op: "open", Path: dir, Err: err}
 	}
@@ -30,19 +30,18 @@ func (r *Root) Close() error { return unix.Close(r.fd) }
 // resolved within the root. The links of procfs that are none (/proc/self/exe)
 // lead nowhere else, either.
 func (r *Root) Open(name string) (*os.File, error) {
-	return regular(name, path.Join(r.name, name), func(name string, flags int) (int, error) {
-		return OpenAt(r.fd, name, flags)
-	})
+	f, _, err := OpenRegular(path.Join(r.name, name), func(flags int) (int, error) { return r.OpenFD(name, flags) })
+	return f, err
 }
 
-// OpenAt opens a path below the directory root as Root.Open does, whatever it
-// leads to. flags are those of open(2) but for O_CREAT and O_TMPFILE; O_CLOEXEC
-// is added.
-func OpenAt(root int, name string, flags int) (int, error) {
-	fd, err := openat2(root, name, flags)
+// OpenFD opens a path below the root as Open does, but whatever it leads to.
+// flags are those of open(2) but for O_CREAT and O_TMPFILE; O_CLOEXEC is added.
+// The error is an errno.
+func (r *Root) OpenFD(name string, flags int) (int, error) {
+	fd, err := openat2(r.fd, name, flags)
 	if err == unix.ENOSYS || err == unix.EPERM {
 		// Before Linux 5.6, or a filter that does not know it.
-		return walk(root, name, flags)
+		return walk(r.fd, name, flags)
 	}
 	return fd, err
 }

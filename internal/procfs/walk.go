@@ -45,7 +45,7 @@ func walk(root int, name string, flags int) (int, error) {
 			if comp == ".." {
 				leave(max(len(dirs)-1, 0))
 			} else if !more {
-				return open(dir, ".", flags)
+				return openat(dir, ".", flags)
 			}
 			if !more {
 				rest = "."
@@ -53,7 +53,7 @@ func walk(root int, name string, flags int) (int, error) {
 			name = rest
 			continue
 		}
-		fd, err := open(dir, comp, unix.O_PATH|unix.O_NOFOLLOW)
+		fd, err := openat(dir, comp, unix.O_PATH|unix.O_NOFOLLOW)
 		if err != nil {
 			return -1, err
 		}
@@ -82,7 +82,7 @@ func walk(root int, name string, flags int) (int, error) {
 		case !more:
 			unix.Close(fd)
 			// What has become a link since is not followed.
-			return open(dir, comp, flags|unix.O_NOFOLLOW)
+			return openat(dir, comp, flags|unix.O_NOFOLLOW)
 		case st.Mode&unix.S_IFMT != unix.S_IFDIR:
 			unix.Close(fd)
 			return -1, unix.ENOTDIR
@@ -92,15 +92,6 @@ func walk(root int, name string, flags int) (int, error) {
 		default:
 			dirs = append(dirs, fd)
 			name = rest
-		}
-	}
-}
-
-func open(dir int, name string, flags int) (int, error) {
-	for {
-		fd, err := unix.Openat(dir, name, flags|unix.O_CLOEXEC, 0)
-		if err != unix.EINTR {
-			return fd, err
 		}
 	}
 }

@@ -5,17 +5,14 @@ package store
 
 import (
 	"encoding/hex"
-	"errors"
 	"fmt"
-	"io/fs"
 	"os"
 	"path/filepath"
 	"slices"
 	"strings"
 
-	"golang.org/x/sys/unix"
-
 	"github.com/gatedso/bt/internal/gate/vdso"
+	"github.com/gatedso/bt/internal/trust"
 )
 
 // System is the directory of what root has registered, for all users.
@@ -57,7 +54,7 @@ type Store struct {
 }
 
 // Open opens the state directory dir. Where there is none, the error is
-// fs.ErrNotExist; run as root, one that others can write to is ErrUnsafe.
+// fs.ErrNotExist; run as root, one that others can change is trust.ErrUnsafe.
 func Open(dir string) (*Store, error) {
 	abs, err := filepath.Abs(dir)
 	if err != nil {
@@ -75,8 +72,8 @@ func Open(dir string) (*Store, error) {
 		return nil, fmt.Errorf("the state directory %s is not a directory", dir)
 	}
 	if os.Geteuid() == 0 {
-		if err := safe(real); err != nil {
-			return nil, err
+		if err := trust.Path(real); err != nil {
+			return nil, fmt.Errorf("the state directory %s is refused: %w, or use --state-dir", dir, err)
 		}
 	}
 	return &Store{real}, nil
@@ -88,30 +85,6 @@ func Create(dir string) (*Store, error) {
 		return nil, err
 	}
 	return Open(dir)
-}
-
-// ErrUnsafe is the error for a state directory in which others can put files.
-var ErrUnsafe = errors.New("others can write there")
-
-// safe checks that nobody but root can change what dir leads to: every
-// directory above it is root's own and not writable by others; or it is
-// sticky, like /tmp, where others cannot rename what is root's.
-func safe(dir string) error {
-	for at := dir; ; at = filepath.Dir(at) {
-		var st unix.Stat_t
-		if err := unix.Lstat(at, &st); err != nil {
-			return &fs.PathError{Op: "stat", Path: at, Err: err}
-		}
-		switch {
-		case st.Uid != 0:
-			return fmt.Errorf("the state directory %s is refused: %w (%s belongs to user %d): chown it to root, or use --state-dir", dir, ErrUnsafe, at, st.Uid)
-		case st.Mode&0o022 != 0 && (at == dir || st.Mode&unix.S_ISVTX == 0):
-			return fmt.Errorf("the state directory %s is refused: %w (%s has mode %04o): chmod go-w %[3]s, or use --state-dir", dir, ErrUnsafe, at, st.Mode&0o7777)
-		}
-		if at == filepath.Dir(at) {
-			return nil
-		}
-	}
 }
 
 const suffix = ".so"

@@ -16,6 +16,7 @@ import (
 	"github.com/gatedso/bt/internal/gate/vdso"
 	"github.com/gatedso/bt/internal/testelf"
 	"github.com/gatedso/bt/internal/testenv"
+	"github.com/gatedso/bt/internal/trust"
 )
 
 func TestDirs(t *testing.T) {
@@ -187,7 +188,7 @@ func TestSafe(t *testing.T) {
 			switch {
 			case tt.want == "" && (err != nil || s.Dir != dir):
 				t.Errorf("%s by %s: %v, %v", tt.name, by, s, err)
-			case tt.want != "" && (!errors.Is(err, ErrUnsafe) || !strings.Contains(err.Error(), tt.want)):
+			case tt.want != "" && (!errors.Is(err, trust.ErrUnsafe) || !strings.Contains(err.Error(), tt.want)):
 				t.Errorf("%s by %s: %v", tt.name, by, err)
 			}
 		}

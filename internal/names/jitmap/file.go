@@ -3,6 +3,9 @@ package jitmap
 import (
 	"bytes"
 	"io"
+	"os"
+
+	"golang.org/x/sys/unix"
 )
 
 // reader reads one form of file, from where it stopped the last time.
@@ -57,4 +60,16 @@ func (g *growing) same(r io.ReaderAt, size int64) bool {
 	b := make([]byte, len(g.tail))
 	n, _ := r.ReadAt(b, off-int64(len(b)))
 	return n == len(b) && bytes.Equal(b, g.tail)
+}
+
+// fileID tells whether a path still leads to the same file.
+type fileID struct{ dev, ino uint64 }
+
+// identify returns a file's identity and size.
+func identify(f *os.File) (fileID, int64, error) {
+	var st unix.Stat_t
+	if err := unix.Fstat(int(f.Fd()), &st); err != nil {
+		return fileID{}, 0, err
+	}
+	return fileID{uint64(st.Dev), st.Ino}, st.Size, nil
 }

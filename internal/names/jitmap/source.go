@@ -171,6 +171,9 @@ func (s *Source) refresh() (changed bool, err error) {
 	for _, f := range s.files {
 		fc, err := f.refresh()
 		changed = changed || fc
+		if pe := (*os.PathError)(nil); errors.As(err, &pe) {
+			err = pe.Err
+		}
 		if err != nil && !errors.Is(err, os.ErrNotExist) {
 			errs = append(errs, fmt.Errorf("%s: %w", f.path, err))
 		}

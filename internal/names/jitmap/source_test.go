@@ -25,7 +25,7 @@ func fakeProc(t *testing.T) (procfs, root string) {
 	dir := filepath.Join(procfs, "12")
 	var now unix.Timespec
 	unix.ClockGettime(unix.CLOCK_BOOTTIME, &now)
-	ticks := now.Nano() / int64(time.Second/userHZ)
+	ticks := now.Nano() / int64(time.Second/100)
 	for _, err := range []error{
 		os.MkdirAll(dir, 0o755), os.Mkdir(filepath.Join(root, "tmp"), 0o777),
 		os.Symlink(root, filepath.Join(dir, "root")),
@@ -201,7 +201,7 @@ func TestStatus(t *testing.T) {
 		}
 	}
 	// Before Linux 4.1, and a process whose stat tells nothing.
-	write(t, filepath.Join(procfs, "12/status"), fmt.Sprintf("Uid:\t%d\t%[1]d\n", os.Geteuid()))
+	write(t, filepath.Join(procfs, "12/status"), fmt.Sprintf("Uid:\t%d\t%[1]d\t%[1]d\t%[1]d\n", os.Geteuid()))
 	for _, text := range []string{"", "12 (x", "12 (x) S 1", "12 (x) S" + strings.Repeat(" -1", 30)} {
 		write(t, filepath.Join(procfs, "12/stat"), text)
 		p, err := openProcess(12, procfs)

@@ -5,6 +5,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/gatedso/bt/internal/procfs"
 	"github.com/gatedso/bt/internal/unwind"
 )
 
@@ -160,8 +161,8 @@ func (f *fetching) fetch(addr uint64) bool {
 // reader reads the memory of a stopped process through one of its threads.
 type reader struct {
 	tid int
-	dir int // PROCFS/PID
-	mem int // its mem file, where process_vm_readv is not allowed; else -1
+	dir procfs.Dir // PROCFS/PID
+	mem int        // its mem file, where process_vm_readv is not allowed; else -1
 }
 
 // read returns how many bytes from addr on it could read.

@@ -81,15 +81,15 @@ func (t *tracer) fromSyscall(th *tracee) {
 	switch {
 	case th.st == denying:
 		th.out.NotStopped = "not permitted"
-		if b, err := readFileAt(t.task.fd, strconv.Itoa(th.tid)+"/status", 2048, maxSmall); err == nil {
-			if tracer := parseStatus(b)["TracerPid"]; tracer != "" && tracer != "0" {
-				th.out.NotStopped = "already traced by pid " + tracer
+		if st, err := t.task.Dir.Status(strconv.Itoa(th.tid) + "/status"); err == nil {
+			if tracer := st.Int("TracerPid"); tracer != 0 {
+				th.out.NotStopped = "already traced by pid " + strconv.Itoa(tracer)
 			}
 		}
 	case t.inVfork(th):
 		th.out.NotStopped = "waiting in vfork"
-	case st.state != 0:
-		th.out.NotStopped = "state " + string(rune(st.state))
+	case st.State != 0:
+		th.out.NotStopped = "state " + string(rune(st.State))
 	default:
 		th.out.NotStopped = "it did not stop"
 	}
@@ -113,7 +113,7 @@ func (t *tracer) fromSyscall(th *tracee) {
 }
 
 func (t *tracer) syscall(th *tracee) (nr int, args []uint64, sp, pc uint64, ok bool) {
-	b, err := readFileAt(t.task.fd, strconv.Itoa(th.tid)+"/syscall", 256, maxSmall)
+	b, err := t.task.Dir.Read(strconv.Itoa(th.tid) + "/syscall")
 	if err != nil {
 		return -1, nil, 0, 0, false
 	}
@@ -337,7 +337,7 @@ func (t *tracer) walk() {
 // fallback turns to /proc/TID/mem.
 func (r *reader) fallback() bool {
 	if r.mem < 0 {
-		fd, err := openat(r.dir, "task/"+strconv.Itoa(r.tid)+"/mem", unix.O_RDONLY)
+		fd, err := r.dir.Open("task/"+strconv.Itoa(r.tid)+"/mem", unix.O_RDONLY)
 		if err != nil {
 			return false
 		}

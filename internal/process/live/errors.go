@@ -8,6 +8,8 @@ import (
 	"strings"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/gatedso/bt/internal/procfs"
 )
 
 // What can be wrong with a process. The errors that this package returns wrap
@@ -65,9 +67,9 @@ func denied(err error) bool {
 // thread tid: kernel/ptrace.c gives EPERM for all of it. what is what was
 // attempted: "ptrace of 1234".
 func (p *Process) refused(what string, tid int, err error) *Error {
-	st := p.status("task/" + strconv.Itoa(tid) + "/status")
-	if tracer, _ := strconv.Atoi(first(st["TracerPid"])); tracer != 0 {
-		comm := strings.TrimSpace(p.read(p.procfs + "/" + strconv.Itoa(tracer) + "/comm"))
+	st, _ := p.dir.Status("task/" + strconv.Itoa(tid) + "/status")
+	if tracer := st.Int("TracerPid"); tracer != 0 {
+		comm, _ := procfs.Dir(unix.AT_FDCWD).Comm(p.procfs + "/" + strconv.Itoa(tracer) + "/comm")
 		if comm == "" {
 			comm = "another process"
 		}
@@ -76,19 +78,20 @@ func (p *Process) refused(what string, tid int, err error) *Error {
 	return fail(p.PID, ErrPermission, err, "%s not permitted: %s", what, p.remedy(st))
 }
 
-func (p *Process) remedy(st map[string]string) string {
-	self := parseStatus([]byte(p.read("/proc/self/status")))
+func (p *Process) remedy(st procfs.Status) string {
+	self, _ := procfs.Dir(unix.AT_FDCWD).Status("/proc/self/status")
 	caps, _ := strconv.ParseUint(self["CapEff"], 16, 64)
 	if caps>>unix.CAP_SYS_PTRACE&1 != 0 {
 		return "it is in another user namespace, or a seccomp filter or security module forbids it; run bt outside the container"
 	}
-	uids := strings.Fields(st["Uid"]) // real, effective, saved, filesystem
+	uids, known := st.UIDs()
 	for _, u := range uids {
-		if u != strconv.Itoa(os.Getuid()) {
-			return "run as the same user (uid " + u + "), or as root"
+		if known && u != uint32(os.Getuid()) {
+			return fmt.Sprintf("run as the same user (uid %d), or as root", u)
 		}
 	}
-	switch strings.TrimSpace(p.read(p.procfs + "/sys/kernel/yama/ptrace_scope")) {
+	scope, _ := procfs.Dir(unix.AT_FDCWD).Read(p.procfs + "/sys/kernel/yama/ptrace_scope")
+	switch strings.TrimSpace(string(scope)) {
 	case "1":
 		return "run as root, or sysctl kernel.yama.ptrace_scope=0"
 	case "2":
@@ -98,15 +101,8 @@ func (p *Process) remedy(st map[string]string) string {
 	}
 	// The files of a process that is not dumpable belong to root.
 	var fs unix.Stat_t
-	if err := unix.Fstatat(p.dir, "stat", &fs, 0); err == nil && len(uids) > 0 && strconv.Itoa(int(fs.Uid)) != uids[1] {
+	if err := unix.Fstatat(int(p.dir), "stat", &fs, 0); err == nil && known && fs.Uid != uids[1] {
 		return "run as root: it is not dumpable (set-user-ID, file capabilities or prctl PR_SET_DUMPABLE)"
 	}
 	return "run as root; in a container, with the capability SYS_PTRACE (docker run --cap-add SYS_PTRACE)"
-}
-
-func first(s string) string {
-	if f := strings.Fields(s); len(f) > 0 {
-		return f[0]
-	}
-	return ""
 }

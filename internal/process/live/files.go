@@ -4,11 +4,11 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"strconv"
 	"strings"
 
 	"golang.org/x/sys/unix"
 
+	"github.com/gatedso/bt/internal/procfs"
 	"github.com/gatedso/bt/maps"
 )
 
@@ -25,15 +25,13 @@ func (p *Process) OpenMapping(m *maps.Mapping) (f *os.File, via string, same boo
 		return nil, "", false, fmt.Errorf("%x-%x %s: no file is mapped there", m.Start, m.End, m.Path)
 	}
 	shared := p.sameMounts()
-	err = p.through(func(dir, _ int) error {
-		c := candidate{m: m, fd: -1, err: unix.ENOENT}
+	err = p.through(func(dir procfs.Dir, _ int) error {
+		c := candidate{m: m, err: unix.ENOENT}
 		c.find(dir, shared)
-		if c.fd < 0 {
+		f, via, same = c.f, c.via, c.same
+		if f == nil {
 			return c.err
 		}
-		// Only the opening had to be kept from waiting.
-		unix.SetNonblock(c.fd, false)
-		f, via, same = os.NewFile(uintptr(c.fd), m.Path), c.via, c.same
 		return nil
 	})
 	if err != nil {
@@ -45,7 +43,7 @@ func (p *Process) OpenMapping(m *maps.Mapping) (f *os.File, via string, same boo
 // candidate is the best file for m so far.
 type candidate struct {
 	m    *maps.Mapping
-	fd   int
+	f    *os.File
 	via  string
 	same bool
 	err  error // why the last one could not be opened
@@ -53,11 +51,11 @@ type candidate struct {
 
 // find tries every way until one leads to the mapped file itself. sameMounts
 // says that the process is in bt's mount namespace.
-func (c *candidate) find(dir int, sameMounts bool) {
+func (c *candidate) find(dir procfs.Dir, sameMounts bool) {
 	m := c.m
 	// The kernel's own link to the file. It needs CAP_CHECKPOINT_RESTORE.
-	link := "map_files/" + strconv.FormatUint(m.Start, 16) + "-" + strconv.FormatUint(m.End, 16)
-	if c.try(dir, link, "map_files", plain); c.fd >= 0 {
+	link := procfs.MapFile(m.Start, m.End)
+	if c.try("map_files", dir.Open, link); c.f != nil {
 		if !c.same {
 			// Where an old overlayfs maps a file of its lower layer, the
 			// numbers differ although the link is right. What it may not be
@@ -68,7 +66,7 @@ func (c *candidate) find(dir int, sameMounts bool) {
 			return
 		}
 	}
-	if c.named(dir, "exe") && c.try(dir, "exe", "exe", plain) {
+	if c.named(dir, "exe") && c.try("exe", dir.Open, "exe") {
 		return
 	}
 
@@ -80,28 +78,28 @@ func (c *candidate) find(dir int, sameMounts bool) {
 		// The kernel writes a newline as \012, and \012 as it is.
 		paths = append(paths, strings.ReplaceAll(m.Path, "\n", `\012`))
 	}
-	rootPath := readlinkat(dir, "root")
-	root, err := openat(dir, "root", unix.O_PATH|unix.O_DIRECTORY)
+	rootPath := dir.Readlink("root")
+	root, err := dir.Root()
 	if err != nil {
 		c.fail(err)
 	} else {
-		defer unix.Close(root)
+		defer root.Close()
 	}
 	for _, path := range paths {
-		if sameMounts && c.try(unix.AT_FDCWD, path, "path", plain) {
+		if sameMounts && c.try("path", procfs.Dir(unix.AT_FDCWD).Open, path) {
 			return
 		}
-		if root < 0 {
+		if root == nil {
 			continue
 		}
 		// The paths in maps count from the top of the mount namespace, not
 		// from the process's root: below a chroot they repeat its path.
 		if below, ok := strings.CutPrefix(path, rootPath+"/"); ok && rootPath != "/" {
-			if c.try(root, below, "root", inRoot) {
+			if c.try("root", root.OpenFD, below) {
 				return
 			}
 		}
-		if c.try(root, path, "root", inRoot) {
+		if c.try("root", root.OpenFD, path) {
 			return
 		}
 	}
@@ -109,112 +107,52 @@ func (c *candidate) find(dir int, sameMounts bool) {
 
 // named reports whether the link is to a file of the mapping's name. A newline
 // in that may be a \012.
-func (c *candidate) named(dir int, link string) bool {
-	s := strings.ReplaceAll(readlinkat(dir, link), `\012`, "\n")
+func (c *candidate) named(dir procfs.Dir, link string) bool {
+	s := strings.ReplaceAll(dir.Readlink(link), `\012`, "\n")
 	return s == c.m.Path || c.m.Deleted && s == c.m.Path+" (deleted)"
 }
 
 // try looks at one file and keeps it if it is better than what there is. It
 // reports whether it is the mapped one.
-func (c *candidate) try(dir int, path, via string, open opener) bool {
-	fd, st, err := openRegular(dir, path, open)
+func (c *candidate) try(via string, open func(name string, flags int) (int, error), name string) bool {
+	f, st, err := procfs.OpenRegular(c.m.Path, func(flags int) (int, error) { return open(name, flags) })
 	if err != nil {
 		c.fail(err)
 		return false
 	}
 	same := st.Ino == c.m.Inode && maps.MakeDev(unix.Major(st.Dev), unix.Minor(st.Dev)) == c.m.Dev
-	if c.fd >= 0 {
+	if c.f != nil {
 		if !same {
-			unix.Close(fd)
+			f.Close()
 			return false
 		}
-		unix.Close(c.fd)
+		c.f.Close()
 	}
-	c.fd, c.via, c.same = fd, via, same
+	c.f, c.via, c.same = f, via, same
 	return same
 }
 
 // fail keeps the error that tells most: not "no such file" where another way
 // was not permitted.
 func (c *candidate) fail(err error) {
+	if pe := (*os.PathError)(nil); errors.As(err, &pe) {
+		err = pe.Err
+	}
 	if c.err == unix.ENOENT {
 		c.err = err
 	}
-}
-
-var errNotRegular = errors.New("not a regular file")
-
-type opener func(dir int, path string, flags int) (int, error)
-
-// openRegular opens a regular file and nothing else: a device or a FIFO must
-// not notice that bt was here.
-func openRegular(dir int, path string, open opener) (int, *unix.Stat_t, error) {
-	var st unix.Stat_t
-	probe, err := open(dir, path, unix.O_PATH)
-	if err != nil {
-		return -1, nil, err
-	}
-	err = unix.Fstat(probe, &st)
-	unix.Close(probe)
-	if err != nil {
-		return -1, nil, err
-	}
-	if st.Mode&unix.S_IFMT != unix.S_IFREG {
-		return -1, nil, errNotRegular
-	}
-	fd, err := open(dir, path, unix.O_RDONLY|unix.O_NONBLOCK|unix.O_NOCTTY)
-	if err != nil {
-		return -1, nil, err
-	}
-	// It may have been replaced in between.
-	if err := unix.Fstat(fd, &st); err != nil || st.Mode&unix.S_IFMT != unix.S_IFREG {
-		unix.Close(fd)
-		return -1, nil, errNotRegular
-	}
-	return fd, &st, nil
-}
-
-func plain(dir int, path string, flags int) (int, error) { return openat(dir, path, flags) }
-
-// inRoot opens a path of the process: its symbolic links count from its root.
-func inRoot(dir int, path string, flags int) (int, error) {
-	how := unix.OpenHow{
-		Flags:   uint64(flags | unix.O_CLOEXEC),
-		Resolve: unix.RESOLVE_IN_ROOT | unix.RESOLVE_NO_MAGICLINKS,
-	}
-	for try := 0; ; try++ {
-		fd, err := unix.Openat2(dir, path, &how)
-		switch {
-		case (err == unix.EINTR || err == unix.EAGAIN) && try < 100:
-			continue
-		case err == unix.ENOSYS || err == unix.EPERM:
-			// Before Linux 5.6, or a filter that does not know it. Device
-			// and inode are compared all the same.
-			return openat(dir, strings.TrimLeft(path, "/"), flags)
-		}
-		return fd, err
-	}
-}
-
-func readlinkat(dir int, name string) string {
-	b := make([]byte, 4096+64)
-	n, err := unix.Readlinkat(dir, name, b)
-	if err != nil {
-		return ""
-	}
-	return string(b[:n])
 }
 
 // compareMounts reports whether the process is in bt's own mount namespace: a
 // path in its maps then is one of bt's own, even if its root is another.
 func (p *Process) compareMounts() bool {
 	var theirs string
-	p.through(func(dir, _ int) error {
-		if theirs = readlinkat(dir, "ns/mnt"); theirs == "" {
+	p.through(func(dir procfs.Dir, _ int) error {
+		if theirs = dir.Readlink("ns/mnt"); theirs == "" {
 			return unix.ENOENT
 		}
 		return nil
 	})
-	own := readlinkat(unix.AT_FDCWD, "/proc/self/ns/mnt")
+	own := procfs.Dir(unix.AT_FDCWD).Readlink("/proc/self/ns/mnt")
 	return own != "" && own == theirs
 }

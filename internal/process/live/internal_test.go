@@ -7,30 +7,9 @@ import (
 	"unsafe"
 
 	"golang.org/x/sys/unix"
-)
 
-func TestParseStat(t *testing.T) {
-	const rest = " 1 2 3 0 -1 2129984 0 0"
-	for _, c := range []struct {
-		in    string
-		comm  string
-		state byte
-		ok    bool
-	}{
-		{"12 (cat) S" + rest, "cat", 'S', true},
-		{"12 (a) b (c)) Z" + rest, "a) b (c)", 'Z', true},
-		{"12 (new\nline) R" + rest, "new\nline", 'R', true},
-		{"12 () R" + rest, "", 'R', true},
-		{"12 (cat) S 1", "", 0, false},
-		{"12 )cat( S" + rest, "", 0, false},
-		{"", "", 0, false},
-	} {
-		st, ok := parseStat([]byte(c.in))
-		if ok != c.ok || ok && (st.comm != c.comm || st.state != c.state || st.ppid != 1 || st.flags != 2129984) {
-			t.Errorf("parseStat(%q) = %+v, %v", c.in, st, ok)
-		}
-	}
-}
+	"github.com/gatedso/bt/internal/procfs"
+)
 
 func TestParseSyscall(t *testing.T) {
 	for _, c := range []struct {
@@ -54,13 +33,9 @@ func TestParseSyscall(t *testing.T) {
 	}
 }
 
-func FuzzProcfs(f *testing.F) {
-	f.Add([]byte("12 (cat) S 1 2 3 0 -1 2129984 0 0"))
+func FuzzSyscall(f *testing.F) {
 	f.Add([]byte("58 0x1 0x2 0x3 0x4 0x5 0x6 0x7ffd0 0x7f001\n"))
-	f.Add([]byte("Name:\tcat\nTgid:\t12\n"))
 	f.Fuzz(func(t *testing.T, b []byte) {
-		parseStat(b)
-		parseStatus(b)
 		if _, args, _, _, ok := parseSyscall(string(b)); ok && len(args) != 0 && len(args) != 6 {
 			t.Errorf("%d arguments", len(args))
 		}
@@ -215,11 +190,11 @@ func FuzzFetching(f *testing.F) {
 // Where process_vm_readv is forbidden, /proc/PID/mem serves.
 func TestReaderFallback(t *testing.T) {
 	b := bytes.Repeat([]byte("memory "), 3000)
-	dir, err := openat(unix.AT_FDCWD, "/proc/self", unix.O_PATH)
+	dir, err := procfs.OpenDir("/proc/self")
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer unix.Close(dir)
+	defer dir.Close()
 	r := reader{tid: unix.Getpid(), dir: dir, mem: -1}
 	addr := uint64(uintptr(unsafe.Pointer(&b[0])))
 	got := make([]byte, len(b))

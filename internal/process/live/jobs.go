@@ -10,6 +10,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/gatedso/bt/internal/guard"
+	"github.com/gatedso/bt/internal/procfs"
 )
 
 // ownSignals are the signals that bt itself is sent while it runs a command.
@@ -113,7 +114,7 @@ func (s *ownSignals) typed(sig unix.Signal) bool {
 // inForeground reports whether bt and a process are both in the process group to
 // which the terminal sends its signals.
 func inForeground(pid int) bool {
-	fd, err := openat(unix.AT_FDCWD, "/dev/tty", unix.O_RDONLY|unix.O_NOCTTY|unix.O_NONBLOCK)
+	fd, err := procfs.Dir(unix.AT_FDCWD).Open("/dev/tty", unix.O_RDONLY|unix.O_NOCTTY|unix.O_NONBLOCK)
 	if err != nil {
 		return false
 	}
@@ -170,7 +171,7 @@ func Raise(sig unix.Signal) {
 
 // hasTerminal reports whether bt has a controlling terminal.
 func hasTerminal() bool {
-	fd, err := openat(unix.AT_FDCWD, "/dev/tty", unix.O_RDONLY|unix.O_NOCTTY|unix.O_NONBLOCK)
+	fd, err := procfs.Dir(unix.AT_FDCWD).Open("/dev/tty", unix.O_RDONLY|unix.O_NOCTTY|unix.O_NONBLOCK)
 	if err == nil {
 		unix.Close(fd)
 	}

@@ -5,6 +5,8 @@ import (
 	"unsafe"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/gatedso/bt/internal/procfs"
 )
 
 // ReadMemory reads the process's memory at addr into b while the process runs
@@ -15,12 +17,12 @@ func (p *Process) ReadMemory(addr uint64, b []byte) (int, error) {
 		return 0, nil
 	}
 	n := 0
-	err := p.through(func(dir, tid int) (err error) {
+	err := p.through(func(dir procfs.Dir, tid int) (err error) {
 		if !p.foreign {
 			n, err = readv(tid, addr, b)
 			// The number may have been another process's by then.
 			var st unix.Stat_t
-			if e := unix.Fstatat(dir, "task/"+strconv.Itoa(tid), &st, 0); e != nil {
+			if e := unix.Fstatat(int(dir), "task/"+strconv.Itoa(tid), &st, 0); e != nil {
 				n = 0
 				return unix.ESRCH
 			}
@@ -29,7 +31,7 @@ func (p *Process) ReadMemory(addr uint64, b []byte) (int, error) {
 			}
 		}
 		// Refused by a filter or unknown to the kernel.
-		fd, err := openat(dir, "mem", unix.O_RDONLY)
+		fd, err := dir.Open("mem", unix.O_RDONLY)
 		if err != nil {
 			return err
 		}

@@ -4,13 +4,13 @@ import (
 	"errors"
 	"slices"
 	"strconv"
-	"strings"
 	"time"
 
 	"golang.org/x/sys/unix"
 
 	"github.com/gatedso/bt/internal/arch"
 	"github.com/gatedso/bt/internal/process"
+	"github.com/gatedso/bt/internal/procfs"
 	"github.com/gatedso/bt/internal/unwind"
 	"github.com/gatedso/bt/maps"
 )
@@ -125,7 +125,7 @@ func (p *Process) once(mm *maps.Map, o *Options) (s *Snapshot, renewed bool, err
 // execve that can take a moment to tell.
 func (p *Process) living() bool {
 	for range 10 {
-		if st, err := statOf(p.dir, "stat"); err != nil || !st.dead() {
+		if st, err := p.dir.Stat("stat"); err != nil || !st.Dead() {
 			return err == nil
 		}
 		if p.refresh() {
@@ -169,7 +169,7 @@ type tracer struct {
 	mm *maps.Map
 	o  *Options
 
-	task    lister
+	task    procfs.Lister
 	threads []tracee
 	known   map[int]int // TID to index in threads, of those that are still listed
 	listing int
@@ -195,12 +195,11 @@ const regsetRoom = 512
 func (p *Process) newTracer(mm *maps.Map, o *Options) (*tracer, error) {
 	t := &tracer{p: p, mm: mm, o: o, known: make(map[int]int)}
 	t.reader = reader{dir: p.dir, mem: -1}
-	fd, err := openat(p.dir, "task", unix.O_RDONLY|unix.O_DIRECTORY)
-	if err != nil {
+	var err error
+	if t.task, err = p.dir.OpenTasks(32 << 10); err != nil {
 		return nil, p.exited(err)
 	}
-	t.task = lister{fd: fd, buf: make([]byte, 32<<10)}
-	tids, err := t.task.list()
+	tids, err := t.task.List()
 	if err != nil || len(tids) == 0 {
 		t.close()
 		return nil, p.exited(err)
@@ -236,18 +235,15 @@ func touched(n int) []byte {
 }
 
 func (t *tracer) close() {
-	unix.Close(t.task.fd)
+	t.task.Dir.Close()
 	if t.reader.mem >= 0 {
 		unix.Close(t.reader.mem)
 	}
 }
 
 func (t *tracer) comm(tid int) string {
-	b, err := readFileAt(t.task.fd, strconv.Itoa(tid)+"/comm", 64, maxSmall)
-	if err != nil {
-		return ""
-	}
-	return strings.TrimSuffix(string(b), "\n")
+	comm, _ := t.task.Dir.Comm(strconv.Itoa(tid) + "/comm")
+	return comm
 }
 
 // add takes in a thread that has been found.
@@ -280,7 +276,7 @@ func (t *tracer) readMaps() {
 	for i := range t.threads {
 		if st := t.threads[i].st; st == halted || st == stuck {
 			name := strconv.Itoa(t.threads[i].tid) + "/maps"
-			t.mapsText, t.mapsErr = readFileAt(t.task.fd, name, 256<<10, maxMaps)
+			t.mapsText, t.mapsErr = t.task.Dir.ReadUpTo(name, 256<<10, maxMaps)
 			if t.mapsErr == nil && len(t.mapsText) > 0 {
 				return
 			}

@@ -6,6 +6,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/gatedso/bt/internal/procfs"
 )
 
 // How long the process is held for the sake of a thread that does not stop.
@@ -59,14 +61,13 @@ func (t *tracer) seizeAll(from int) {
 
 // collect collects the remains of bt's tracees in the process until done.
 func (p *Process) collect(done *atomic.Bool) {
-	fd, err := openat(p.dir, "task", unix.O_RDONLY|unix.O_DIRECTORY)
+	l, err := p.dir.OpenTasks(8 << 10)
 	if err != nil {
 		return
 	}
-	defer unix.Close(fd)
-	l := lister{fd: fd, buf: make([]byte, 8<<10)}
+	defer l.Dir.Close()
 	for !done.Load() {
-		tids, err := l.list()
+		tids, err := l.List()
 		if err != nil {
 			return
 		}
@@ -96,7 +97,7 @@ func (t *tracer) seize(th *tracee) {
 		switch {
 		case errno == unix.ESRCH || err != nil:
 			t.over(th, false)
-		case st.dead():
+		case st.Dead():
 			th.st = over // and listed until its leader or tracer collects it
 		case t.ours(th.tid):
 			th.st = seized // under the number that it had before execve
@@ -117,7 +118,7 @@ func (t *tracer) seized(th *tracee) {
 	case t.p.held:
 		th.st = halted // about to receive the signal that it dies of
 	case t.p.PID:
-		if st, err := t.stat(th.tid); err != nil || st.dead() {
+		if st, err := t.stat(th.tid); err != nil || st.Dead() {
 			th.st = over // a tracer hears of its end when the last thread has ended
 			return
 		}
@@ -127,14 +128,14 @@ func (t *tracer) seized(th *tracee) {
 	}
 }
 
-func (t *tracer) stat(tid int) (stat, error) {
-	return statOf(t.task.fd, strconv.Itoa(tid)+"/stat")
+func (t *tracer) stat(tid int) (procfs.Stat, error) {
+	return t.task.Dir.Stat(strconv.Itoa(tid) + "/stat")
 }
 
 // ours reports whether the thread is already traced by this tracer.
 func (t *tracer) ours(tid int) bool {
-	b, err := readFileAt(t.task.fd, strconv.Itoa(tid)+"/status", 2048, maxSmall)
-	return err == nil && parseStatus(b)["TracerPid"] == strconv.Itoa(unix.Gettid())
+	st, err := t.task.Dir.Status(strconv.Itoa(tid) + "/status")
+	return err == nil && st.Int("TracerPid") == unix.Gettid()
 }
 
 // over notes that a thread has ended; collect says that its remains are ours.
@@ -149,7 +150,7 @@ func (t *tracer) over(th *tracee, collect bool) {
 	}
 	// A leader's remains are its parent's to collect, and stay listed. But
 	// after execve by another thread the number is that one's.
-	if st, err := t.stat(th.tid); err == nil && !st.dead() {
+	if st, err := t.stat(th.tid); err == nil && !st.Dead() {
 		delete(t.known, th.tid)
 	}
 }
@@ -229,7 +230,7 @@ func (t *tracer) giveUp(from int, waited time.Duration) bool {
 				continue
 			}
 			st, err := t.stat(th.tid)
-			if err != nil || st.state != 'D' {
+			if err != nil || st.State != 'D' {
 				return false
 			}
 			if waited < graceD && !t.inVfork(th) {
@@ -267,7 +268,7 @@ func (t *tracer) unchanged() bool {
 		}
 	}
 	var st unix.Stat_t
-	return unix.Fstat(t.task.fd, &st) == nil && int(st.Nlink)-2 == n
+	return unix.Fstat(int(t.task.Dir), &st) == nil && int(st.Nlink)-2 == n
 }
 
 // revived reports whether thread i is the leader, found dead before, and has
@@ -278,14 +279,14 @@ func (t *tracer) revived(i int) bool {
 		return false
 	}
 	st, err := t.stat(th.tid)
-	return err == nil && !st.dead()
+	return err == nil && !st.Dead()
 }
 
 // findNew takes in the threads that have appeared. It also lets go of what is
 // not a thread of the process: one that got the number of a thread that ended
 // between being listed and being seized.
 func (t *tracer) findNew() bool {
-	tids, err := t.task.list()
+	tids, err := t.task.List()
 	if err != nil {
 		return false
 	}

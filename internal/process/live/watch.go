@@ -3,10 +3,11 @@ package live
 import (
 	"bytes"
 	"os"
-	"strconv"
 	"unsafe"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/gatedso/bt/internal/procfs"
 )
 
 // watcher is the tracer of a command. Everything runs on the thread that
@@ -120,10 +121,8 @@ func (w *watcher) meet(tid int) bool {
 	pid := w.pid
 	if w.c.FollowForks {
 		pid = tid
-		if b, err := readFileAt(unix.AT_FDCWD, "/proc/"+itoa(tid)+"/status", 2048, maxSmall); err == nil {
-			if tgid, err := strconv.Atoi(parseStatus(b)["Tgid"]); err == nil {
-				pid = tgid
-			}
+		if tgid := statusOf(tid).Int("Tgid"); tgid > 0 {
+			pid = tgid
 		}
 	} else if unix.Access("/proc/"+itoa(w.pid)+"/task/"+itoa(tid), unix.F_OK) != nil {
 		return false
@@ -200,21 +199,14 @@ func (w *watcher) exit(tid int, si *siginfo) (e Ended, over bool) {
 // ignored the kernel has restored the default action by now
 // (force_sig_info_to_task in kernel/signal.c).
 func fatal(tid, sig int) bool {
-	b, err := readFileAt(unix.AT_FDCWD, "/proc/"+itoa(tid)+"/status", 2048, maxSmall)
-	if err != nil {
-		return false
-	}
-	return !inSet(b, "\nSigCgt:\t", sig) && !inSet(b, "\nSigIgn:\t", sig)
+	st := statusOf(tid)
+	return st != nil && !st.HasSignal("SigCgt", sig) && !st.HasSignal("SigIgn", sig)
 }
 
-// inSet reports whether a signal is in a set of a status file.
-func inSet(status []byte, key string, sig int) bool {
-	_, set, ok := bytes.Cut(status, []byte(key))
-	if !ok || len(set) < 16 {
-		return false
-	}
-	mask, err := strconv.ParseUint(string(set[:16]), 16, 64)
-	return err == nil && mask>>(sig-1)&1 != 0
+// statusOf reads the status of a thread; it is nil when that is gone.
+func statusOf(tid int) procfs.Status {
+	st, _ := procfs.Dir(unix.AT_FDCWD).Status("/proc/" + itoa(tid) + "/status")
+	return st
 }
 
 // siginfoOf reads what came with the signal that a thread is about to receive.

@@ -149,7 +149,8 @@ func TestOpenIn(t *testing.T) {
 	check(t, "openat2", r.Open)
 	check(t, "In", func(name string) (*os.File, error) { return In(top, name) })
 	check(t, "walk", func(name string) (*os.File, error) {
-		return regular(name, name, func(name string, flags int) (int, error) { return walk(r.fd, name, flags) })
+		f, _, err := OpenRegular(name, func(flags int) (int, error) { return walk(r.fd, name, flags) })
+		return f, err
 	})
 }
 
