@@ -85,15 +85,28 @@ int main(void) {
 // start runs the program and returns it, opened, once both threads wait.
 func start(t *testing.T) *live.Process {
 	t.Helper()
+	exe := filepath.Join(t.TempDir(), "prog")
+	compile(t, exe, program, "-pthread")
+	return run(t, exe)
+}
+
+// compile makes a program or library of C source.
+func compile(t *testing.T, out, source string, args ...string) {
+	t.Helper()
 	gcc := testenv.Need(t, "gcc", "gcc")
-	dir := t.TempDir()
-	src, exe := filepath.Join(dir, "prog.c"), filepath.Join(dir, "prog")
-	if err := os.WriteFile(src, []byte(program), 0o644); err != nil {
+	src := out + ".c"
+	if err := os.WriteFile(src, []byte(source), 0o644); err != nil {
 		t.Fatal(err)
 	}
-	if out, err := exec.Command(gcc, "-O1", "-fno-optimize-sibling-calls", "-pthread", "-o", exe, src).CombinedOutput(); err != nil {
-		t.Fatalf("%v\n%s", err, out)
+	args = append([]string{"-O1", "-fno-optimize-sibling-calls", "-o", out, src}, args...)
+	if msg, err := exec.Command(gcc, args...).CombinedOutput(); err != nil {
+		t.Fatalf("%v\n%s", err, msg)
 	}
+}
+
+// run starts a program and returns it, opened, once it says that it is ready.
+func run(t *testing.T, exe string) *live.Process {
+	t.Helper()
 	cmd := exec.Command(exe)
 	out, err := cmd.StdoutPipe()
 	if err != nil {

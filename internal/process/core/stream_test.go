@@ -427,7 +427,8 @@ func TestSparseFile(t *testing.T) {
 	if n := after.TotalAlloc - before.TotalAlloc; n > mib {
 		t.Errorf("%d bytes were allocated", n)
 	}
-	if v, ok := f.Memory(nil).Word(f.Threads[5].SP, 8); !ok || v != mib-0x3000 {
+	mem := f.Memory(nil)
+	if v, ok := mem.Word(f.Threads[5].SP, 8); !ok || v != mib-0x3000 {
 		t.Errorf("%#x, %v", v, ok)
 	}
 
@@ -437,5 +438,8 @@ func TestSparseFile(t *testing.T) {
 	}
 	if n, err := f.ReadMemory(f.Threads[5].SP, make([]byte, 8)); n != 0 || !errors.Is(err, ErrTruncated) {
 		t.Errorf("%d, %v", n, err)
+	}
+	if v, ok := mem.Word(f.Threads[6].SP, 8); ok {
+		t.Errorf("%#x", v)
 	}
 }
