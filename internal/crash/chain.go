@@ -14,6 +14,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/gatedso/bt/internal/guard"
 	"github.com/gatedso/bt/internal/procfs"
 )
 
@@ -73,10 +74,10 @@ func (c *chain) share() (r *os.File, err error) {
 		return nil, err
 	}
 	c.fed = make(chan struct{})
-	go func() {
+	go guard.Run(func() {
 		defer close(c.fed)
 		c.feed(w)
-	}()
+	})
 	return r, nil
 }
 

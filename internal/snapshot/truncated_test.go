@@ -61,7 +61,7 @@ func TestTruncatedInStop(t *testing.T) {
 	}
 	w := walkers{space: space}
 	var frames int
-	_, err = p.Snapshot(mm, live.Options{Arches: all.All, WalkAll: true, Walk: func(th *process.Thread, m unwind.Memory) {
+	_, err = p.Snapshot(mm, live.Options{Arches: all.Native(), WalkAll: true, Walk: func(th *process.Thread, m unwind.Memory) {
 		frames = len(w.walk(th, m, 0).Frames)
 	}})
 	if err != nil {

@@ -1,4 +1,4 @@
-package guard_test
+package arrows
 
 import (
 	"go/ast"
@@ -10,16 +10,16 @@ import (
 	"testing"
 )
 
-// allowed are the places outside of this package that may do what is its own,
+// allowed are the places outside of internal/guard that may do what is its own,
 // with the reason.
 var allowed = map[string]string{
 	"cmd/bt guard.Contain":            "a command contains panics",
 	"cmd/bt-debuginfod guard.Contain": "a command contains panics",
 }
 
-// TestAlone: nothing else in the module maps files, takes faults, recovers from
+// TestGuardAlone: nothing but internal/guard maps files, takes faults, recovers from
 // panics or starts a goroutine that a panic could end with a trace. Tests may.
-func TestAlone(t *testing.T) {
+func TestGuardAlone(t *testing.T) {
 	root := "../.."
 	found := make(map[string]bool)
 	err := filepath.WalkDir(root, func(path string, d fs.DirEntry, err error) error {
@@ -66,7 +66,7 @@ func TestAlone(t *testing.T) {
 	}
 }
 
-// forbidden names what only this package may do, "" if n does nothing of it.
+// forbidden names what only internal/guard may do, "" if n does nothing of it.
 func forbidden(n ast.Node) string {
 	switch n := n.(type) {
 	case *ast.GoStmt:
