@@ -12,6 +12,7 @@ import (
 
 	"github.com/gatedso/bt/elfsym"
 	"github.com/gatedso/bt/internal/guard"
+	"github.com/gatedso/bt/internal/names/mangled"
 )
 
 // Demangle says what becomes of mangled C++ and Rust names.
@@ -55,7 +56,7 @@ func hard(raw string) bool {
 
 // name makes a symbol's name fit to show: demangled, and clean.
 func (d Demangle) name(raw string) string {
-	if d == None || !mangled(raw) || len(raw) > maxMangled || hard(raw) {
+	if d == None || !looksMangled(raw) || len(raw) > maxMangled || hard(raw) {
 		return clean(raw)
 	}
 	name, ok := d.demangled(raw)
@@ -66,6 +67,9 @@ func (d Demangle) name(raw string) string {
 }
 
 func (d Demangle) demangled(raw string) (name string, ok bool) {
+	if name, ok := mangled.Rust(raw); ok {
+		return name, true
+	}
 	opts := []demangle.Option{demangle.MaxLength(maxDemangled)}
 	if d == Short {
 		opts = append(opts, demangle.NoParams)
@@ -78,8 +82,8 @@ func (d Demangle) demangled(raw string) (name string, ok bool) {
 	return name, err == nil
 }
 
-// mangled reports whether name looks like a C++ or Rust name at all.
-func mangled(name string) bool {
+// looksMangled reports whether name looks like a C++ or Rust name at all.
+func looksMangled(name string) bool {
 	return strings.HasPrefix(name, "_Z") || strings.HasPrefix(name, "_R") || strings.HasPrefix(name, "__Z") ||
 		strings.HasPrefix(name, "___Z") || strings.HasPrefix(name, "_GLOBAL_")
 }

@@ -42,6 +42,7 @@ func TestDemangle(t *testing.T) {
 		{"_RNvC6_123foo3bar.llvm.13220050566636175324.warm", "123foo::bar [clone .warm]", "123foo::bar [clone .warm]"},
 		{"_RNvC6_123foo3bar.0.llvm.13220050566636175324", "123foo::bar [clone .0]", "123foo::bar [clone .0]"},
 		{"_RNvC6_123foo3bar.ODD", "123foo::bar", "123foo::bar"},
+		{"_ZN4demo8_private17h0123456789abcdefE.cold", "demo::_private [clone .cold]", "demo::_private [clone .cold]"},
 		{"_ZN4core3fmt5Write9write_fmt17h0123456789abcdefE.cold", "core::fmt::Write::write_fmt [clone .cold]", "core::fmt::Write::write_fmt [clone .cold]"},
 		{"_ZN4core3fmt5Write9write_fmt17h0123456789abcdefE.llvm.123", "core::fmt::Write::write_fmt", "core::fmt::Write::write_fmt"},
 		{"_RNvC6_123foo3bar", "123foo::bar", "123foo::bar"},
