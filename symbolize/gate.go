@@ -7,6 +7,7 @@ import (
 	"sort"
 
 	"github.com/gatedso/bt/elfsym"
+	"github.com/gatedso/bt/internal/escape"
 	"github.com/gatedso/bt/internal/gate"
 	"github.com/gatedso/bt/internal/image"
 	"github.com/gatedso/bt/maps"
@@ -103,7 +104,7 @@ func (g *gateNames) bySymbols(n *Name, addr uint64) {
 		return
 	}
 	if s := &g.symbols[i]; addr-s.Addr < max(s.Size, 1) {
-		n.Symbol, n.Offset, n.Source, n.Miss = clean(s.Name), addr-s.Addr, "the report", Named
+		n.Symbol, n.Offset, n.Source, n.Miss = escape.Name(s.Name), addr-s.Addr, "the report", Named
 	}
 }
 

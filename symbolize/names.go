@@ -5,12 +5,12 @@ import (
 	"strings"
 	"sync"
 	"sync/atomic"
-	"unicode/utf8"
 	"unsafe"
 
 	"github.com/ianlancetaylor/demangle"
 
 	"github.com/gatedso/bt/elfsym"
+	"github.com/gatedso/bt/internal/escape"
 	"github.com/gatedso/bt/internal/guard"
 	"github.com/gatedso/bt/internal/names/mangled"
 )
@@ -54,16 +54,16 @@ func hard(raw string) bool {
 	return work*uint64(len(raw))*uint64(len(raw)) > maxWork
 }
 
-// name makes a symbol's name fit to show: demangled, and clean.
+// name makes a symbol's name fit to show: demangled, and escaped.
 func (d Demangle) name(raw string) string {
 	if d == None || !looksMangled(raw) || len(raw) > maxMangled || hard(raw) {
-		return clean(raw)
+		return escape.Name(raw)
 	}
 	name, ok := d.demangled(raw)
 	if !ok || name == "" || len(name) >= 1<<maxDemangled {
-		return clean(raw)
+		return escape.Name(raw)
 	}
-	return clean(withClones(name, raw))
+	return escape.Name(withClones(name, raw))
 }
 
 func (d Demangle) demangled(raw string) (name string, ok bool) {
@@ -86,54 +86,6 @@ func (d Demangle) demangled(raw string) (name string, ok bool) {
 func looksMangled(name string) bool {
 	return strings.HasPrefix(name, "_Z") || strings.HasPrefix(name, "_R") || strings.HasPrefix(name, "__Z") ||
 		strings.HasPrefix(name, "___Z") || strings.HasPrefix(name, "_GLOBAL_")
-}
-
-// clean escapes what could drive a terminal: control characters, C1 ones and
-// bytes that are no UTF-8 included, and the backslash that escapes are made
-// with. It returns s itself where nothing has to be escaped.
-func clean(s string) string {
-	for i := 0; i < len(s); i++ {
-		if c := s[i]; c < 0x20 || c >= 0x7f || c == '\\' {
-			return Escape(s)
-		}
-	}
-	return s
-}
-
-// Escape returns s with everything that could drive a terminal as \xNN, and a
-// backslash doubled.
-func Escape(s string) string {
-	const hex = "0123456789abcdef"
-	var b strings.Builder
-	for len(s) > 0 {
-		r, n := utf8.DecodeRuneInString(s)
-		switch {
-		case r == '\\':
-			b.WriteString(`\\`)
-		case r < 0x20, r >= 0x7f && r < 0xa0, r == utf8.RuneError && n == 1, bidi(r):
-			for i := range n {
-				b.WriteString(`\x`)
-				b.WriteByte(hex[s[i]>>4])
-				b.WriteByte(hex[s[i]&15])
-			}
-		default:
-			b.WriteString(s[:n])
-		}
-		s = s[n:]
-	}
-	return b.String()
-}
-
-// EscapeControls is Escape for text that bt composed itself: backslashes stay,
-// only what could drive a terminal is escaped.
-func EscapeControls(s string) string {
-	return strings.ReplaceAll(Escape(s), `\\`, `\`)
-}
-
-// bidi reports whether r reorders or splits the text around it: a name must
-// not be able to make a line read as another one.
-func bidi(r rune) bool {
-	return r == 0x061c || r >= 0x202a && r <= 0x202e || r >= 0x2066 && r <= 0x2069 || r == 0x2028 || r == 0x2029 || r == 0x200e || r == 0x200f
 }
 
 // names remembers the names of an image's symbols as they are shown: one is
@@ -196,7 +148,7 @@ func view(b []byte) string { return unsafe.String(unsafe.SliceData(b), len(b)) }
 func (n *names) shownAs(raw string, ref elfsym.Ref) string {
 	name := n.demangle.name(raw)
 	if n.versions {
-		name += clean(n.im.Version(ref))
+		name += escape.Name(n.im.Version(ref))
 	}
 	return name
 }

@@ -6,7 +6,6 @@ import (
 	"strings"
 	"sync"
 	"testing"
-	"unicode/utf8"
 
 	"github.com/gatedso/bt/internal/testelf"
 	"github.com/gatedso/bt/symbolize"
@@ -94,39 +93,11 @@ func TestHostileNames(t *testing.T) {
 				t.Errorf("%q: %q, want %q", raw, got, want)
 			}
 		}
-		if got := symbolize.Escape(raw); got != want {
-			t.Errorf("Escape(%q): %q, want %q", raw, got, want)
-		}
-		if got, want := symbolize.EscapeControls(raw), strings.ReplaceAll(want, `\\`, `\`); got != want {
-			t.Errorf("EscapeControls(%q): %q, want %q", raw, got, want)
-		}
 	}
 	// Where a mangled name carries them.
 	if got := nameOf(t, "_ZN5a\x1b[0m3barEv", symbolize.Full); strings.Contains(got, "\x1b") {
 		t.Errorf("%q", got)
 	}
-}
-
-func FuzzEscape(f *testing.F) {
-	for _, s := range []string{"", "a", "\x1b[0m", "\u202e\xff\u0085\\", "größe"} {
-		f.Add(s)
-	}
-	f.Fuzz(func(t *testing.T, s string) {
-		got := symbolize.Escape(s)
-		if len(got) > 4*len(s) || !utf8.ValidString(got) {
-			t.Fatalf("%q: %q", s, got)
-		}
-		for _, text := range []string{got, symbolize.EscapeControls(s)} {
-			for _, r := range text {
-				if r < 0x20 || r >= 0x7f && r < 0xa0 || r >= 0x202a && r <= 0x202e || r >= 0x2066 && r <= 0x2069 {
-					t.Fatalf("%q: %q", s, text)
-				}
-			}
-		}
-		if !strings.ContainsAny(s, `\`) && got != symbolize.EscapeControls(s) {
-			t.Fatalf("%q: %q", s, got)
-		}
-	})
 }
 
 // A few bytes of a mangled name can stand for gigabytes: such a name is shown

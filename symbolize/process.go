@@ -1,6 +1,7 @@
 package symbolize
 
 import (
+	"github.com/gatedso/bt/internal/escape"
 	"github.com/gatedso/bt/internal/names/jitmap"
 	"github.com/gatedso/bt/internal/names/kallsyms"
 )
@@ -21,7 +22,7 @@ func (s *Symbolizer) jit(addr uint64) Name {
 		return n
 	}
 	if name, start, from, ok := s.options.Process.JIT.Current(addr); ok {
-		return Name{Symbol: clean(name), Offset: addr - start, Source: from}
+		return Name{Symbol: escape.Name(name), Offset: addr - start, Source: from}
 	}
 	return n
 }

@@ -6,6 +6,7 @@ import (
 	"path/filepath"
 
 	"github.com/gatedso/bt/elfsym"
+	"github.com/gatedso/bt/internal/escape"
 	"github.com/gatedso/bt/internal/image"
 	"github.com/gatedso/bt/internal/names/debugfile"
 )
@@ -127,7 +128,7 @@ func (n *imageNames) after(link uint64) (name string, start uint64, from string,
 		return n.demangle.name(name) + "@plt", start, "the relocations of the PLT", true
 	}
 	if name, start, ok := n.im.GoFunc(link); ok {
-		return clean(name), start, "gopclntab", true
+		return escape.Name(name), start, "gopclntab", true
 	}
 	return "", 0, "", false
 }

@@ -12,6 +12,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/gatedso/bt/elfsym"
+	"github.com/gatedso/bt/internal/escape"
 	"github.com/gatedso/bt/internal/guard"
 	"github.com/gatedso/bt/internal/image"
 	"github.com/gatedso/bt/internal/process/live"
@@ -139,7 +140,7 @@ func (a *app) reportSpace(out *os.File, text []byte, head lines.Head, cache *ima
 		if b, err := hex.DecodeString(id.ID); err == nil {
 			ids[id.Path] = b
 			// The kernel writes a newline in its own way, which maps undoes.
-			escaped[strings.ReplaceAll(symbolize.EscapeControls(id.Path), `\x0a`, "\n")] = id.Path
+			escaped[strings.ReplaceAll(escape.Text(id.Path), `\x0a`, "\n")] = id.Path
 		}
 	}
 	// The maps lines of a report have control characters escaped, which the

@@ -15,7 +15,7 @@ import (
 
 	"github.com/gatedso/bt/internal/crash"
 	"github.com/gatedso/bt/internal/crash/report"
-	"github.com/gatedso/bt/symbolize"
+	"github.com/gatedso/bt/internal/escape"
 )
 
 const crashLong = `bt crash makes bt what the kernel gives crashes to (kernel.core_pattern): of each
@@ -142,7 +142,7 @@ func (a *app) crashInstall(cf *crashFlags) error {
 		return err
 	}
 	fmt.Fprintf(a.stdout, "# kernel.core_pattern is now %s\n# it was %s (bt crash uninstall restores it)\n",
-		symbolize.Escape(s.Pattern), symbolize.Escape(s.Previous))
+		escape.Name(s.Pattern), escape.Name(s.Previous))
 	return nil
 }
 
@@ -151,7 +151,7 @@ func (a *app) crashUninstall(cf *crashFlags) error {
 	if err != nil {
 		return err
 	}
-	fmt.Fprintf(a.stdout, "# kernel.core_pattern is %s again\n", symbolize.Escape(restored))
+	fmt.Fprintf(a.stdout, "# kernel.core_pattern is %s again\n", escape.Name(restored))
 	return nil
 }
 
@@ -161,7 +161,7 @@ func (a *app) crashStatus(cf *crashFlags) error {
 		return err
 	}
 	line := func(key, format string, args ...any) {
-		fmt.Fprintf(a.stdout, "%-10s %s\n", key, symbolize.EscapeControls(fmt.Sprintf(format, args...)))
+		fmt.Fprintf(a.stdout, "%-10s %s\n", key, escape.Text(fmt.Sprintf(format, args...)))
 	}
 	installed := "no"
 	if s.Installed {
@@ -240,7 +240,7 @@ func (a *app) crashList(cf *crashFlags) error {
 		fmt.Fprintf(a.stdout, "%4s  %-20s  %7s  %-15s  %-9s  %8s\n", "N", "TIME", "PID", "NAME", "SIGNAL", "SIZE")
 	}
 	for _, e := range entries {
-		fmt.Fprintf(a.stdout, "%4d  %-20s  %7d  %-15s  %-9s  %8d\n", e.Number, e.Time, e.PID, e.Name, symbolize.Escape(e.Signal), e.Size)
+		fmt.Fprintf(a.stdout, "%4d  %-20s  %7d  %-15s  %-9s  %8d\n", e.Number, e.Time, e.PID, e.Name, escape.Name(e.Signal), e.Size)
 	}
 	return nil
 }
@@ -286,7 +286,7 @@ func copyEscaped(w io.Writer, r io.Reader) error {
 	}
 	for line := range strings.Lines(string(data)) {
 		text := strings.TrimSuffix(line, "\n")
-		if _, err := io.WriteString(w, symbolize.EscapeControls(text)+line[len(text):]); err != nil {
+		if _, err := io.WriteString(w, escape.Text(text)+line[len(text):]); err != nil {
 			return err
 		}
 	}

@@ -7,9 +7,9 @@ import (
 	"io"
 	"strings"
 
+	"github.com/gatedso/bt/internal/escape"
 	"github.com/gatedso/bt/internal/gate"
 	"github.com/gatedso/bt/internal/gate/abi"
-	"github.com/gatedso/bt/symbolize"
 )
 
 // printJSON prints v as indented JSON.
@@ -24,7 +24,7 @@ func (a *app) printJSON(v any) error {
 func (r *gateReport) print(out io.Writer) error {
 	w := bufio.NewWriter(out)
 	if r.PID != 0 {
-		fmt.Fprintf(w, "# gate of process %d %s\n", r.PID, symbolize.Escape(r.Process))
+		fmt.Fprintf(w, "# gate of process %d %s\n", r.PID, escape.Name(r.Process))
 	} else {
 		fmt.Fprintf(w, "# gate of this machine\n")
 	}
@@ -40,7 +40,7 @@ func (r *gateReport) print(out io.Writer) error {
 
 func (g *gateEntry) print(w io.Writer) {
 	field := func(name, format string, args ...any) {
-		fmt.Fprintf(w, "  %-11s %s\n", name, symbolize.EscapeControls(fmt.Sprintf(format, args...)))
+		fmt.Fprintf(w, "  %-11s %s\n", name, escape.Text(fmt.Sprintf(format, args...)))
 	}
 	name := map[string]string{"vdso": "[vdso]", "vsyscall": "[vsyscall]", "line": "gate line"}[g.Gate]
 	if g.Start != "" {
@@ -124,7 +124,7 @@ func (g *gateSetting) print(w io.Writer) {
 	}
 	fmt.Fprintf(w, "gate_dso\n")
 	for _, l := range lines {
-		fmt.Fprintf(w, "  %s\n", symbolize.EscapeControls(l))
+		fmt.Fprintf(w, "  %s\n", escape.Text(l))
 	}
 }
 

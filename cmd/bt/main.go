@@ -12,8 +12,8 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/gatedso/bt/internal/escape"
 	"github.com/gatedso/bt/internal/guard"
-	"github.com/gatedso/bt/symbolize"
 )
 
 // The exit statuses.
@@ -88,7 +88,7 @@ func (a *app) run(args []string) (status int) {
 // errorf writes one line to standard error. What the target has a hand in is
 // escaped.
 func (a *app) errorf(format string, args ...any) {
-	msg := symbolize.EscapeControls(fmt.Sprintf(format, args...))
+	msg := escape.Text(fmt.Sprintf(format, args...))
 	fmt.Fprintf(a.stderr, "bt: %s\n", msg)
 }
 

@@ -12,6 +12,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/gatedso/bt/internal/escape"
 	"github.com/gatedso/bt/internal/image"
 	"github.com/gatedso/bt/internal/process/live"
 	"github.com/gatedso/bt/internal/snapshot"
@@ -165,7 +166,7 @@ func escapeLines(text []byte) []byte {
 	var out []byte
 	for line := range bytes.Lines(text) {
 		line, _ = bytes.CutSuffix(line, []byte("\n"))
-		out = append(out, symbolize.EscapeControls(string(line))...)
+		out = append(out, escape.Text(string(line))...)
 		out = append(out, '\n')
 	}
 	return out
@@ -176,14 +177,14 @@ func (a *app) textMaps(p *mappings) error {
 	w := bufio.NewWriter(a.stdout)
 	w.Write(escapeLines(p.text))
 	if line, ok := p.gateLine(); ok {
-		w.WriteString(symbolize.EscapeControls(string(maps.AppendLine(nil, &line))))
+		w.WriteString(escape.Text(string(maps.AppendLine(nil, &line))))
 		w.WriteByte('\n')
 	}
 	for _, mod := range p.space.Modules() {
 		if !mod.HasCode() {
 			continue
 		}
-		path := symbolize.Escape(mod.Path)
+		path := escape.Name(mod.Path)
 		if id := mod.MappedBuildID(); id != nil {
 			fmt.Fprintf(w, "# build-id %s %s\n", hex.EncodeToString(id), path)
 		}
@@ -191,7 +192,7 @@ func (a *app) textMaps(p *mappings) error {
 			continue // no ELF image
 		}
 		if via, err := opened(mod); err != nil {
-			fmt.Fprintf(w, "# file none %s (%s)\n", path, symbolize.EscapeControls(err.Error()))
+			fmt.Fprintf(w, "# file none %s (%s)\n", path, escape.Text(err.Error()))
 		} else {
 			fmt.Fprintf(w, "# file %s %s\n", via, path)
 		}

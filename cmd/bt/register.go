@@ -12,10 +12,10 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/gatedso/bt/internal/escape"
 	"github.com/gatedso/bt/internal/gate/store"
 	"github.com/gatedso/bt/internal/gate/vdso"
 	"github.com/gatedso/bt/internal/names/debugfile"
-	"github.com/gatedso/bt/symbolize"
 )
 
 func (a *app) gateRegisterCommand() *cobra.Command {
@@ -79,7 +79,7 @@ func (a *app) register(paths []string) error {
 		if !wrote {
 			what = "already registered"
 		}
-		if _, err := fmt.Fprintf(a.stdout, "%s %s %s %s\n", what, im.ABI(), hex.EncodeToString(im.BuildID()), symbolize.Escape(path)); err != nil {
+		if _, err := fmt.Fprintf(a.stdout, "%s %s %s %s\n", what, im.ABI(), hex.EncodeToString(im.BuildID()), escape.Name(path)); err != nil {
 			return err
 		}
 	}
@@ -165,7 +165,7 @@ func (a *app) setSysctl(s *store.Store, images []*vdso.Image) error {
 	if err != nil {
 		return err
 	}
-	_, err = fmt.Fprintf(a.stdout, "kernel.gate_dso = %s\n", symbolize.Escape(path))
+	_, err = fmt.Fprintf(a.stdout, "kernel.gate_dso = %s\n", escape.Name(path))
 	return err
 }
 

@@ -12,8 +12,8 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/gatedso/bt/internal/escape"
 	"github.com/gatedso/bt/internal/render"
-	"github.com/gatedso/bt/symbolize"
 )
 
 // Handler makes the report of one crash. It is what the kernel starts.
@@ -158,7 +158,7 @@ func (l Limits) sane() Limits {
 
 // describe tells of the crash in the log.
 func (r *Request) describe() string {
-	return fmt.Sprintf("%s[%d] of user %d died of %s", symbolize.Escape(r.Name), r.PID, r.UID, render.SignalName(r.Signal))
+	return fmt.Sprintf("%s[%d] of user %d died of %s", escape.Name(r.Name), r.PID, r.UID, render.SignalName(r.Signal))
 }
 
 // report writes the report. The problems are those that left it incomplete.
@@ -189,7 +189,7 @@ func (h *Handler) report(out io.Writer, proc procDir, slot int, limits *Limits) 
 		problems = append(problems, fmt.Sprintf("cut after %d bytes", w.written))
 	}
 	for _, text := range problems {
-		fmt.Fprintf(out, "# crash incomplete: %s\n", symbolize.EscapeControls(text))
+		fmt.Fprintf(out, "# crash incomplete: %s\n", escape.Text(text))
 	}
 	return problems, w.err
 }
@@ -208,17 +208,17 @@ func (h *Handler) head(w io.Writer, p *process) {
 	line("report by", "bt "+h.Version)
 	line("time", r.Time.UTC().Format(time.RFC3339))
 	line("process", fmt.Sprint(r.PID))
-	line("thread", fmt.Sprintf("%d \"%s\"", r.TID, symbolize.Escape(r.Name)))
+	line("thread", fmt.Sprintf("%d \"%s\"", r.TID, escape.Name(r.Name)))
 	line("user", fmt.Sprintf("%d group %d", r.UID, r.GID))
 	line("signal", render.SignalName(r.Signal))
 	host, _ := os.Hostname()
-	line("host", symbolize.Escape(host))
+	line("host", escape.Name(host))
 	var u unix.Utsname
 	if unix.Uname(&u) == nil {
 		line("kernel", fmt.Sprintf("%s %s %s", text(u.Sysname[:]), text(u.Release[:]), text(u.Machine[:])))
 	}
 	for _, problem := range p.problems {
-		line("problem:", symbolize.EscapeControls(problem))
+		line("problem:", escape.Text(problem))
 	}
 }
 
@@ -234,11 +234,11 @@ func (p *process) about() (lines []string) {
 			lines = append(lines, headPrefix+key+" "+value)
 		}
 	}
-	add("exe", symbolize.Escape(p.exe))
+	add("exe", escape.Name(p.exe))
 	add("command", p.cmdline) // quoted
-	add("cgroup", symbolize.Escape(p.cgroup))
+	add("cgroup", escape.Name(p.cgroup))
 	if id, runtime := containerOf(p.cgroup); id != "" {
-		add("container", symbolize.Escape(id)+" ("+runtime+")")
+		add("container", escape.Name(id)+" ("+runtime+")")
 	}
 	if p.innerPID != "" {
 		add("namespace", "the process was number "+p.innerPID+" in a PID namespace of its own; numbers of processes, threads and users below are those of its namespaces")
@@ -249,7 +249,7 @@ func (p *process) about() (lines []string) {
 // text is a NUL-terminated string.
 func text(b []byte) string {
 	s, _, _ := strings.Cut(string(b), "\x00")
-	return symbolize.Escape(s)
+	return escape.Name(s)
 }
 
 // bounded passes on whole lines, as far as there is room.

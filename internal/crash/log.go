@@ -8,7 +8,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"github.com/gatedso/bt/symbolize"
+	"github.com/gatedso/bt/internal/escape"
 )
 
 // logger writes single lines to where crashes are noted.
@@ -25,7 +25,7 @@ const maxLine = 900
 // printf writes a line: to the file, or to the system's log, or, where there is
 // none that takes it, to the kernel's.
 func (l *logger) printf(format string, args ...any) {
-	text := symbolize.EscapeControls(fmt.Sprintf(format, args...))
+	text := escape.Text(fmt.Sprintf(format, args...))
 	if len(text) > maxLine {
 		text = text[:maxLine]
 	}

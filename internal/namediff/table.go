@@ -11,7 +11,7 @@ import (
 	"strconv"
 	"strings"
 
-	"github.com/gatedso/bt/symbolize"
+	"github.com/gatedso/bt/internal/escape"
 )
 
 // symbol is a line of readelf's, in an executable section.
@@ -127,7 +127,7 @@ func clean(name string) string {
 	if v := version.FindStringSubmatch(name); v != nil {
 		name = v[1]
 	}
-	return symbolize.Escape(name)
+	return escape.Name(name)
 }
 
 func (t *table) sort() {

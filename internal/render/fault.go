@@ -7,9 +7,9 @@ import (
 	"strings"
 
 	"github.com/gatedso/bt/internal/arch"
+	"github.com/gatedso/bt/internal/escape"
 	"github.com/gatedso/bt/internal/fault"
 	"github.com/gatedso/bt/maps"
-	"github.com/gatedso/bt/symbolize"
 )
 
 // Cause prints why a thread died: one line, and those of the instruction and
@@ -94,7 +94,7 @@ func placeText(p *fault.Place, addr uint64, neighbours bool) string {
 }
 
 func mappingText(m *maps.Mapping) string {
-	name := symbolize.Escape(m.Path)
+	name := escape.Name(m.Path)
 	if name == "" {
 		name = "(anon)"
 	}

@@ -5,6 +5,7 @@ import (
 	"encoding/hex"
 	"fmt"
 
+	"github.com/gatedso/bt/internal/escape"
 	"github.com/gatedso/bt/internal/image"
 	"github.com/gatedso/bt/internal/process"
 	"github.com/gatedso/bt/internal/unwind"
@@ -36,7 +37,7 @@ func (s *Stacks) comment(format string, args ...any) {
 func (s *Stacks) Maps() {
 	for i := range s.Space.Maps.Entries {
 		s.line = maps.AppendLine(s.line[:0], &s.Space.Maps.Entries[i])
-		s.W.WriteString(symbolize.EscapeControls(string(s.line)))
+		s.W.WriteString(escape.Text(string(s.line)))
 		s.W.WriteByte('\n')
 	}
 	for _, m := range s.Space.Modules() {
@@ -44,17 +45,17 @@ func (s *Stacks) Maps() {
 			continue
 		}
 		if id := m.MappedBuildID(); id != nil {
-			fmt.Fprintf(s.W, "# build-id %s %s\n", hex.EncodeToString(id), symbolize.Escape(m.Path))
+			fmt.Fprintf(s.W, "# build-id %s %s\n", hex.EncodeToString(id), escape.Name(m.Path))
 		}
 	}
 	for _, sym := range s.Symbols.GateSymbols() {
-		fmt.Fprintf(s.W, "# gate-symbol %x %x %s\n", sym.Addr, sym.Size, symbolize.Escape(sym.Name))
+		fmt.Fprintf(s.W, "# gate-symbol %x %x %s\n", sym.Addr, sym.Size, escape.Name(sym.Name))
 	}
 }
 
 // Process prints a process's head.
 func (s *Stacks) Process(pid int, name string) {
-	s.comment("process %d %s", pid, symbolize.Escape(name))
+	s.comment("process %d %s", pid, escape.Name(name))
 }
 
 // Threads prints threads and reports whether nothing is missing from them.
@@ -86,13 +87,13 @@ func (s *Stacks) prepare(threads []process.Unwound) {
 }
 
 func (s *Stacks) thread(t *process.Unwound) (complete bool) {
-	s.comment("thread %d \"%s\"", t.TID, symbolize.Escape(t.Name))
+	s.comment("thread %d \"%s\"", t.TID, escape.Name(t.Name))
 	if t.Arch != nil {
 		s.Options.PtrSize = t.Arch.PtrSize
 	}
 	complete = true
 	if t.NotStopped != "" {
-		s.comment("not stopped: %s", symbolize.EscapeControls(t.NotStopped))
+		s.comment("not stopped: %s", escape.Text(t.NotStopped))
 		complete = false
 	}
 	for i := range t.Stack.Frames {
@@ -195,9 +196,9 @@ func (s *Stacks) where(pc uint64) string {
 	p := s.Space.Locate(pc)
 	switch {
 	case p.Module != nil:
-		return symbolize.Escape(p.Module.Path)
+		return escape.Name(p.Module.Path)
 	case p.Mapping != nil && p.Mapping.Path != "":
-		return symbolize.Escape(p.Mapping.Path)
+		return escape.Name(p.Mapping.Path)
 	case p.Mapping != nil:
 		return "(anon)"
 	}

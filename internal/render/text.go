@@ -9,6 +9,7 @@ import (
 	"path"
 	"strconv"
 
+	"github.com/gatedso/bt/internal/escape"
 	"github.com/gatedso/bt/symbolize"
 )
 
@@ -69,11 +70,11 @@ func (o *Options) AppendFrame(dst []byte, addr uint64, n *symbolize.Name) []byte
 		dst = append(dst, '>')
 		if o.Module && n.Module != nil {
 			dst = append(dst, ' ')
-			dst = append(dst, symbolize.Escape(n.Module.Path)...)
+			dst = append(dst, escape.Name(n.Module.Path)...)
 		}
 	case o.Module && n.Module != nil:
 		dst = append(dst, " ("...)
-		dst = append(dst, symbolize.Escape(path.Base(n.Module.Path))...)
+		dst = append(dst, escape.Name(path.Base(n.Module.Path))...)
 		dst = append(dst, "+0x"...)
 		dst = strconv.AppendUint(dst, n.ModOff, 16)
 		dst = append(dst, ')')

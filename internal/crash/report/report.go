@@ -14,6 +14,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/gatedso/bt/internal/crash"
+	"github.com/gatedso/bt/internal/escape"
 	"github.com/gatedso/bt/internal/fault"
 	"github.com/gatedso/bt/internal/gate"
 	"github.com/gatedso/bt/internal/image"
@@ -71,7 +72,7 @@ type reporter struct {
 
 // line writes a line of the report's head.
 func (r *reporter) line(format string, args ...any) {
-	fmt.Fprintf(r.w, "# crash %s\n", symbolize.EscapeControls(fmt.Sprintf(format, args...)))
+	fmt.Fprintf(r.w, "# crash %s\n", escape.Text(fmt.Sprintf(format, args...)))
 }
 
 func (r *reporter) problem(format string, args ...any) {
@@ -92,7 +93,7 @@ func (r *reporter) about(f *core.File) {
 	r.problem("process %d in /proc is not the one whose core this is, which has ended: its files, maps and arguments were not used", r.job.Request.PID)
 	r.maps, r.job.Threads = nil, nil
 	r.job.Name = "[" + r.job.Request.Name + "]"
-	if args := symbolize.Escape(f.Args); args != "" {
+	if args := escape.Name(f.Args); args != "" {
 		r.line("command %s (as the core tells, which keeps its beginning)", args)
 	}
 }
