@@ -8,7 +8,7 @@ FUZZTIME ?= 10s
 # bt needs no C library; without one it starts in half the time.
 export CGO_ENABLED ?= 0
 
-.PHONY: all build install install-systemd install-init test race lint fuzz bench diff golden demo e2e ci clean
+.PHONY: all build install install-systemd install-init test race lint fuzz hostile bench diff golden demo e2e ci clean
 
 all: build
 
@@ -44,6 +44,10 @@ lint:
 # Every fuzz target for FUZZTIME each: a time, or a number of inputs, 5000x.
 fuzz:
 	./scripts/fuzz.sh $(FUZZTIME)
+
+# Damaged files and text by the thousand; HOSTILEFLAGS='-seed 2' takes others.
+hostile:
+	$(GO) test ./internal/hostile -count=1 -timeout 30m -args -inputs 10000 $(HOSTILEFLAGS)
 
 # Three minutes. What runs against other programs makes five rounds at least.
 bench:
