@@ -50,7 +50,7 @@ var kinds = []kind{
 	{"elf big tables", "+0x", libc, elfFields, asExe},
 	{"go", "<runtime.", goProgram, elfFields, asExe},
 	{"core", "<start_thread+", core, elfFields, asCore},
-	{"maps", "libc.so.6", ownMaps, textFields, asMaps},
+	{"maps", "libc.so.6", savedMaps, textFields, asMaps},
 	{"report", "<main+", report, textFields, asReport},
 	{"text", "+0x10>", text, textFields, asText},
 	{"perf map", "function", perfMap, textFields, asPerfMap},

@@ -92,11 +92,19 @@ func asCore(t *testing.T, dir string, data []byte) ([]string, []byte) {
 	return []string{"--verbose", "--module", "--core", put(t, dir, "core", data)}, nil
 }
 
-func ownMaps(t *testing.T) []byte { return read(t, "/proc/self/maps") }
+// mapsText are the intact maps.
+var mapsText []byte
+
+func savedMaps(t *testing.T) []byte {
+	cmd := exec.Command(compiled(t, "threads.c"), "3", "4")
+	started(t, cmd)
+	mapsText = read(t, fmt.Sprintf("/proc/%d/maps", cmd.Process.Pid))
+	return mapsText
+}
 
 func asMaps(t *testing.T, dir string, data []byte) ([]string, []byte) {
 	var addrs bytes.Buffer
-	for line := range strings.Lines(string(read(t, "/proc/self/maps"))) {
+	for line := range strings.Lines(string(mapsText)) {
 		start, _, _ := strings.Cut(line, "-")
 		fmt.Fprintf(&addrs, "%s10\n", strings.TrimSuffix(start, "00"))
 	}
