@@ -62,6 +62,10 @@ func (a *app) mistake(b *guard.Bug) {
 
 // run runs bt with its arguments and returns the exit status.
 func (a *app) run(args []string) (status int) {
+	if err := checkDescriptors(); err != nil {
+		a.errorf("%v", err)
+		return exitNothing
+	}
 	cmd := a.command()
 	cmd.SetArgs(args)
 	cmd.SetIn(a.stdin)

@@ -23,6 +23,7 @@ var (
 	ErrPermission   = errors.New("not permitted")
 	ErrTraced       = errors.New("already traced")
 	ErrNamespace    = errors.New("procfs of another PID namespace")
+	ErrDescriptors  = errors.New("too few file descriptors")
 )
 
 // Error is what is wrong with the process PID.
@@ -51,6 +52,32 @@ func fail(pid int, kind, err error, format string, args ...any) *Error {
 
 func (p *Process) exited(err error) *Error {
 	return fail(p.PID, ErrExited, err, "process %d exited while it was being looked at", p.PID)
+}
+
+// failed says why something about the process could not be read.
+func (p *Process) failed(what string, err error) *Error {
+	switch {
+	case gone(err):
+		return p.exited(err)
+	case denied(err):
+		return p.refused(what+" of "+strconv.Itoa(p.PID), p.PID, err)
+	case exhausted(err):
+		return tooFew(p.PID, err)
+	}
+	return fail(p.PID, ErrNoProcess, err, "process %d: %v", p.PID, err)
+}
+
+// exhausted reports whether err says that bt may open no more files.
+func exhausted(err error) bool {
+	return errors.Is(err, unix.EMFILE) || errors.Is(err, unix.ENFILE)
+}
+
+func tooFew(pid int, err error) *Error {
+	remedy := "raise the limit (ulimit -n)"
+	if errors.Is(err, unix.ENFILE) {
+		remedy = "raise the system's limit (sysctl fs.file-max)"
+	}
+	return fail(pid, ErrDescriptors, err, "process %d: too few file descriptors to look at it: %s", pid, remedy)
 }
 
 // gone reports whether err says that a process or thread does not exist. A

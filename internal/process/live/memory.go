@@ -44,8 +44,8 @@ func (p *Process) ReadMemory(addr uint64, b []byte) (int, error) {
 		return n, nil
 	case gone(err):
 		return 0, p.exited(err)
-	case denied(err):
-		return 0, p.refused("reading the memory of "+strconv.Itoa(p.PID), p.PID, err)
+	case denied(err), exhausted(err):
+		return 0, p.failed("reading the memory", err)
 	}
 	return n, &MemoryError{Addr: addr + uint64(n), Err: err}
 }

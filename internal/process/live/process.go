@@ -80,6 +80,9 @@ func openTask(proc string, tid int) (dir procfs.Dir, tgid int, err error) {
 }
 
 func notThere(pid int, proc string, err error) *Error {
+	if exhausted(err) {
+		return tooFew(pid, err)
+	}
 	if !gone(err) {
 		kind := ErrNoProcess
 		if denied(err) {
@@ -222,13 +225,8 @@ func (p *Process) Maps() ([]byte, error) {
 		}
 		return err
 	})
-	switch {
-	case err == nil:
-		return b, nil
-	case gone(err):
-		return nil, p.exited(err)
-	case denied(err):
-		return nil, p.refused("reading the maps of "+strconv.Itoa(p.PID), p.PID, err)
+	if err != nil {
+		return nil, p.failed("reading the maps", err)
 	}
-	return nil, fail(p.PID, ErrNoProcess, err, "process %d: %v", p.PID, err)
+	return b, nil
 }

@@ -197,12 +197,15 @@ func (p *Process) newTracer(mm *maps.Map, o *Options) (*tracer, error) {
 	t.reader = reader{dir: p.dir, mem: -1}
 	var err error
 	if t.task, err = p.dir.OpenTasks(32 << 10); err != nil {
-		return nil, p.exited(err)
+		return nil, p.failed("listing the threads", err)
 	}
 	tids, err := t.task.List()
-	if err != nil || len(tids) == 0 {
+	if err == nil && len(tids) == 0 {
+		err = unix.ESRCH
+	}
+	if err != nil {
 		t.close()
-		return nil, p.exited(err)
+		return nil, p.failed("listing the threads", err)
 	}
 	n := len(tids)
 	t.threads = make([]tracee, 0, n+n/4+8)
