@@ -4,6 +4,8 @@ import (
 	"debug/elf"
 	"encoding/binary"
 	"math"
+
+	"github.com/gatedso/bt/internal/arch"
 )
 
 // findTables lists the symbol tables in the order in which they are asked.
@@ -23,10 +25,10 @@ func (im *Image) findTables() []*table {
 		t.first = Ref(im.numSyms)
 		im.numSyms += t.n
 		t.exec = im.execSections()
-		t.thumb = im.Machine == elf.EM_ARM
+		abi := arch.MachineOf(im.Machine, im.Class, 0)
+		t.thumb, t.mapping = abi.ThumbBit, abi.MappingSymbols
 		t.opd = im.findDescriptors()
 		t.common = t.is64 && !t.thumb && t.opd.data == nil && im.Order.String() == binary.LittleEndian.String()
-		t.mapping = t.thumb || im.Machine == elf.EM_AARCH64 || im.Machine == elf.EM_RISCV
 		out = append(out, t)
 	}
 	if syms, strs := im.sectionTable(elf.SHT_SYMTAB); syms != nil {
@@ -148,9 +150,9 @@ func (im *Image) word(b []byte) uint64 {
 }
 
 // hashCount reads the number of symbols from a DT_HASH table: nchain, its second
-// word. The words are 4 bytes but for Alpha and 64-bit S/390.
+// word. The words have 4 bytes on nearly all machines.
 func (im *Image) hashCount(b []byte) uint64 {
-	if im.Class == elf.ELFCLASS64 && (im.Machine == elf.EM_S390 || im.Machine == elf.EM_ALPHA || im.Machine == elf.EM_ALPHA_STD) {
+	if arch.MachineOf(im.Machine, im.Class, 0).WideHash {
 		if len(b) < 16 {
 			return 0
 		}

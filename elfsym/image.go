@@ -39,7 +39,7 @@ type Image struct {
 	indexMu sync.Mutex    // held while the index is being built
 	index   atomic.Pointer[index]
 
-	plt plt
+	plt linkage
 
 	versionsOnce sync.Once
 	versions     versions

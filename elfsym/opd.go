@@ -1,6 +1,10 @@
 package elfsym
 
-import "debug/elf"
+import (
+	"debug/elf"
+
+	"github.com/gatedso/bt/internal/arch"
+)
 
 // descriptors is .opd, the function descriptors of PowerPC's 64-bit ELF ABI
 // version 1 (section 3.2.5 of its supplement): the value of a function's symbol is
@@ -15,7 +19,7 @@ type descriptors struct {
 // findDescriptors returns the descriptors of a linked file. Those of a relocatable
 // one hold nothing until they are relocated.
 func (im *Image) findDescriptors() descriptors {
-	if im.Machine != elf.EM_PPC64 || im.Class != elf.ELFCLASS64 || im.Type == elf.ET_REL {
+	if !arch.MachineOf(im.Machine, im.Class, 0).Descriptors || im.Type == elf.ET_REL {
 		return descriptors{}
 	}
 	s := im.section(".opd")
@@ -30,7 +34,7 @@ func (im *Image) findDescriptors() descriptors {
 // be called before the first lookup, and main must stay open as long as im is used.
 func (im *Image) TakeDescriptors(main *Image) {
 	own := im.section(".opd")
-	if im.Machine != elf.EM_PPC64 || main.Order != im.Order || own == nil || own.Type != elf.SHT_NOBITS {
+	if !arch.MachineOf(im.Machine, im.Class, 0).Descriptors || main.Order != im.Order || own == nil || own.Type != elf.SHT_NOBITS {
 		return
 	}
 	if d := main.findDescriptors(); d.addr == own.Addr {

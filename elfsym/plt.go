@@ -6,6 +6,7 @@ import (
 	"slices"
 	"sync"
 
+	"github.com/gatedso/bt/internal/arch/plt"
 	"github.com/gatedso/bt/internal/guard"
 )
 
@@ -19,14 +20,11 @@ const (
 	maxPLTBytes = 8 << 20
 	// maxPLTSlots bounds how many relocations of one table can name stubs.
 	maxPLTSlots = 1 << 20
-	// stubAlign divides the offset of every stub in its section.
-	stubAlign = 8
-	// maxStub is the size of the largest stub, in bytes.
-	maxStub = 24
 )
 
-// plt is what an Image knows of its procedure linkage table.
-type plt struct {
+// linkage is what an Image knows of its procedure linkage table.
+type linkage struct {
+	cpu  *plt.CPU // nil: stubs are not looked for
 	secs []pltSection
 	// blind: no section header tells where stubs are. One is recognised by its
 	// code and the slot that it jumps through.
@@ -54,7 +52,8 @@ func (s *stub) covers(vaddr uint64) bool { return vaddr-s.start < uint64(s.size)
 
 // findPLT looks for the stubs' sections. It decodes nothing.
 func (im *Image) findPLT() {
-	if pltMachines[im.Machine].decode == nil || im.Type == elf.ET_REL {
+	im.plt.cpu = plt.For(im.Machine)
+	if im.plt.cpu == nil || im.Type == elf.ET_REL {
 		return
 	}
 	im.plt.blind = len(im.secs) == 0 && len(im.dyn) > 0
@@ -139,18 +138,18 @@ func (im *Image) findStub(vaddr uint64) (stub, bool) {
 // blindStub decodes the code around vaddr. Only a stub jumps through a slot that
 // the dynamic linker fills lazily.
 func (im *Image) blindStub(vaddr uint64) (stub, bool) {
-	for back := uint64(maxStub - stubAlign); ; back -= stubAlign {
-		start := (vaddr&^(stubAlign-1) - back) & im.addrMask()
-		j, ok := im.decodeStub(im.Bytes(start, maxStub), start)
-		if ok && j.slotted && vaddr-start < uint64(j.size) {
+	for back := uint64(plt.MaxSize - plt.Align); ; back -= plt.Align {
+		start := (vaddr&^(plt.Align-1) - back) & im.addrMask()
+		j, ok := im.decodeStub(im.Bytes(start, plt.MaxSize), start)
+		if ok && j.Slotted && vaddr-start < uint64(j.Size) {
 			slot := im.slotOf(j, im.plt.rel.got)
 			ref, ok := findSlot(im.plt.slots, slot)
-			if j.relative && j.indexed { // see gotBase
-				offset, indexed := im.relocOffset(im.plt.rel.plt, j.index)
+			if j.Relative && j.Indexed { // see gotBase
+				offset, indexed := im.relocOffset(im.plt.rel.plt, j.Index)
 				ok = ok && indexed && offset == slot
 			}
 			if ok {
-				return stub{start, j.size, ref}, true
+				return stub{start, j.Size, ref}, true
 			}
 		}
 		if back == 0 {
@@ -160,11 +159,11 @@ func (im *Image) blindStub(vaddr uint64) (stub, bool) {
 }
 
 // slotOf returns the address of the slot that a stub jumps through.
-func (im *Image) slotOf(j jump, got uint64) uint64 {
-	if j.relative {
-		return (got + j.slot) & im.addrMask()
+func (im *Image) slotOf(j plt.Stub, got uint64) uint64 {
+	if j.Relative {
+		return (got + j.Slot) & im.addrMask()
 	}
-	return j.slot
+	return j.Slot
 }
 
 // buildPLT decodes all stubs and names them.
@@ -181,11 +180,11 @@ func (im *Image) buildPLT() {
 	var todo []pltSlot // what rel.dyn must tell: ref is an index of stubs
 	for i := range im.plt.secs {
 		sec := &im.plt.secs[i]
-		im.walkStubs(sec, func(start uint64, j jump) bool {
+		im.walkStubs(sec, func(start uint64, j plt.Stub) bool {
 			slot := im.slotOf(j, got)
-			if !j.slotted {
-				offset, ok := im.relocOffset(rel.plt, j.index)
-				if !ok || j.common != sec.addr {
+			if !j.Slotted {
+				offset, ok := im.relocOffset(rel.plt, j.Index)
+				if !ok || j.Common != sec.addr {
 					return true
 				}
 				slot = offset
@@ -195,7 +194,7 @@ func (im *Image) buildPLT() {
 				ref = none
 				todo = append(todo, pltSlot{slot, uint32(len(stubs))})
 			}
-			stubs = append(stubs, stub{start, j.size, ref})
+			stubs = append(stubs, stub{start, j.Size, ref})
 			return true
 		})
 	}
@@ -225,32 +224,40 @@ func (im *Image) buildPLT() {
 func (im *Image) gotBase() uint64 {
 	got, done := im.plt.rel.got, false
 	for i := 0; i < len(im.plt.secs) && !done; i++ {
-		im.walkStubs(&im.plt.secs[i], func(_ uint64, j jump) bool {
-			if j.relative && j.indexed {
-				if offset, ok := im.relocOffset(im.plt.rel.plt, j.index); ok {
-					got = offset - j.slot
+		im.walkStubs(&im.plt.secs[i], func(_ uint64, j plt.Stub) bool {
+			if j.Relative && j.Indexed {
+				if offset, ok := im.relocOffset(im.plt.rel.plt, j.Index); ok {
+					got = offset - j.Slot
 				}
 			}
-			done = j.slotted
+			done = j.Slotted
 			return !done
 		})
 	}
 	return got
 }
 
+// decodeStub decodes the stub at the start of code, which lies at addr.
+func (im *Image) decodeStub(code []byte, addr uint64) (plt.Stub, bool) {
+	j, ok := im.plt.cpu.Decode(code, addr)
+	j.Slot &= im.addrMask()
+	j.Common &= im.addrMask()
+	return j, ok
+}
+
 // walkStubs decodes a section from its start. What is no stub, such as the
 // common part of a lazy table, is passed over. It ends when found returns false.
-func (im *Image) walkStubs(sec *pltSection, found func(start uint64, j jump) bool) {
+func (im *Image) walkStubs(sec *pltSection, found func(start uint64, j plt.Stub) bool) {
 	for off := 0; off < len(sec.code); {
 		start := sec.addr + uint64(off)
 		j, ok := im.decodeStub(sec.code[off:], start)
 		if !ok {
-			off += stubAlign
+			off += plt.Align
 			continue
 		}
 		if !found(start, j) {
 			return
 		}
-		off += int(j.size)
+		off += int(j.Size)
 	}
 }

@@ -9,6 +9,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/gatedso/bt/internal/arch/plt"
 	"github.com/gatedso/bt/internal/testelf"
 )
 
@@ -82,23 +83,23 @@ func TestPLTStub(t *testing.T) {
 		{"other register", elf.EM_AARCH64, words(0xb0000010, 0xf9400612, 0x91002210, 0xd61f0240), "-"},
 		{"cut", elf.EM_AARCH64, words(0xb0000010, 0xf9400611), "-"},
 	} {
-		im := &Image{Machine: tc.machine, Class: elf.ELFCLASS64}
+		im := &Image{Class: elf.ELFCLASS64, plt: linkage{cpu: plt.For(tc.machine)}}
 		if tc.machine == elf.EM_386 {
 			im.Class = elf.ELFCLASS32
 		}
 		got := "-"
 		if j, ok := im.decodeStub(tc.code, pltCode); ok {
-			got = fmt.Sprint(j.size)
-			if j.relative {
-				got += fmt.Sprintf(" GOT+%#x", j.slot)
-			} else if j.slotted {
-				got += fmt.Sprintf(" slot %#x", j.slot)
+			got = fmt.Sprint(j.Size)
+			if j.Relative {
+				got += fmt.Sprintf(" GOT+%#x", j.Slot)
+			} else if j.Slotted {
+				got += fmt.Sprintf(" slot %#x", j.Slot)
 			}
-			if j.indexed {
-				got += fmt.Sprintf(" index %d", j.index)
+			if j.Indexed {
+				got += fmt.Sprintf(" index %d", j.Index)
 			}
-			if !j.slotted {
-				got += fmt.Sprintf(" of %#x", j.common)
+			if !j.Slotted {
+				got += fmt.Sprintf(" of %#x", j.Common)
 			}
 		}
 		if got != tc.want {
@@ -121,7 +122,7 @@ func pltFile(machine elf.Machine, bare bool) testelf.File {
 	}
 	var code []byte
 	word := uint64(8)
-	types := pltMachines[machine]
+	types := plt.For(machine)
 	switch machine {
 	case elf.EM_X86_64:
 		for i := range uint32(3) {
@@ -139,8 +140,8 @@ func pltFile(machine elf.Machine, bare bool) testelf.File {
 	}
 	got := make([]byte, 3*word)
 	copy(got[2*word:], le32(pltText)) // the addend of c in an Elf_Rel
-	jmprel := join(rel(pltGOT, 1, types.jumpSlot), rel(pltGOT+2*word, 0, types.irelative))
-	dyn := rel(pltGOT+word, 2, types.globDat)
+	jmprel := join(rel(pltGOT, 1, types.JumpSlot), rel(pltGOT+2*word, 0, types.IRelative))
+	dyn := rel(pltGOT+word, 2, types.GlobDat)
 	name, typ, tag := ".rela", elf.SHT_RELA, elf.DT_RELA
 	if machine == elf.EM_386 {
 		name, typ, tag = ".rel", elf.SHT_REL, elf.DT_REL
@@ -274,7 +275,7 @@ func exercisePLT(t *testing.T, data []byte) {
 			t.Fatalf("%#x: %q at %#x+%d", addr, name, start, size)
 		}
 	}
-	if n := len(im.plt.stubs); n > len(pltSections)*len(data)/stubAlign+len(pltSections) {
+	if n := len(im.plt.stubs); n > len(pltSections)*len(data)/plt.Align+len(pltSections) {
 		t.Fatalf("%d stubs in %d bytes", n, len(data))
 	}
 }

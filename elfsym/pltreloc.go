@@ -125,7 +125,7 @@ func findSlot(slots []pltSlot, slot uint64) (ref uint32, ok bool) {
 // relocSlots lists the slots in [lo, hi] that relocations of a table fill with
 // the address of a function that a symbol names, by address.
 func (im *Image) relocSlots(t relocTable, lo, hi uint64) []pltSlot {
-	machine := pltMachines[im.Machine]
+	cpu := im.plt.cpu
 	var syms *table // that relocations refer to
 	for _, t := range im.tables {
 		if t.name != ".symtab" {
@@ -141,11 +141,11 @@ func (im *Image) relocSlots(t relocTable, lo, hi uint64) []pltSlot {
 			continue
 		}
 		switch r := im.reloc(b, t.rela); r.typ {
-		case machine.jumpSlot, machine.globDat:
+		case cpu.JumpSlot, cpu.GlobDat:
 			if syms != nil && r.sym != 0 && r.sym < syms.n {
 				slots = append(slots, pltSlot{r.offset, uint32(syms.first) + r.sym})
 			}
-		case machine.irelative:
+		case cpu.IRelative:
 			if w := im.Bytes(r.offset, int(im.wordSize())); !t.rela && len(w) == int(im.wordSize()) {
 				r.addend = im.word(w)
 			}

@@ -118,7 +118,7 @@ func parseABI(name string) (vdso.ABI, error) {
 		return "", nil
 	}
 	var names []string
-	for _, abi := range vdso.ABIs {
+	for _, abi := range vdso.ABIs() {
 		if string(abi) == name {
 			return abi, nil
 		}

@@ -10,8 +10,8 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/gatedso/bt/internal/arch"
 	"github.com/gatedso/bt/internal/gate"
-	"github.com/gatedso/bt/internal/gate/abi"
 	"github.com/gatedso/bt/internal/gate/store"
 	"github.com/gatedso/bt/internal/gate/vdso"
 	"github.com/gatedso/bt/internal/process/live"
@@ -145,7 +145,7 @@ func (a *app) gateReport(pid int) (*gateReport, error) {
 		r.Entries = append(r.Entries, g)
 	}
 	if pid == 0 {
-		for _, other := range vdso.ABIs {
+		for _, other := range vdso.ABIs() {
 			if im != nil && im.ABI() == other {
 				continue
 			}
@@ -210,7 +210,7 @@ func (a *app) unlessNone(err error) error {
 
 // describe fills in what an image says of itself, and its registered file.
 func (a *app) describe(g *gateEntry, im *vdso.Image) {
-	known := abi.For(im.Machine, im.Class)
+	known := arch.GateOf(im.Machine, im.Class)
 	info := im.Info()
 	g.ABI, g.Size, g.Soname, g.Kernel = im.ABI(), len(im.File), info.Soname, info.Kernel
 	g.BuildID = hex.EncodeToString(im.BuildID())

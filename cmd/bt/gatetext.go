@@ -7,9 +7,9 @@ import (
 	"io"
 	"strings"
 
+	"github.com/gatedso/bt/internal/arch"
 	"github.com/gatedso/bt/internal/escape"
 	"github.com/gatedso/bt/internal/gate"
-	"github.com/gatedso/bt/internal/gate/abi"
 )
 
 // printJSON prints v as indented JSON.
@@ -144,14 +144,14 @@ type jsonABI struct {
 func (a *app) printABIs(asJSON bool) error {
 	if asJSON {
 		list := []jsonABI{}
-		for _, g := range abi.Gates {
+		for _, g := range arch.Gates() {
 			trampolines := append([]string{}, g.Trampolines...)
 			list = append(list, jsonABI{g.Arch, g.Machine.String(), 32 * int(g.Class), g.File, g.Version, trampolines, g.From, g.Entries})
 		}
 		return a.printJSON(list)
 	}
 	w := bufio.NewWriter(a.stdout)
-	for i, g := range abi.Gates {
+	for i, g := range arch.Gates() {
 		if i > 0 {
 			fmt.Fprintln(w)
 		}

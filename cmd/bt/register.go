@@ -106,7 +106,7 @@ func (a *app) imagesToRegister(paths []string) ([]*vdso.Image, error) {
 	if len(paths) > 0 {
 		return images, nil
 	}
-	for _, abi := range vdso.ABIs {
+	for _, abi := range vdso.ABIs() {
 		im, err := vdso.ForABI(abi)
 		switch {
 		case err == nil:

@@ -13,7 +13,6 @@ import (
 	"sync"
 
 	"github.com/gatedso/bt/internal/arch"
-	"github.com/gatedso/bt/internal/gate/abi"
 	"github.com/gatedso/bt/internal/guard"
 	"github.com/gatedso/bt/internal/unwind"
 	"github.com/gatedso/bt/internal/unwind/cfi"
@@ -301,7 +300,7 @@ func (s *Space) Row(pc uint64, exact bool) (*cfi.Row, unwind.How) {
 // returns to, by the symbol that covers it.
 func (p *Place) isTrampoline(pc uint64) bool {
 	sym, ok := p.Image.Lookup(p.Link(pc))
-	return ok && abi.For(p.Image.Machine, p.Image.Class).IsTrampoline(sym.Name)
+	return ok && arch.GateOf(p.Image.Machine, p.Image.Class).IsTrampoline(sym.Name)
 }
 
 // Link turns a run-time address into a link-time one, as addr2line takes it.

@@ -3,7 +3,6 @@
 package vdso
 
 import (
-	"debug/elf"
 	"errors"
 	"fmt"
 	"io"
@@ -11,31 +10,18 @@ import (
 	"path/filepath"
 
 	"github.com/gatedso/bt/elfsym"
+	"github.com/gatedso/bt/internal/arch"
 	"github.com/gatedso/bt/maps"
 )
 
 // ABI is one of the ABIs that a kernel serves: each has an image of its own.
-type ABI string
-
-const (
-	ABI64  ABI = "64"  // the CPU's 64-bit ABI
-	ABI32  ABI = "32"  // its 32-bit ABI
-	ABIX32 ABI = "x32" // x86-64 with 32-bit pointers
-)
+type ABI = arch.ABI
 
 // ABIs lists all of them.
-var ABIs = []ABI{ABI64, ABI32, ABIX32}
+func ABIs() []ABI { return arch.ABIs() }
 
 // Of returns the ABI that an ELF file is for.
-func Of(im *elfsym.Image) ABI {
-	switch {
-	case im.Class == elf.ELFCLASS64:
-		return ABI64
-	case im.Machine == elf.EM_X86_64:
-		return ABIX32
-	}
-	return ABI32
-}
+func Of(im *elfsym.Image) ABI { return arch.ABIOf(im.Machine, im.Class) }
 
 // Image is the gate image of one process.
 type Image struct {

@@ -5,6 +5,7 @@ import (
 	"debug/elf"
 	"encoding/binary"
 	"errors"
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -12,6 +13,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/gatedso/bt/internal/arch"
 	"github.com/gatedso/bt/internal/testelf"
 	"github.com/gatedso/bt/internal/testenv"
 )
@@ -55,7 +57,7 @@ func TestFromProcess(t *testing.T) {
 	if !bytes.Equal(im.File, file) {
 		t.Errorf("%d bytes, want the %d of the file", len(im.File), len(file))
 	}
-	if im.ABI() != ABI64 || string(im.BuildID()) != "cafe" || im.Start != 0x7fff00000000 || im.End != 0x7fff00001000 {
+	if im.ABI() != arch.ABI64 || string(im.BuildID()) != "cafe" || im.Start != 0x7fff00000000 || im.End != 0x7fff00001000 {
 		t.Errorf("%+v, ABI %s", im, im.ABI())
 	}
 	for _, tt := range []struct {
@@ -82,8 +84,8 @@ func TestABI(t *testing.T) {
 		machine elf.Machine
 		want    ABI
 	}{
-		{elf.ELFCLASS64, elf.EM_X86_64, ABI64}, {elf.ELFCLASS32, elf.EM_386, ABI32}, {elf.ELFCLASS32, elf.EM_X86_64, ABIX32},
-		{elf.ELFCLASS64, elf.EM_AARCH64, ABI64}, {elf.ELFCLASS32, elf.EM_ARM, ABI32},
+		{elf.ELFCLASS64, elf.EM_X86_64, arch.ABI64}, {elf.ELFCLASS32, elf.EM_386, arch.ABI32}, {elf.ELFCLASS32, elf.EM_X86_64, arch.ABIX32},
+		{elf.ELFCLASS64, elf.EM_AARCH64, arch.ABI64}, {elf.ELFCLASS32, elf.EM_ARM, arch.ABI32},
 	} {
 		im, err := New(page(gateFile(tt.class, tt.machine, "x").Bytes()), "it")
 		if err != nil {
@@ -195,7 +197,7 @@ func TestOwn(t *testing.T) {
 // Each ABI's image is of that ABI; or the kernel does not run such programs.
 func TestForABI(t *testing.T) {
 	got := 0
-	for _, abi := range ABIs {
+	for _, abi := range ABIs() {
 		im, err := ForABI(abi)
 		if errors.Is(err, ErrNoABI) {
 			t.Log(err)
@@ -221,36 +223,34 @@ func TestForABI(t *testing.T) {
 // The helper programs as others read them. On a machine that runs one, it says
 // that it is up, and ends with its standard input.
 func TestHelpers(t *testing.T) {
-	for goarch, list := range helpers {
-		for abi, h := range list {
-			file := h.file()
-			f, err := elf.NewFile(bytes.NewReader(file))
-			if err != nil {
-				t.Errorf("%s %s: %v", goarch, abi, err)
-				continue
-			}
-			if f.Machine != h.machine || f.Class != h.class || f.Type != elf.ET_EXEC || len(f.Progs) != 2 {
-				t.Errorf("%s %s: %+v", goarch, abi, f.FileHeader)
-			}
-			load := f.Progs[0]
-			if f.Entry < load.Vaddr || f.Entry-load.Vaddr+uint64(len(h.code)) != load.Filesz || load.Filesz != uint64(len(file)) {
-				t.Errorf("%s %s: entry %x, segment %+v", goarch, abi, f.Entry, load)
-			}
-			if goarch != runtime.GOARCH {
-				continue
-			}
-			path := filepath.Join(t.TempDir(), "helper")
-			if err := os.WriteFile(path, file, 0o755); err != nil {
-				t.Fatal(err)
-			}
-			cmd := exec.Command(path)
-			out, err := cmd.Output() // standard input is /dev/null
-			if err == nil && len(out) != 1 {
-				t.Errorf("%s: it wrote %q", abi, out)
-			}
-			if exit := (*exec.ExitError)(nil); errors.As(err, &exit) {
-				t.Errorf("%s: %v", abi, err)
-			}
+	for _, p := range arch.GatePrograms() {
+		what, file := fmt.Sprintf("%s on %s", p.ABI, p.Host), helper(p).file()
+		f, err := elf.NewFile(bytes.NewReader(file))
+		if err != nil {
+			t.Errorf("%s: %v", what, err)
+			continue
+		}
+		if f.Machine != p.Machine || f.Class != p.Class || f.Type != elf.ET_EXEC || len(f.Progs) != 2 {
+			t.Errorf("%s: %+v", what, f.FileHeader)
+		}
+		load := f.Progs[0]
+		if f.Entry < load.Vaddr || f.Entry-load.Vaddr+uint64(len(p.Code)) != load.Filesz || load.Filesz != uint64(len(file)) {
+			t.Errorf("%s: entry %x, segment %+v", what, f.Entry, load)
+		}
+		if p.Host != runtime.GOARCH {
+			continue
+		}
+		path := filepath.Join(t.TempDir(), "helper")
+		if err := os.WriteFile(path, file, 0o755); err != nil {
+			t.Fatal(err)
+		}
+		cmd := exec.Command(path)
+		out, err := cmd.Output() // standard input is /dev/null
+		if err == nil && len(out) != 1 {
+			t.Errorf("%s: it wrote %q", what, out)
+		}
+		if exit := (*exec.ExitError)(nil); errors.As(err, &exit) {
+			t.Errorf("%s: %v", what, err)
 		}
 	}
 }

@@ -1,11 +1,11 @@
-package abi_test
+package arch_test
 
 import (
 	"debug/elf"
 	"regexp"
 	"testing"
 
-	"github.com/gatedso/bt/internal/gate/abi"
+	"github.com/gatedso/bt/internal/arch"
 	"github.com/gatedso/bt/internal/gate/vdso"
 )
 
@@ -14,9 +14,8 @@ func TestGates(t *testing.T) {
 	file := regexp.MustCompile(`^arch/[a-z0-9/_.S-]+(, arch/[a-z0-9/_.S-]+)*$`)
 	name := regexp.MustCompile(`^[a-z_][a-z0-9_]+$`)
 	seen := make(map[string]bool)
-	for i := range abi.Gates {
-		g := &abi.Gates[i]
-		if abi.For(g.Machine, g.Class) != g || seen[g.Arch] {
+	for _, g := range arch.Gates() {
+		if arch.GateOf(g.Machine, g.Class) != g || seen[g.Arch] {
 			t.Errorf("%s: there twice", g.Arch)
 		}
 		seen[g.Arch] = true
@@ -34,20 +33,20 @@ func TestGates(t *testing.T) {
 			}
 		}
 	}
-	if g := abi.For(elf.EM_NONE, elf.ELFCLASS64); g != nil || g.IsTrampoline("__kernel_rt_sigreturn") {
+	if g := arch.GateOf(elf.EM_NONE, elf.ELFCLASS64); g != nil || g.IsTrampoline("__kernel_rt_sigreturn") {
 		t.Error("a machine that is none has a gate")
 	}
 }
 
 // The running kernel's images export what the table says, and nothing else.
 func TestRunningKernel(t *testing.T) {
-	for _, a := range vdso.ABIs {
+	for _, a := range vdso.ABIs() {
 		im, err := vdso.ForABI(a)
 		if err != nil {
 			t.Logf("%s: %v", a, err)
 			continue
 		}
-		g := abi.For(im.Machine, im.Class)
+		g := arch.GateOf(im.Machine, im.Class)
 		known := make(map[string]bool)
 		for _, n := range append(append([]string{}, g.Trampolines...), g.Entries...) {
 			known[n] = true

@@ -1,10 +1,10 @@
-package abi
+package arch
 
 import "debug/elf"
 
-// Gates lists the gate DSOs of Linux. The symbols are those of the kernels that
+// gates lists the gate DSOs of Linux. The symbols are those of the kernels that
 // were looked at, old and new: an image has what its kernel was built with.
-var Gates = []Gate{
+var gates = [...]Gate{
 	{
 		Arch: "x86 (i386)", Machine: elf.EM_386, Class: elf.ELFCLASS32,
 		File: "arch/x86/entry/vdso/vdso32/vdso32.lds.S", Version: "LINUX_2.5, LINUX_2.6",

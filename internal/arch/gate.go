@@ -1,14 +1,13 @@
-// Package abi is what is known of the gate DSOs of all architectures, as data:
-// which symbols their images have, and which of these are the code that a
-// signal handler returns to.
-package abi
+package arch
 
 import (
 	"debug/elf"
 	"slices"
 )
 
-// Gate is the gate DSO of one ABI of an architecture.
+// Gate is what is known of the gate DSO of one ABI of an architecture: which
+// symbols its image has, and which of these are the code that a signal handler
+// returns to. It is not to be changed.
 type Gate struct {
 	Arch    string // as the kernel's arch/ has it, and the ABI where there are several
 	Machine elf.Machine
@@ -25,11 +24,20 @@ type Gate struct {
 	Entries []string
 }
 
-// For returns the gate of an ELF file's machine and class, nil for one that is
+// Gates lists the gate DSOs of Linux.
+func Gates() []*Gate {
+	list := make([]*Gate, len(gates))
+	for i := range gates {
+		list[i] = &gates[i]
+	}
+	return list
+}
+
+// GateOf returns the gate of an ELF file's machine and class, nil for one that is
 // not known.
-func For(machine elf.Machine, class elf.Class) *Gate {
-	for i := range Gates {
-		if g := &Gates[i]; g.Machine == machine && g.Class == class {
+func GateOf(machine elf.Machine, class elf.Class) *Gate {
+	for i := range gates {
+		if g := &gates[i]; g.Machine == machine && g.Class == class {
 			return g
 		}
 	}
