@@ -655,6 +655,58 @@ func TestCrashStalls(t *testing.T) {
 	}
 }
 
+// While cores of one user do not come on, those of others are reported.
+func TestCrashFlood(t *testing.T) {
+	c := newCrashes(t, "--timeout", "1m")
+	const flooder, other = 12345, 23456
+	var flood []*exec.Cmd
+	for range 8 {
+		r, w, err := os.Pipe()
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { w.Close() })
+		cmd := c.handler(t, 1<<30, flooder)
+		cmd.Stdin = r
+		if err := cmd.Start(); err != nil {
+			t.Fatal(err)
+		}
+		r.Close()
+		flood = append(flood, cmd)
+	}
+	t.Cleanup(func() {
+		for _, cmd := range flood {
+			cmd.Process.Kill()
+			cmd.Wait()
+		}
+	})
+	held := func() (n int) {
+		slots, _ := filepath.Glob(filepath.Join(c.dir, ".slot-*"))
+		for _, path := range slots {
+			if holder, _ := os.ReadFile(path); string(holder) == "uid-12345" {
+				n++
+			}
+		}
+		return n
+	}
+	waitFor(t, "the flood", func() bool { return held() == 2 })
+	for _, uid := range []int{0, other, 0, other} {
+		h := c.handle(t, 1<<30, uid, strings.NewReader(""))
+		h.want(t, 0)
+		if h.report == "" {
+			t.Errorf("no report of user %d: %s", uid, h.log)
+		}
+	}
+	if n := held(); n > 2 {
+		t.Errorf("one user has %d of 4 places", n)
+	}
+	for _, cmd := range flood {
+		if err := cmd.Process.Signal(syscall.Signal(0)); err != nil {
+			t.Error("the flood has ended before the others")
+		}
+	}
+}
+
 // oldHandler makes a handler that keeps its arguments and the core.
 func oldHandler(t *testing.T, then string) (path, dir string) {
 	t.Helper()
