@@ -5,6 +5,7 @@ package snapshot
 
 import (
 	"slices"
+	"time"
 
 	"github.com/gatedso/bt/internal/arch"
 	"github.com/gatedso/bt/internal/arch/all"
@@ -28,7 +29,8 @@ type Options struct {
 type Stacks struct {
 	Space   *image.Space
 	Threads []process.Unwound
-	Gone    []int // threads that were asked for and are not there
+	Gone    []int         // threads that were asked for and are not there
+	Pause   time.Duration // how long the process stood still, in all looks together
 }
 
 // Close releases files that were opened and not needed.
@@ -62,6 +64,7 @@ func Process(p *live.Process, o Options) (*Stacks, error) {
 			return nil, err
 		}
 		if last != nil {
+			s.Pause += last.Pause
 			last.Close()
 		}
 		if next == try {
@@ -118,7 +121,7 @@ func take(p *live.Process, o Options, try attempt) (*Stacks, attempt, error) {
 		}
 	}
 
-	s := &Stacks{Space: space, Gone: snap.Gone, Threads: make([]process.Unwound, len(snap.Threads))}
+	s := &Stacks{Space: space, Gone: snap.Gone, Pause: snap.Pause, Threads: make([]process.Unwound, len(snap.Threads))}
 	w := walkers{space: space}
 	for i := range snap.Threads {
 		t := &s.Threads[i]

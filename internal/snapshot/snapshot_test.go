@@ -1,7 +1,6 @@
 package snapshot
 
 import (
-	"bufio"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -87,7 +86,7 @@ func start(t *testing.T) *live.Process {
 	t.Helper()
 	exe := filepath.Join(t.TempDir(), "prog")
 	compile(t, exe, program, "-pthread")
-	return run(t, exe)
+	return ready(t, exec.Command(exe))
 }
 
 // compile makes a program or library of C source.
@@ -102,29 +101,6 @@ func compile(t *testing.T, out, source string, args ...string) {
 	if msg, err := exec.Command(gcc, args...).CombinedOutput(); err != nil {
 		t.Fatalf("%v\n%s", err, msg)
 	}
-}
-
-// run starts a program and returns it, opened, once it says that it is ready.
-func run(t *testing.T, exe string) *live.Process {
-	t.Helper()
-	cmd := exec.Command(exe)
-	out, err := cmd.StdoutPipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { cmd.Process.Kill(); cmd.Wait() })
-	if line, err := bufio.NewReader(out).ReadString('\n'); line != "ready\n" {
-		t.Fatalf("%q, %v", line, err)
-	}
-	p, err := live.Open(cmd.Process.Pid, "/proc")
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { p.Close() })
-	return p
 }
 
 // chain is the program's own functions in a stack.

@@ -2,6 +2,7 @@ package snapshot
 
 import (
 	"os"
+	"os/exec"
 	"path/filepath"
 	"sync"
 	"testing"
@@ -37,7 +38,7 @@ func startThrough(t *testing.T) (p *live.Process, lib string) {
 	compile(t, lib, through, "-shared", "-fPIC")
 	exe := filepath.Join(dir, "prog")
 	compile(t, exe, below, lib, "-Wl,-z,now") // ld.so reads the library's symbols before main
-	return run(t, exe), lib
+	return ready(t, exec.Command(exe)), lib
 }
 
 // TestTruncatedInStop cuts a mapped file to nothing after its headers have been
