@@ -6,8 +6,9 @@ package image
 import (
 	"bytes"
 	"debug/elf"
-	"os"
+	"errors"
 	"sync"
+	"sync/atomic"
 
 	"github.com/gatedso/bt/elfsym"
 	"github.com/gatedso/bt/internal/arch"
@@ -27,11 +28,15 @@ type Image struct {
 	eh, debug                 *cfi.Table
 	goTable                   *gopcln.Table
 
+	prepared, debugMade atomic.Bool
+
 	holes bool // from memory, of which a part could not be read
 }
 
 // NewImage adds what the unwinder reads to an opened image.
 func NewImage(im *elfsym.Image) *Image { return &Image{Image: im} }
+
+var errNotParsed = errors.New("not parsed yet")
 
 // PtrSize is the size in bytes of the image's addresses.
 func (im *Image) PtrSize() int {
@@ -41,12 +46,31 @@ func (im *Image) PtrSize() int {
 	return 8
 }
 
+// prepare parses what Row needs, so that Row need not, but for .debug_frame:
+// that can be large and compressed, and .eh_frame is nearly always enough.
+func (im *Image) prepare() {
+	guard.Read(func() error {
+		im.goTab()
+		im.ehTable().Prepare()
+		return nil
+	})
+	im.prepared.Store(true)
+}
+
 // Row finds the frame row for a link-time pc, nil where there is none. exact is
 // false when pc was reached by a return address. The row is the caller's, its
 // expressions are copies.
 func (im *Image) Row(pc uint64, exact bool) (row *cfi.Row, how unwind.How, err error) {
+	return im.find(pc, exact, false)
+}
+
+// find is Row; with parsed set it finds only what was parsed before.
+func (im *Image) find(pc uint64, exact, parsed bool) (row *cfi.Row, how unwind.How, err error) {
+	if parsed && !im.prepared.Load() {
+		return nil, 0, errNotParsed
+	}
 	err = guard.Read(func() (err error) {
-		row, how, err = im.row(pc, exact)
+		row, how, err = im.row(pc, exact, parsed)
 		if row != nil {
 			for i, e := range row.Exprs {
 				row.Exprs[i] = bytes.Clone(e)
@@ -60,8 +84,8 @@ func (im *Image) Row(pc uint64, exact bool) (row *cfi.Row, how unwind.How, err e
 	return row, how, nil
 }
 
-// row is Row for a caller that reads mapped bytes in guard.Read.
-func (im *Image) row(pc uint64, exact bool) (row *cfi.Row, how unwind.How, err error) {
+// row is find for a caller that reads mapped bytes in guard.Read.
+func (im *Image) row(pc uint64, exact, parsed bool) (row *cfi.Row, how unwind.How, err error) {
 	if row, how, known := im.goRow(pc, exact); known {
 		return row, how, nil
 	}
@@ -69,8 +93,11 @@ func (im *Image) row(pc uint64, exact bool) (row *cfi.Row, how unwind.How, err e
 	if err = im.ehTable().Row(pc, row); err == nil {
 		return row, unwind.HowCFI, nil
 	}
-	if derr := im.debugTable().Row(pc, row); derr == nil {
-		return row, unwind.HowCFI, nil
+	if !parsed || im.debugMade.Load() {
+		if derr := im.debugTable().Row(pc, row); derr == nil {
+			im.debugMade.Store(true)
+			return row, unwind.HowCFI, nil
+		}
 	}
 	if im.inEntry(pc) {
 		// No one called the entry point; without a table to say so.
@@ -145,35 +172,3 @@ func (im *Image) debugTable() *cfi.Table {
 
 // Arch is the CPU that the image is for, nil when bt does not unwind it.
 func (im *Image) Arch() *arch.Arch { return all.For(im.Machine, im.Class) }
-
-// Cache holds opened images by file, so that processes that share a library
-// share its image. The zero value is ready; it is safe for concurrent use.
-type Cache struct {
-	mu     sync.Mutex
-	images map[fileID]*Image
-}
-
-type fileID struct{ dev, ino uint64 }
-
-// open returns the image of f, which it closes.
-func (c *Cache) open(f *os.File, name string) (*Image, error) {
-	defer f.Close()
-	id, err := idOf(f)
-	if err != nil {
-		return nil, err
-	}
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if im := c.images[id]; im != nil {
-		return im, nil
-	}
-	im, err := elfsym.Open(f, name)
-	if err != nil {
-		return nil, err
-	}
-	if c.images == nil {
-		c.images = make(map[fileID]*Image)
-	}
-	c.images[id] = NewImage(im)
-	return c.images[id], nil
-}

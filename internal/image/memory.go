@@ -2,9 +2,6 @@ package image
 
 import (
 	"fmt"
-	"os"
-
-	"golang.org/x/sys/unix"
 
 	"github.com/gatedso/bt/elfsym"
 	"github.com/gatedso/bt/maps"
@@ -106,13 +103,4 @@ func (m *Module) MappedBuildID() []byte {
 		return im.BuildID()
 	}
 	return m.memoryBuildID()
-}
-
-// idOf identifies an open file by device and inode.
-func idOf(f *os.File) (fileID, error) {
-	var st unix.Stat_t
-	if err := unix.Fstat(int(f.Fd()), &st); err != nil {
-		return fileID{}, err
-	}
-	return fileID{st.Dev, st.Ino}, nil
 }

@@ -11,6 +11,7 @@ import (
 	"sort"
 	"strings"
 	"sync"
+	"sync/atomic"
 
 	"github.com/gatedso/bt/internal/arch"
 	"github.com/gatedso/bt/internal/guard"
@@ -19,7 +20,8 @@ import (
 	"github.com/gatedso/bt/maps"
 )
 
-// Source is where the files and the memory of an address space come from.
+// Source is where the files and the memory of an address space come from. It is
+// safe for concurrent use.
 type Source interface {
 	// OpenMapping opens the file behind m. via says how it was found; same
 	// that it is certain to be the mapped file. The caller closes f.
@@ -43,15 +45,16 @@ type Module struct {
 
 	regions []int // indices of its regions in space, ascending
 
-	file     *os.File // opened ahead by Space.OpenFiles
+	file     *os.File // opened, and not read yet
 	fileVia  string
 	fileSame bool
 	fileErr  error
 
-	once  sync.Once
-	image *Image
-	via   string
-	err   error
+	once   sync.Once
+	loaded atomic.Bool // once is done
+	image  *Image
+	via    string
+	err    error
 }
 
 // region is one mapping as lookups need it.
@@ -75,6 +78,9 @@ type Space struct {
 	cache   *Cache
 	regions []region // sorted by start, not overlapping
 	modules []*Module
+
+	mu   sync.Mutex
+	used []*cached // images of cache
 }
 
 // NewSpace returns the space that m describes. cache may be shared with other
@@ -154,13 +160,20 @@ type Place struct {
 }
 
 // Locate tells where addr lies, and opens its module's image.
-func (s *Space) Locate(addr uint64) Place {
+func (s *Space) Locate(addr uint64) Place { return s.locate(addr, false) }
+
+// locate is Locate; with parsed set it opens no image.
+func (s *Space) locate(addr uint64, parsed bool) Place {
 	r := s.find(addr)
 	if r == nil {
 		return Place{}
 	}
 	p := Place{Mapping: r.mapping, Module: r.module}
 	if r.module == nil {
+		return p
+	}
+	if parsed && !r.module.loaded.Load() {
+		p.Err = errNotParsed
 		return p
 	}
 	p.Image, p.Err = r.module.Image()
@@ -190,33 +203,13 @@ func (r *region) loadBias(im *Image) (uint64, bool) {
 // Modules lists the modules in the order of the maps.
 func (s *Space) Modules() []*Module { return s.modules }
 
-// OpenFiles opens the file of every module with executable code, without
-// reading it: what is replaced or ended later stays reachable.
-func (s *Space) OpenFiles() {
-	for _, m := range s.modules {
-		if m.Gate == maps.NoGate && m.first.Perm&maps.Exec != 0 && m.file == nil && m.fileErr == nil {
-			m.file, m.fileVia, m.fileSame, m.fileErr = s.src.OpenMapping(m.first)
-		}
-	}
-}
-
-// CloseFiles closes what OpenFiles opened and nothing used.
-func (s *Space) CloseFiles() {
-	for _, m := range s.modules {
-		m.once.Do(func() {
-			if m.file != nil {
-				m.file.Close()
-				m.file = nil
-			}
-			m.err = errors.New("closed")
-		})
-	}
-}
-
 // Image opens the module's image: the mapped file, or what the memory holds of
 // it where the file cannot be had. The error says why there is none.
 func (m *Module) Image() (*Image, error) {
-	m.once.Do(func() { m.image, m.via, m.err = m.load() })
+	m.once.Do(func() {
+		m.image, m.via, m.err = m.load()
+		m.loaded.Store(true)
+	})
 	return m.image, m.err
 }
 
@@ -243,7 +236,7 @@ func (m *Module) load() (*Image, string, error) {
 	err := m.fileErr
 	if err == nil {
 		var im *Image
-		im, err = m.space.cache.open(m.file, m.Path)
+		im, err = m.space.open(m.file, m.Path)
 		m.file = nil
 		if err == nil {
 			if err = m.verify(im); err == nil {
@@ -277,12 +270,14 @@ func (m *Module) verify(im *Image) error {
 }
 
 // Row implements unwind.Code.
-func (s *Space) Row(pc uint64, exact bool) (*cfi.Row, unwind.How) {
-	p := s.Locate(pc)
+func (s *Space) Row(pc uint64, exact bool) (*cfi.Row, unwind.How) { return s.row(pc, exact, false) }
+
+func (s *Space) row(pc uint64, exact, parsed bool) (*cfi.Row, unwind.How) {
+	p := s.locate(pc, parsed)
 	if p.Image == nil {
 		return nil, 0
 	}
-	row, how, err := p.Image.Row(p.Link(pc), exact)
+	row, how, err := p.Image.find(p.Link(pc), exact, parsed)
 	if err != nil {
 		return nil, 0
 	}
@@ -320,8 +315,10 @@ func (s *Space) Executable(pc uint64) bool {
 
 // Text implements unwind.Code. Code that a file holds is read from it. (What an
 // image read from memory lacks is zero in it, which is an instruction, too.)
-func (s *Space) Text(addr uint64, b []byte) int {
-	p := s.Locate(addr)
+func (s *Space) Text(addr uint64, b []byte) int { return s.textAt(addr, b, false) }
+
+func (s *Space) textAt(addr uint64, b []byte, parsed bool) int {
+	p := s.locate(addr, parsed)
 	if p.Image != nil && p.Mapping.Perm&maps.Write == 0 && !p.Image.holes {
 		n := 0
 		guard.Read(func() error {
@@ -342,22 +339,24 @@ func (s *Space) Text(addr uint64, b []byte) int {
 // FuncStart implements unwind.Code. It is where the function is entered: the
 // cold part that gcc splits off a function is jumped to, with the frame as the
 // rest of the function has made it.
-func (s *Space) FuncStart(pc uint64) (uint64, bool) {
-	p := s.Locate(pc)
+func (s *Space) FuncStart(pc uint64) (uint64, bool) { return s.funcStart(pc, false) }
+
+func (s *Space) funcStart(pc uint64, parsed bool) (uint64, bool) {
+	p := s.locate(pc, parsed)
 	if p.Image == nil {
 		return 0, false
 	}
 	link := p.Link(pc)
-	start, ok := p.Image.entryOf(link)
+	start, ok := p.Image.entryOf(link, parsed)
 	return pc - (link - start), ok
 }
 
 // entryOf returns where the function that holds pc is entered, as call frame
 // information or a symbol tells it.
-func (im *Image) entryOf(pc uint64) (uint64, bool) {
-	if row, how, err := im.Row(pc, true); err == nil && how == unwind.HowCFI && row.Func <= pc {
+func (im *Image) entryOf(pc uint64, parsed bool) (uint64, bool) {
+	if row, how, err := im.find(pc, true, parsed); err == nil && how == unwind.HowCFI && row.Func <= pc {
 		// At an entry nothing but the return address is on the stack.
-		first, _, err := im.Row(row.Func, true)
+		first, _, err := im.find(row.Func, true, parsed)
 		a := im.Arch()
 		entered := err == nil && a != nil && first.CFA.Kind == cfi.Register &&
 			arch.Reg(first.CFA.Reg) == a.SP && first.CFA.N == a.Entry.Offset
@@ -374,7 +373,10 @@ var _ unwind.Code = (*Space)(nil)
 
 // SetImage makes im the module's image: for a gate whose memory cannot be read.
 func (m *Module) SetImage(im *Image, via string) {
-	m.once.Do(func() { m.image, m.via = im, via })
+	m.once.Do(func() {
+		m.image, m.via = im, via
+		m.loaded.Store(true)
+	})
 }
 
 // HasCode reports whether any of the module is mapped executable, or is a gate.

@@ -2,10 +2,13 @@ package image_test
 
 import (
 	"debug/elf"
+	"fmt"
 	"os"
 	"strings"
 	"testing"
+	"time"
 
+	"github.com/gatedso/bt/elfsym"
 	"github.com/gatedso/bt/internal/image"
 	"github.com/gatedso/bt/internal/testelf"
 	"github.com/gatedso/bt/maps"
@@ -182,8 +185,8 @@ func TestHostileMaps(t *testing.T) {
 			s.FuncStart(addr)
 		}
 		s.PtrSize()
-		s.OpenFiles()
-		s.CloseFiles()
+		s.Prepare()
+		s.Close()
 	}
 }
 
@@ -281,17 +284,18 @@ func TestPtrSize(t *testing.T) {
 	}
 }
 
-// OpenFiles holds on to files that are then replaced; CloseFiles lets go.
-func TestOpenFiles(t *testing.T) {
+// Prepare holds on to files that are then replaced; nothing is opened after Close.
+func TestPrepare(t *testing.T) {
 	dir := t.TempDir()
 	path := write(t, dir, "lib.so", libOf(elf.ELFCLASS64, 0, "lib").Bytes())
 	unused := write(t, dir, "unused.so", libOf(elf.ELFCLASS64, 0, "lib").Bytes())
 	src := &source{files: map[string]string{"/lib/lib.so": path, "/lib/unused.so": unused}}
 	before := descriptors(t)
+	cache := new(image.Cache)
 	s := image.NewSpace(parse(t, "%s%s7f0000020000-7f0000021000 r--p 00000000 08:01 14 /data\n",
-		libMaps(libAt, "/lib/lib.so", 12), libMaps(libAt+0x8000, "/lib/unused.so", 13)), src, new(image.Cache))
-	s.OpenFiles()
-	s.OpenFiles()
+		libMaps(libAt, "/lib/lib.so", 12), libMaps(libAt+0x8000, "/lib/unused.so", 13)), src, cache)
+	s.Prepare()
+	s.Prepare()
 	if src.opens != 2 {
 		t.Errorf("%d files opened, want those with code, once", src.opens)
 	}
@@ -303,16 +307,135 @@ func TestOpenFiles(t *testing.T) {
 	if got := symbolAt(p, libAt+0x1044); got != "second+4" || p.Module.Via() != "test" {
 		t.Errorf("%q by %q: %v", got, p.Module.Via(), p.Err)
 	}
-	s.CloseFiles()
-	if p := s.Locate(libAt + 0x9044); p.Image != nil || p.Err == nil {
-		t.Errorf("opened after it was closed: %+v", p)
-	}
-	if got := symbolAt(s.Locate(libAt+0x1044), libAt+0x1044); got != "second+4" {
-		t.Errorf("an opened image is gone: %q", got)
-	}
 	if after := descriptors(t); after != before {
 		t.Errorf("%d file descriptors, %d before", after, before)
 	}
+	s.Close()
+	if p := s.Locate(libAt + 0x20000); p.Image != nil || p.Err == nil {
+		t.Errorf("opened after it was closed: %+v", p)
+	}
+}
+
+// Parsed opens nothing and parses nothing, whatever it is asked.
+func TestParsed(t *testing.T) {
+	for _, cached := range []bool{false, true} {
+		dir := t.TempDir()
+		exe, err := os.Executable()
+		if err != nil {
+			t.Fatal(err)
+		}
+		data, err := os.ReadFile(exe)
+		if err != nil {
+			t.Fatal(err)
+		}
+		src := &source{files: map[string]string{"/lib/lib.so": write(t, dir, "lib.so", data)}}
+		im, err := elfsym.New(data, "test")
+		if err != nil {
+			t.Fatal(err)
+		}
+		var text elfsym.Segment
+		for _, s := range im.Segments() {
+			if s.Flags&elf.PF_X != 0 {
+				text = s
+			}
+		}
+		m := parse(t, "%x-%x r-xp %x 08:01 12 /lib/lib.so\n", text.Vaddr, text.Vaddr+(text.Filesz+0xfff)&^0xfff, text.Off)
+		cache := new(image.Cache)
+		if cached { // another process has opened the file, but not unwound through it
+			image.NewSpace(m, src, cache).Locate(text.Vaddr)
+			src.opens = 0
+		}
+		s := image.NewSpace(m, src, cache)
+		code, pc := s.Parsed(), text.Vaddr+text.Filesz/2
+		if cached {
+			s.Locate(pc)
+			src.opens = 0
+		}
+		ask := func() bool {
+			row, _ := code.Row(pc, true)
+			code.Text(pc, make([]byte, 8))
+			code.FuncStart(pc)
+			return row != nil
+		}
+		if ask() || src.opens != 0 || !code.Executable(pc) {
+			t.Errorf("cached %v: before Prepare: a row, or %d files were opened", cached, src.opens)
+		}
+		s.Prepare()
+		opens := src.opens
+		if !ask() || src.opens != opens {
+			t.Errorf("cached %v: after Prepare: no row, or %d files were opened", cached, src.opens-opens)
+		}
+		s.Close()
+	}
+}
+
+// A cache keeps what is in use, and of the rest what was used last.
+func TestCacheIsBounded(t *testing.T) {
+	dir := t.TempDir()
+	lib := libOf(elf.ELFCLASS64, 0, "lib").Bytes()
+	src := &source{files: make(map[string]string)}
+	cache := new(image.Cache)
+	space := func(i int) *image.Space {
+		path := fmt.Sprintf("/lib/%d.so", i)
+		if src.files[path] == "" {
+			src.files[path] = write(t, dir, fmt.Sprint(i), lib)
+		}
+		s := image.NewSpace(parse(t, "%s", libMaps(libAt, path, 12)), src, cache)
+		s.Prepare()
+		return s
+	}
+	inUse := space(0)
+	first := space(1)
+	old := first.Locate(libAt + 0x1044).Image
+	first.Close()
+	for i := 2; i < 400; i++ {
+		space(i).Close()
+		if n := mappings(t, dir); n > 300 {
+			t.Fatalf("%d files are mapped", n)
+		}
+	}
+	if got := symbolAt(inUse.Locate(libAt+0x1044), libAt+0x1044); got != "second+4" {
+		t.Errorf("the image in use: %q", got)
+	}
+	again := space(399)
+	if n := mappings(t, dir); n > 300 {
+		t.Errorf("%d files are mapped", n)
+	}
+	again.Close()
+	if im := space(1).Locate(libAt + 0x1044).Image; im == old {
+		t.Error("the image that was idle for the longest is still there")
+	}
+}
+
+// A file that was written to in place is another one.
+func TestCacheOfChangedFile(t *testing.T) {
+	dir := t.TempDir()
+	path := write(t, dir, "lib.so", libOf(elf.ELFCLASS64, 0, "lib").Bytes())
+	src := &source{files: map[string]string{"/lib/lib.so": path}}
+	cache := new(image.Cache)
+	locate := func() *image.Image {
+		return image.NewSpace(parse(t, "%s", libMaps(libAt, "/lib/lib.so", 12)), src, cache).Locate(libAt + 0x1044).Image
+	}
+	first := locate()
+	if locate() != first {
+		t.Error("the same file is opened twice")
+	}
+	if err := os.Chtimes(path, time.Time{}, time.Now().Add(time.Hour)); err != nil {
+		t.Fatal(err)
+	}
+	if locate() == first {
+		t.Error("a file with another time of modification is taken for the same")
+	}
+}
+
+// mappings counts the files below dir that this process has mapped.
+func mappings(t *testing.T, dir string) int {
+	t.Helper()
+	m, err := os.ReadFile("/proc/self/maps")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return strings.Count(string(m), dir+"/")
 }
 
 func descriptors(t *testing.T) int {

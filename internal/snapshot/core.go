@@ -326,7 +326,7 @@ func Core(src *CoreSource, o Options) *Stacks {
 			s.Gone = append(s.Gone, tid)
 		}
 	}
-	w := walkers{space: s.Space}
+	w := walkers{code: s.Space}
 	mem := f.Memory(func(addr uint64, b []byte) int {
 		n, _ := src.ReadMemory(addr, b)
 		return n

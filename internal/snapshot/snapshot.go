@@ -4,6 +4,7 @@
 package snapshot
 
 import (
+	"bytes"
 	"slices"
 	"time"
 
@@ -31,10 +32,16 @@ type Stacks struct {
 	Threads []process.Unwound
 	Gone    []int         // threads that were asked for and are not there
 	Pause   time.Duration // how long the process stood still, in all looks together
+
+	maps []byte // the text that Space is made of
 }
 
-// Close releases files that were opened and not needed.
-func (s *Stacks) Close() { s.Space.CloseFiles() }
+// Close ends the use of the Space.
+func (s *Stacks) Close() {
+	if s.Space != nil {
+		s.Space.Close()
+	}
+}
 
 // The bulk copy's bound in bytes per thread when all frames are wanted: a deep
 // recursion's stack is copied faster than it is walked.
@@ -56,7 +63,7 @@ func Process(p *live.Process, o Options) (*Stacks, error) {
 	var try attempt
 	var last *Stacks
 	for {
-		s, next, err := take(p, o, try)
+		s, next, err := take(p, o, try, last)
 		if err != nil {
 			if last != nil {
 				return last, nil // it ended in between: what was seen first stands
@@ -65,7 +72,9 @@ func Process(p *live.Process, o Options) (*Stacks, error) {
 		}
 		if last != nil {
 			s.Pause += last.Pause
-			last.Close()
+			if last.Space != s.Space {
+				last.Close()
+			}
 		}
 		if next == try {
 			return s, nil
@@ -75,18 +84,30 @@ func Process(p *live.Process, o Options) (*Stacks, error) {
 }
 
 // take makes one attempt, and says what the next one should add; the same
-// attempt again means that nothing has to.
-func take(p *live.Process, o Options, try attempt) (*Stacks, attempt, error) {
+// attempt again means that nothing has to. last is what an attempt before this
+// one took, or nil; its Space serves again where the maps are still the same.
+func take(p *live.Process, o Options, try attempt, last *Stacks) (*Stacks, attempt, error) {
 	text, err := p.Maps()
 	if err != nil {
 		return nil, try, err
 	}
-	mm, err := maps.Parse(text)
-	if err != nil {
-		return nil, try, err
+	var space *image.Space
+	if last != nil && bytes.Equal(text, last.maps) {
+		space = last.Space
+	} else {
+		mm, err := maps.Parse(text)
+		if err != nil {
+			return nil, try, err
+		}
+		space = image.NewSpace(mm, o.Source, o.Cache)
 	}
-	space := image.NewSpace(mm, o.Source, o.Cache)
-	space.OpenFiles()
+	closeSpace := func() {
+		if last == nil || space != last.Space {
+			space.Close()
+		}
+	}
+	mm := space.Maps
+	space.Prepare()
 
 	lo := live.Options{
 		TIDs:       o.TIDs,
@@ -97,11 +118,11 @@ func take(p *live.Process, o Options, try attempt) (*Stacks, attempt, error) {
 	if o.MaxFrames == 0 {
 		lo.MaxStack = deepStack
 	}
-	stopped := walkers{space: space}
+	stopped := walkers{code: space.Parsed()}
 	lo.Walk = func(t *process.Thread, m unwind.Memory) { stopped.walk(t, m, o.MaxFrames) }
 	snap, err := p.Snapshot(mm, lo)
 	if err != nil {
-		space.CloseFiles()
+		closeSpace()
 		return nil, try, err
 	}
 
@@ -115,14 +136,15 @@ func take(p *live.Process, o Options, try attempt) (*Stacks, attempt, error) {
 			if !try.mapsInStop {
 				next.mapsInStop = true
 			} else {
-				space.CloseFiles()
+				closeSpace()
+				text = now
 				space = image.NewSpace(nm, o.Source, o.Cache)
 			}
 		}
 	}
 
-	s := &Stacks{Space: space, Gone: snap.Gone, Pause: snap.Pause, Threads: make([]process.Unwound, len(snap.Threads))}
-	w := walkers{space: space}
+	s := &Stacks{Space: space, maps: text, Gone: snap.Gone, Pause: snap.Pause, Threads: make([]process.Unwound, len(snap.Threads))}
+	w := walkers{code: space}
 	for i := range snap.Threads {
 		t := &s.Threads[i]
 		t.Thread = snap.Threads[i].Thread
@@ -169,8 +191,8 @@ func sameCode(a, b *maps.Map) bool {
 // walkers holds a walker for each CPU: a process can have 64-bit and 32-bit
 // threads at once.
 type walkers struct {
-	space *image.Space
-	by    map[*arch.Arch]*unwind.Walker
+	code unwind.Code
+	by   map[*arch.Arch]*unwind.Walker
 }
 
 func (w *walkers) walk(t *process.Thread, mem unwind.Memory, maxFrames int) unwind.Stack {
@@ -182,7 +204,7 @@ func (w *walkers) walk(t *process.Thread, mem unwind.Memory, maxFrames int) unwi
 		if w.by == nil {
 			w.by = make(map[*arch.Arch]*unwind.Walker)
 		}
-		u = unwind.New(t.Arch, w.space)
+		u = unwind.New(t.Arch, w.code)
 		w.by[t.Arch] = u
 	}
 	return u.Walk(unwind.Start{

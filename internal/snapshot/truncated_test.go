@@ -60,7 +60,7 @@ func TestTruncatedInStop(t *testing.T) {
 	if err := os.Truncate(lib, 0); err != nil {
 		t.Fatal(err)
 	}
-	w := walkers{space: space}
+	w := walkers{code: space}
 	var frames int
 	_, err = p.Snapshot(mm, live.Options{Arches: all.Native(), WalkAll: true, Walk: func(th *process.Thread, m unwind.Memory) {
 		frames = len(w.walk(th, m, 0).Frames)
@@ -105,7 +105,7 @@ func TestTruncatedAnyTime(t *testing.T) {
 	defer wg.Wait()
 	defer close(stop)
 	for i := range 200 {
-		s, _, err := take(p, Options{Cache: new(image.Cache), Source: Source(p, "")}, attempt{walkAll: true, mapsInStop: i%2 == 0})
+		s, _, err := take(p, Options{Cache: new(image.Cache), Source: Source(p, "")}, attempt{walkAll: true, mapsInStop: i%2 == 0}, nil)
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -162,7 +162,7 @@ func (t *textSpace) release() {
 		return
 	}
 	s := t.space.space
-	s.CloseFiles()
+	s.Close()
 	closed := make(map[*image.Image]bool)
 	for _, m := range s.Modules() {
 		if im, err := m.Image(); err == nil && !closed[im] {

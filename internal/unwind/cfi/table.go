@@ -108,6 +108,14 @@ func New(c Config) *Table {
 	return t
 }
 
+// Prepare does now what the first call of Row would do: an .eh_frame without
+// .eh_frame_hdr is walked.
+func (t *Table) Prepare() {
+	if !t.hasHdr {
+		t.eh.index()
+	}
+}
+
 // Row fills row for a link-time pc; what row held before is lost, but the
 // memory of row.Exprs is used again. The error is ErrNoFDE when no FDE covers
 // pc, or a *FormatError. The first call for an image without .eh_frame_hdr walks
