@@ -24,7 +24,7 @@ import (
 )
 
 // addresses names addresses: the given ones, or those on standard input.
-func (a *app) addresses(out *os.File, pids []int, addrs []uint64, fromStdin bool) error {
+func (a *app) addresses(out *output, pids []int, addrs []uint64, fromStdin bool) error {
 	o := lines.Options{ReturnAddresses: a.returns}
 	var closeTarget func()
 	var err error
@@ -46,6 +46,7 @@ func (a *app) addresses(out *os.File, pids []int, addrs []uint64, fromStdin bool
 		_, err := out.Write(dst)
 		return err
 	}
+	out.follow(a.stdin)
 	res, err := lines.Run(a.stdin, out, o)
 	if res.NoSpace {
 		a.incomplete("addresses without a target: give --pid, --core, --maps or --exe, or maps lines before the addresses")
@@ -58,7 +59,7 @@ func (a *app) addresses(out *os.File, pids []int, addrs []uint64, fromStdin bool
 
 // openTarget opens what the target flags name, for its addresses: a mappedSpace
 // or an imageSpace; nil when they name none. The caller closes it.
-func (a *app) openTarget(out *os.File, pids []int) (space lines.Space, closeTarget func(), err error) {
+func (a *app) openTarget(out *output, pids []int) (space lines.Space, closeTarget func(), err error) {
 	closeTarget = func() {}
 	cache := new(image.Cache)
 	switch {
@@ -129,7 +130,7 @@ func (a *app) savedProcfs() bool {
 }
 
 // reportSpace is the address space of a self-contained report.
-func (a *app) reportSpace(out *os.File, text []byte, head lines.Head, cache *image.Cache) (lines.Space, error) {
+func (a *app) reportSpace(out *output, text []byte, head lines.Head, cache *image.Cache) (lines.Space, error) {
 	m, err := maps.Parse(text)
 	if err != nil {
 		return nil, err
@@ -158,7 +159,7 @@ func (a *app) reportSpace(out *os.File, text []byte, head lines.Head, cache *ima
 }
 
 // newSpace names the addresses of a space for stream.
-func (a *app) newSpace(out *os.File, space *image.Space, p *live.Process, symbols ...symbolize.GateSymbol) lines.Space {
+func (a *app) newSpace(out *output, space *image.Space, p *live.Process, symbols ...symbolize.GateSymbol) lines.Space {
 	names := a.nameOptions(space.Maps)
 	names.GateSymbols = symbols
 	if p != nil {
@@ -176,7 +177,7 @@ func (a *app) newSpace(out *os.File, space *image.Space, p *live.Process, symbol
 	return ms
 }
 
-func (a *app) imageOptions(out *os.File, im *image.Image) render.Options {
+func (a *app) imageOptions(out *output, im *image.Image) render.Options {
 	opts := a.renderOptions(out)
 	opts.PtrSize = im.PtrSize()
 	return opts

@@ -4,7 +4,6 @@ import (
 	"bufio"
 	"errors"
 	"fmt"
-	"os"
 	"strings"
 
 	"github.com/gatedso/bt/internal/fault"
@@ -61,7 +60,7 @@ func (c *coreTarget) name() string {
 }
 
 // coreStacks prints the stacks of a core file.
-func (a *app) coreStacks(out *os.File, tids []int) error {
+func (a *app) coreStacks(out *output, tids []int) error {
 	c, err := a.openCore()
 	if err != nil {
 		return err

@@ -352,11 +352,7 @@ func (a *app) crashHandle(h *crash.Handler, at int64) error {
 	if h.Request.Time = time.Unix(at, 0); at <= 0 {
 		h.Request.Time = time.Now()
 	}
-	core, ok := a.stdin.(*os.File)
-	if !ok {
-		return errors.New("standard input is no file")
-	}
-	h.Core, h.Procfs = core, a.procfs
+	h.Core, h.Procfs = a.stdin, a.procfs
 	return h.Run()
 }
 

@@ -1,8 +1,6 @@
 package main
 
 import (
-	"os"
-
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
@@ -28,18 +26,14 @@ func (a *app) filterText(cmd *cobra.Command, pids []int, addrs int) error {
 			return usagef("--%s means nothing with --filter", name)
 		}
 	}
-	out, done, err := a.openOutput()
+	out, err := a.openOutput()
 	if err != nil {
 		return err
 	}
-	err = a.runFilter(out, pids)
-	if cerr := done(); err == nil {
-		err = cerr
-	}
-	return err
+	return out.end(a.runFilter(out, pids))
 }
 
-func (a *app) runFilter(out *os.File, pids []int) error {
+func (a *app) runFilter(out *output, pids []int) error {
 	o := annotate.Options{
 		Sysroot:         a.sysroot,
 		Names:           a.textNames,
@@ -57,6 +51,7 @@ func (a *app) runFilter(out *os.File, pids []int) error {
 	case *imageSpace:
 		o.Target = annotate.Image(s.im, s.path, s.sym)
 	}
+	out.follow(a.stdin)
 	return annotate.Run(a.stdin, out, o)
 }
 

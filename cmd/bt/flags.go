@@ -84,7 +84,7 @@ func (a *app) checkFlags(cmd *cobra.Command, _ []string) error {
 		return usagef("--max-frames %d: must not be negative", a.maxFrames)
 	}
 	switch a.color {
-	case "", "auto", "always", "never":
+	case "auto", "always", "never":
 	default:
 		return usagef("--color %q: must be auto, always or never", a.color)
 	}
@@ -94,7 +94,7 @@ func (a *app) checkFlags(cmd *cobra.Command, _ []string) error {
 
 func (a *app) demangleMode() (symbolize.Demangle, error) {
 	switch a.demangle {
-	case "", "full":
+	case "full":
 		return symbolize.Full, nil
 	case "short":
 		return symbolize.Short, nil

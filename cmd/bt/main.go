@@ -6,7 +6,6 @@ package main
 import (
 	"errors"
 	"fmt"
-	"io"
 	"os"
 	"sync"
 
@@ -34,9 +33,9 @@ func usagef(format string, args ...any) error {
 // app is one run of bt.
 type app struct {
 	flags
-	stdin  io.Reader
-	stdout io.Writer
-	stderr io.Writer
+	stdin  *os.File
+	stdout *os.File
+	stderr *os.File
 	status int
 
 	mistakes      sync.Map // the places of panics that have been reported

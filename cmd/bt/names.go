@@ -56,8 +56,8 @@ func (a *app) debuginfodHelper() *debuginfod.Helper {
 	h := &debuginfod.Helper{Cache: debuginfod.DefaultCache(os.Getenv), URLs: urls}
 	// The helper reads the variable; --debuginfod overrides it.
 	h.Env = []string{"DEBUGINFOD_URLS=" + strings.Join(urls, " ")}
-	if stderr, ok := a.stderr.(*os.File); ok && isTerminal(stderr) {
-		h.Progress = stderr
+	if isTerminal(a.stderr) {
+		h.Progress = a.stderr
 	}
 	if a.verbose {
 		h.Note = a.errorf

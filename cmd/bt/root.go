@@ -137,12 +137,13 @@ func (a *app) dispatch(cmd *cobra.Command, args []string) error {
 	if err != nil {
 		return err
 	}
-	for flag, ids := range map[string][]int{"pid": pids, "tid": tids} {
-		if cmd.Flags().Changed(flag) && len(ids) == 0 {
-			// An empty variable of a script: it did not mean "read
-			// standard input" or "all threads".
-			return usagef("--%s has no number", flag)
-		}
+	// An empty variable of a script: it did not mean "read standard input" or
+	// "all threads".
+	switch {
+	case cmd.Flags().Changed("pid") && len(pids) == 0:
+		return usagef("--pid has no number")
+	case cmd.Flags().Changed("tid") && len(tids) == 0:
+		return usagef("--tid has no number")
 	}
 	if a.filter {
 		return a.filterText(cmd, pids, len(addrs))
@@ -160,7 +161,7 @@ func (a *app) dispatch(cmd *cobra.Command, args []string) error {
 		return usagef("--with-maps and --tid are for stacks, not for given addresses")
 	}
 
-	out, done, err := a.openOutput()
+	out, err := a.openOutput()
 	if err != nil {
 		return err
 	}
@@ -172,23 +173,15 @@ func (a *app) dispatch(cmd *cobra.Command, args []string) error {
 	default:
 		err = a.addresses(out, pids, addrs, len(addrs) == 0)
 	}
-	if cerr := done(); err == nil {
-		err = cerr
-	}
-	return err
+	return out.end(err)
 }
 
-// openOutput opens --output. done closes it.
-func (a *app) openOutput() (out *os.File, done func() error, err error) {
+// openOutput opens --output.
+func (a *app) openOutput() (*output, error) {
 	if a.output == "" {
-		out, _ = a.stdout.(*os.File)
-		return out, func() error { return nil }, nil
+		return &output{File: a.stdout}, nil
 	}
-	out, err = os.Create(a.output)
-	if err != nil {
-		return nil, nil, err
-	}
-	return out, out.Close, nil
+	return openFile(a.output)
 }
 
 // parseIDs parses process or thread numbers.
@@ -226,23 +219,19 @@ func (a *app) gateSources() gate.Sources {
 }
 
 // renderOptions are the output options for out.
-func (a *app) renderOptions(out *os.File) render.Options {
+func (a *app) renderOptions(out *output) render.Options {
 	o := render.Options{Raw: a.raw, Module: a.module, BuildID: a.buildID}
 	switch a.color {
 	case "always":
 		o.Color = true
 	case "auto":
-		o.Color = os.Getenv("NO_COLOR") == "" && os.Getenv("TERM") != "dumb" && isTerminal(out)
+		o.Color = os.Getenv("NO_COLOR") == "" && os.Getenv("TERM") != "dumb" && isTerminal(out.File)
 	}
 	return o
 }
 
-func isTerminal(f any) bool {
-	file, ok := f.(*os.File)
-	if !ok || file == nil {
-		return false
-	}
-	_, err := unix.IoctlGetTermios(int(file.Fd()), unix.TCGETS)
+func isTerminal(f *os.File) bool {
+	_, err := unix.IoctlGetTermios(int(f.Fd()), unix.TCGETS)
 	return err == nil
 }
 

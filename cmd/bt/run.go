@@ -89,10 +89,9 @@ func (a *app) runWatched(args []string, rf *runFlags) {
 		a.cannotRun(args[0], err)
 		return
 	}
-	out, _ := a.stderr.(*os.File)
-	done := func() error { return nil }
+	out := &output{File: a.stderr}
 	if a.output != "" {
-		if out, done, err = a.openOutput(); err != nil {
+		if out, err = openFile(a.output); err != nil {
 			a.errorf("%v", err)
 			a.status = exitRunFailed
 			return
@@ -110,8 +109,8 @@ func (a *app) runWatched(args []string, rf *runFlags) {
 			a.errorf("%s runs unwatched: %v (in a container, run it with the capability SYS_PTRACE)", args[0], err)
 		},
 	})
-	if cerr := done(); cerr != nil {
-		a.errorf("%v", cerr)
+	if err := out.end(nil); err != nil {
+		a.errorf("%v", err)
 	}
 	switch {
 	case err != nil:
@@ -151,7 +150,7 @@ func (a *app) cannotRun(name string, err error) {
 type deaths struct {
 	app   *app
 	flags *runFlags
-	out   *os.File
+	out   *output
 	w     *bufio.Writer
 	cache *image.Cache
 }
@@ -229,7 +228,12 @@ func (r *deaths) ended(e *live.Ended) {
 }
 
 func (r *deaths) flush() {
-	if err := r.w.Flush(); err != nil {
+	err := r.w.Flush()
+	if err == nil {
+		// bt, too, can be killed before the command has ended.
+		err = r.out.place()
+	}
+	if err != nil {
 		r.app.errorf("%v", err)
 		r.w.Reset(r.out)
 	}

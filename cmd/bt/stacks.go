@@ -3,7 +3,6 @@ package main
 import (
 	"bufio"
 	"errors"
-	"os"
 
 	"github.com/gatedso/bt/internal/image"
 	"github.com/gatedso/bt/internal/process/live"
@@ -14,7 +13,7 @@ import (
 )
 
 // stacks prints the stacks of processes.
-func (a *app) stacks(out *os.File, pids, tids []int) error {
+func (a *app) stacks(out *output, pids, tids []int) error {
 	w := bufio.NewWriterSize(out, 64<<10)
 	cache := new(image.Cache)
 	printed := 0
@@ -41,7 +40,7 @@ func (a *app) stacks(out *os.File, pids, tids []int) error {
 }
 
 // process prints the stacks of one process.
-func (a *app) process(w *bufio.Writer, out *os.File, pid int, tids []int, cache *image.Cache) error {
+func (a *app) process(w *bufio.Writer, out *output, pid int, tids []int, cache *image.Cache) error {
 	p, err := live.Open(pid, a.procfs)
 	if err != nil {
 		return err
@@ -84,7 +83,7 @@ func (a *app) process(w *bufio.Writer, out *os.File, pid int, tids []int, cache 
 }
 
 // printer prints the stacks of a process.
-func (a *app) printer(w *bufio.Writer, out *os.File, p *live.Process, stacks *snapshot.Stacks) *render.Stacks {
+func (a *app) printer(w *bufio.Writer, out *output, p *live.Process, stacks *snapshot.Stacks) *render.Stacks {
 	names := a.nameOptions(stacks.Space.Maps)
 	a.useRoot(names.Debug, p)
 	names.Process = a.processNames(p, stacks.Space.Maps)

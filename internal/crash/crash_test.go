@@ -12,6 +12,7 @@ import (
 	"strings"
 	"testing"
 	"time"
+	"unicode/utf8"
 
 	"golang.org/x/sys/unix"
 )
@@ -437,6 +438,43 @@ func TestInstallRefused(t *testing.T) {
 	}
 }
 
+// Where the kernel does not take the pattern everything stays as it was, the
+// settings of an earlier installation included.
+func TestInstallFails(t *testing.T) {
+	needRoot(t)
+	k := kernel(t, "core", "3")
+	bt := program(t)
+	dir := filepath.Join(filepath.Dir(bt), "d")
+	o := Options{Procfs: k.procfs, Binary: bt, Dir: dir, Limits: DefaultLimits}
+	settings := filepath.Join(dir, settingsFile)
+
+	// A file of procfs that root can open, but nobody write to.
+	fail := func() {
+		t.Helper()
+		os.Remove(k.path(corePattern))
+		if err := os.Symlink("/proc/version", k.path(corePattern)); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := Install(o); err == nil {
+			t.Error("installed")
+		}
+		if limit, _ := k.read(corePipeLimit); limit != "3" {
+			t.Errorf("core_pipe_limit %s", limit)
+		}
+	}
+	fail()
+	if _, err := os.Stat(settings); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("the settings are there: %v", err)
+	}
+	if err := os.WriteFile(settings, []byte("earlier"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	fail()
+	if b, err := os.ReadFile(settings); string(b) != "earlier" {
+		t.Errorf("settings %q, %v", b, err)
+	}
+}
+
 func TestUninstallForeign(t *testing.T) {
 	needRoot(t)
 	k := kernel(t, "before", "3")
@@ -595,6 +633,15 @@ func TestLogFile(t *testing.T) {
 	lines := strings.Split(string(data), "\n")
 	if err != nil || len(lines) != 3 || len(lines[0]) > 2*maxLine || !strings.Contains(lines[0], `one\x1b[2J\x0a`) || !strings.HasSuffix(lines[1], fmt.Sprintf("bt[%d]: two", os.Getpid())) {
 		t.Errorf("%q, %v", lines, err)
+	}
+	for _, s := range []string{"ä", "語", "🂡"} {
+		for i := range 4 {
+			l.file = filepath.Join(dir, fmt.Sprint(s, i))
+			l.printf("%s", strings.Repeat("x", i)+strings.Repeat(s, maxLine))
+			if data, err := os.ReadFile(l.file); err != nil || !utf8.Valid(data) || len(data) < maxLine-4 {
+				t.Errorf("%s from byte %d: %q, %v", s, i, data, err)
+			}
+		}
 	}
 	os.Symlink("log", filepath.Join(dir, "link"))
 	l.file = filepath.Join(dir, "link")

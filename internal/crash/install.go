@@ -74,17 +74,22 @@ func Install(o Options) (Settings, error) {
 	if s.Chain && !strings.HasPrefix(s.Previous, "|") {
 		return Settings{}, fmt.Errorf("--chain is for a handler, and kernel.core_pattern was %q before bt", s.Previous)
 	}
-	if err := d.save(&s); err != nil {
+	if err := d.settle(&s, func() error { return kernel.install(pattern, limit) }); err != nil {
 		return Settings{}, err
-	}
-	// The limit first: a process that crashes between the two is kept.
-	if err := kernel.setPipeLimit(pipeLimit); err != nil {
-		return Settings{}, err
-	}
-	if err := kernel.write(corePattern, pattern); err != nil {
-		return Settings{}, errors.Join(err, kernel.setPipeLimit(limit))
 	}
 	return s, nil
+}
+
+// install makes pattern the handler. limit is the pipe limit of the one before.
+func (s sysctls) install(pattern string, limit int) error {
+	// The limit first: a process that crashes between the two is kept.
+	if err := s.setPipeLimit(pipeLimit); err != nil {
+		return err
+	}
+	if err := s.write(corePattern, pattern); err != nil {
+		return errors.Join(err, s.setPipeLimit(limit))
+	}
+	return nil
 }
 
 // inherit takes over what the settings of the handler that is installed

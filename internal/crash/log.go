@@ -5,6 +5,7 @@ import (
 	"net"
 	"os"
 	"time"
+	"unicode/utf8"
 
 	"golang.org/x/sys/unix"
 
@@ -26,8 +27,11 @@ const maxLine = 900
 // none that takes it, to the kernel's.
 func (l *logger) printf(format string, args ...any) {
 	text := escape.Text(fmt.Sprintf(format, args...))
-	if len(text) > maxLine {
-		text = text[:maxLine]
+	if end := maxLine; len(text) > end {
+		for end > maxLine-utf8.UTFMax && !utf8.RuneStart(text[end]) {
+			end--
+		}
+		text = text[:end]
 	}
 	if l.file != "" {
 		if l.toFile(text) == nil {

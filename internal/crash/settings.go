@@ -2,6 +2,7 @@ package crash
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"path/filepath"
 )
@@ -33,6 +34,23 @@ func (d *Dir) Settings() (Settings, error) {
 		return Settings{Limits: DefaultLimits}, fmt.Errorf("%s: %w", filepath.Join(d.Path, settingsFile), err)
 	}
 	return s, nil
+}
+
+// settle saves the settings and calls do. Where that fails, the settings are
+// again what they were: a handler must find its own.
+func (d *Dir) settle(s *Settings, do func() error) error {
+	before, readErr := d.read(settingsFile, 64<<10)
+	if err := d.save(s); err != nil {
+		return err
+	}
+	err := do()
+	switch {
+	case err == nil:
+		return nil
+	case readErr == nil:
+		return errors.Join(err, d.replace(settingsFile, before))
+	}
+	return errors.Join(err, d.remove(settingsFile))
 }
 
 func (d *Dir) save(s *Settings) error {
