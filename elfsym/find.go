@@ -26,9 +26,9 @@ func (im *Image) findTables() []*table {
 		im.numSyms += t.n
 		t.exec = im.execSections()
 		abi := arch.MachineOf(im.Machine, im.Class, 0)
-		t.thumb, t.mapping = abi.ThumbBit, abi.MappingSymbols
+		t.lowBit, t.mapping = abi.FuncLowBit, abi.MappingSymbols
 		t.opd = im.findDescriptors()
-		t.common = t.is64 && !t.thumb && t.opd.data == nil && im.Order.String() == binary.LittleEndian.String()
+		t.common = t.is64 && !t.lowBit && t.opd.data == nil && im.Order.String() == binary.LittleEndian.String()
 		out = append(out, t)
 	}
 	if syms, strs := im.sectionTable(elf.SHT_SYMTAB); syms != nil {

@@ -16,14 +16,14 @@ type table struct {
 
 	order   binary.ByteOrder
 	is64    bool
-	common  bool   // 64-bit, little-endian, no Thumb, no descriptors: decoded without detours
+	common  bool   // 64-bit, little-endian, no low bit, no descriptors: decoded without detours
 	exec    []bool // by section index: executable. nil: any section will do
-	thumb   bool   // bit 0 of a function's value is no part of its address
+	lowBit  bool   // bit 0 of a function's value is no part of its address
 	mapping bool   // there are mapping symbols
 	opd     descriptors
 }
 
-// symbol is a decoded entry; value is without a Thumb bit, and that of a function's
+// symbol is a decoded entry; value is without that low bit, and that of a function's
 // code, not of its descriptor.
 type symbol struct {
 	value, size uint64
@@ -60,7 +60,7 @@ func (t *table) atAny(i uint32) (s symbol) {
 		b := t.syms[uint64(i)*symSize32:][:symSize32]
 		s = symbol{uint64(t.order.Uint32(b[4:])), uint64(t.order.Uint32(b[8:])), t.order.Uint32(b), t.order.Uint16(b[14:]), b[12]}
 	}
-	if t.thumb && isFunc(s.typ()) {
+	if t.lowBit && isFunc(s.typ()) {
 		s.value &^= 1
 	}
 	if t.opd.data != nil {

@@ -36,7 +36,7 @@ type gateFlags struct {
 func (a *app) gateDumpCommand() *cobra.Command {
 	var g gateFlags
 	cmd := &cobra.Command{
-		Use:   "dump [--pid N] [--abi 64|32|x32] -o FILE",
+		Use:   "dump [--pid N] [--abi " + strings.Join(abiNames(), "|") + "] -o FILE",
 		Short: "Write the gate DSO's image to an ELF file",
 		Long: `Writes the image that the kernel maps as [vdso] to an ELF file: that of a
 process, or, without --pid, that of an ABI, by default bt's own. The file appears
@@ -57,7 +57,7 @@ with others is replaced only with --force.`,
 	f := cmd.Flags()
 	f.SortFlags = false
 	a.pidFlag(cmd)
-	f.StringVar(&g.abi, "abi", "", "which of the kernel's images: 64, 32 or x32; default bt's own, or the process's")
+	f.StringVar(&g.abi, "abi", "", "which of the kernel's images: "+orList(abiNames())+"; default bt's own, or the process's")
 	f.StringVarP(&a.output, "output", "o", "", "the file to write; - is standard output")
 	f.BoolVar(&g.force, "force", false, "replace a file that has other contents")
 	a.procfsFlag(f)
@@ -117,14 +117,25 @@ func parseABI(name string) (vdso.ABI, error) {
 	if name == "" {
 		return "", nil
 	}
-	var names []string
 	for _, abi := range vdso.ABIs() {
 		if string(abi) == name {
 			return abi, nil
 		}
+	}
+	return "", usagef("--abi %q: must be one of %s", name, strings.Join(abiNames(), ", "))
+}
+
+func abiNames() (names []string) {
+	for _, abi := range vdso.ABIs() {
 		names = append(names, string(abi))
 	}
-	return "", usagef("--abi %q: must be one of %s", name, strings.Join(names, ", "))
+	return names
+}
+
+// orList is "a, b or c".
+func orList(names []string) string {
+	last := len(names) - 1
+	return strings.Join(names[:last], ", ") + " or " + names[last]
 }
 
 // dump writes an image to --output.

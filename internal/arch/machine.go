@@ -30,8 +30,8 @@ type Machine struct {
 
 	// MappingSymbols: local symbols $a, $d, $t, $x and such tell code from data.
 	MappingSymbols bool
-	// ThumbBit: bit 0 of a function symbol's value is no part of its address.
-	ThumbBit bool
+	// FuncLowBit: bit 0 of a function symbol's value is no part of its address.
+	FuncLowBit bool
 	// WideHash: the words of DT_HASH have 8 bytes.
 	WideHash bool
 	// Descriptors: a function symbol's value is the address of a descriptor in
@@ -78,7 +78,7 @@ var machines = [...]Machine{
 	{ELF: elf.EM_AARCH64, Class: elf.ELFCLASS64, Name: "AArch64", Host: "arm64", MappingSymbols: true,
 		Regset: Regset{8, 32, 31, 0}}, // arm64/include/uapi/asm/ptrace.h
 	{ELF: elf.EM_AARCH64, Class: elf.ELFCLASS32, Name: "AArch64", MappingSymbols: true},
-	{ELF: elf.EM_ARM, Class: elf.ELFCLASS32, Name: "ARM", Host: "arm", MappingSymbols: true, ThumbBit: true,
+	{ELF: elf.EM_ARM, Class: elf.ELFCLASS32, Name: "ARM", Host: "arm", MappingSymbols: true, FuncLowBit: true,
 		Regset: Regset{4, 15, 13, 0}}, // arm/include/uapi/asm/ptrace.h
 	{ELF: elf.EM_PPC64, Class: elf.ELFCLASS64, Name: "ppc64", Host: "ppc64le", Descriptors: true,
 		Regset: Regset{8, 32, 1, 0}}, // powerpc/include/uapi/asm/ptrace.h

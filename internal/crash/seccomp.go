@@ -2,9 +2,12 @@ package crash
 
 import (
 	"runtime"
+	"slices"
 	"unsafe"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/gatedso/bt/internal/arch/host"
 )
 
 // The system calls that the worker keeps: those of Go's runtime, and reading of
@@ -53,11 +56,10 @@ const writing = unix.O_WRONLY | unix.O_RDWR | unix.O_CREAT | unix.O_TRUNC | unix
 // no filters, or bt does not know the CPU's numbers, all stay: the worker's user
 // has no rights to use them with.
 func (j *Job) filterCalls() error {
-	arch, ok := auditArch[runtime.GOARCH]
-	if !ok {
+	if host.AuditArch == 0 {
 		return nil
 	}
-	prog := callFilter(arch, workerCalls)
+	prog := callFilter(host.AuditArch, workerCalls)
 	fprog := unix.SockFprog{Len: uint16(len(prog)), Filter: &prog[0]}
 	// Without the right to gain privileges anybody may set a filter. The flag is
 	// the thread's; the filter takes it to all others.
@@ -73,9 +75,6 @@ func (j *Job) filterCalls() error {
 	}
 	return errno
 }
-
-// auditArch is how a filter knows the CPU that a number is of (linux/audit.h).
-var auditArch = map[string]uint32{"amd64": unix.AUDIT_ARCH_X86_64, "arm64": unix.AUDIT_ARCH_AARCH64}
 
 // callFilter allows calls, and of three more what is harmless: clone makes
 // threads, openat opens for reading, and tgkill sends to the process itself.
@@ -107,7 +106,7 @@ func callFilter(arch uint32, calls []uint32) []unix.SockFilter {
 		jump(unix.SYS_CLONE3, 1), unknown,
 		jump(unix.SYS_OPENAT2, 1), unknown,
 	}
-	for _, nr := range append(calls, oldCalls...) {
+	for _, nr := range slices.Concat(calls, host.FileCalls()) {
 		prog = append(prog, jump(nr, 1), allow)
 	}
 	return append(prog, refuse)

@@ -38,7 +38,7 @@ const (
 	opValOffsetSF      = 0x15
 	opValExpression    = 0x16
 
-	opMIPSAdvanceLoc8 = 0x1d
+	opAdvanceLoc8 = 0x1d
 	// A64 ABI: the pc at which the address was signed enters the signature.
 	opNegateRAStateWithPC = 0x2c
 	// The same number is DW_CFA_GNU_window_save on SPARC, which bt does
@@ -212,7 +212,7 @@ func (m *vm) run(s *section, f *fde, from, to int, pc uint64, start, end *uint64
 				delta, advance = r.uint(2), true
 			case opAdvanceLoc4:
 				delta, advance = r.uint(4), true
-			case opMIPSAdvanceLoc8:
+			case opAdvanceLoc8:
 				delta, advance = r.uint(8), true
 
 			case opDefCFA:

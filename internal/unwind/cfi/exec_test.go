@@ -30,9 +30,9 @@ func TestInstructions(t *testing.T) {
 		{"advance1", cat(opAdvanceLoc1, 0x80, opDefCFAOffset, 16), 0x1080, 0x1080, 0x1100, Rule{Register, 7, 16}, 3, Rule{}},
 		{"advance2", cat(opAdvanceLoc2, 0x80, 0, opDefCFAOffset, 16), 0x107f, 0x1000, 0x1080, cfa, 3, Rule{}},
 		{"advance4", cat(opAdvanceLoc4, at(0x80), opDefCFAOffset, 16), 0x1081, 0x1080, 0x1100, Rule{Register, 7, 16}, 3, Rule{}},
-		{"advance8", cat(opMIPSAdvanceLoc8, at(0x80), at(0), opDefCFAOffset, 16), 0x1081, 0x1080, 0x1100, Rule{Register, 7, 16}, 3, Rule{}},
+		{"advance8", cat(opAdvanceLoc8, at(0x80), at(0), opDefCFAOffset, 16), 0x1081, 0x1080, 0x1100, Rule{Register, 7, 16}, 3, Rule{}},
 		{"advance beyond the FDE", cat(opAdvanceLoc4, at(0x1000), opDefCFAOffset, 16), 0x10ff, 0x1000, 0x1100, cfa, 3, Rule{}},
-		{"advance beyond memory", cat(opMIPSAdvanceLoc8, at(0xffffffff), at(0xffffffff), opDefCFAOffset, 16), 0x10ff, 0x1000, 0x1100, cfa, 3, Rule{}},
+		{"advance beyond memory", cat(opAdvanceLoc8, at(0xffffffff), at(0xffffffff), opDefCFAOffset, 16), 0x10ff, 0x1000, 0x1100, cfa, 3, Rule{}},
 		{"set_loc", cat(opSetLoc, at(0x1010), opDefCFAOffset, 16), 0x1010, 0x1010, 0x1100, Rule{Register, 7, 16}, 3, Rule{}},
 		{"set_loc, before", cat(opSetLoc, at(0x1010), opDefCFAOffset, 16), 0x100f, 0x1000, 0x1010, cfa, 3, Rule{}},
 
