@@ -32,10 +32,11 @@
 // last, the innermost, names it. A sizeless symbol reaches to the next candidate
 // of any size, or to the end of its section, unless it lies inside a sized
 // symbol: then it names nothing. Thus what follows a sized symbol, its padding,
-// belongs to nobody. In a stripped file the reach of a sizeless dynamic symbol is
-// a guess, as local symbols are gone: eu-addr2line, llvm-symbolizer and GDB make
-// the same one, which is right for musl's memcpy. Sizeless tells, for callers that
-// know better of an address.
+// belongs to nobody. That reach is
+// a guess, as the symbols of local functions may be gone: eu-addr2line,
+// llvm-symbolizer and GDB make the same one. Sizeless tells, so that callers
+// ask the code and its call frame information whether an address can be the
+// function's: package symbolize does.
 //
 // Ties. Of several symbols with the same start that all cover an address,
 // functions come before objects, objects before symbols without a type; then

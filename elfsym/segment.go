@@ -91,6 +91,32 @@ func (im *Image) Bytes(vaddr uint64, n int) []byte {
 	return b[:min(n, len(b)):min(n, len(b))]
 }
 
+// Code is Bytes for code: no byte beyond the executable section that vaddr lies
+// in, and none where the file does not hold it, as in a separate debug file.
+func (im *Image) Code(vaddr uint64, n int) []byte {
+	if im.Type == elf.ET_REL {
+		return nil
+	}
+	sections := false
+	for _, s := range im.secs {
+		if !execSection(s) {
+			continue
+		}
+		sections = true
+		if vaddr-s.Addr >= s.Size {
+			continue
+		}
+		if s.Type == elf.SHT_NOBITS {
+			return nil
+		}
+		return im.Bytes(vaddr, int(min(uint64(max(n, 0)), s.Size-(vaddr-s.Addr))))
+	}
+	if sections {
+		return nil
+	}
+	return im.Bytes(vaddr, n)
+}
+
 // at returns the bytes from vaddr to the end of its segment's file part.
 func (im *Image) at(vaddr uint64) []byte {
 	for i := range im.loads {

@@ -85,7 +85,7 @@ func (n *imageNames) findBatch(links []uint64, out []*Name) {
 		back := o.Offset
 		o.ModOff, o.Offset = link, 0
 		name, noSize := s.names.get(refs[i])
-		if name == "" || s.dynamic && noSize && offs[i] != 0 && n.inTrampoline(link-offs[i], link) {
+		if name == "" || noSize && n.refuted(link-offs[i], link) {
 			o.set(n.findIn(n.sources[1:], link))
 		} else {
 			o.Symbol, o.Offset, o.Source = name, offs[i], s.from(refs[i])

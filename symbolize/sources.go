@@ -4,6 +4,7 @@ import (
 	"bytes"
 	gomaps "maps"
 	"path/filepath"
+	"sync"
 
 	"github.com/gatedso/bt/elfsym"
 	"github.com/gatedso/bt/internal/escape"
@@ -17,9 +18,6 @@ type source struct {
 	names *names
 	label string // where it is from; empty for the image itself
 	shift uint64 // of the image's addresses from its own: see debugfile.Shift
-	// dynamic tells that there are dynamic symbols only, so that the code of
-	// others may follow that of a symbol without a size.
-	dynamic bool
 }
 
 // imageNames is all that names the addresses of an image, in order of
@@ -30,6 +28,7 @@ type imageNames struct {
 	im       *image.Image
 	sources  []source
 	demangle Demangle
+	extents  sync.Map // what is known of symbols without a size: *image.Extent by start
 }
 
 func newImageNames(im *image.Image, path string, o *Options) *imageNames {
@@ -49,7 +48,6 @@ func newImageNames(im *image.Image, path string, o *Options) *imageNames {
 		}
 	}
 	n.add(im.Image, "", o)
-	n.sources[len(n.sources)-1].dynamic = !full
 	return n
 }
 
@@ -85,12 +83,31 @@ func (n *imageNames) findIn(sources []source, link uint64) (name string, start u
 		}
 		start += s.shift
 		name, sizeless := s.names.get(ref)
-		if name == "" || s.dynamic && sizeless && link != start && n.inTrampoline(start, link) {
+		if name == "" || sizeless && n.refuted(start, link) {
 			continue
 		}
 		return name, start, s.from(ref), true
 	}
 	return n.after(link)
+}
+
+// refuted reports whether link does not belong to the function at start, the
+// nearest symbol before, which has no size: the function that link is in may have
+// lost its symbol, or never had one. It does not where another
+// function begins in between, as call frame information tells, and where the
+// instructions of the function do not lead.
+func (n *imageNames) refuted(start, link uint64) bool {
+	if link == start {
+		return false
+	}
+	if n.inTrampoline(start, link) {
+		return true
+	}
+	e, ok := n.extents.Load(start)
+	if !ok {
+		e, _ = n.extents.LoadOrStore(start, n.im.Extent(start))
+	}
+	return !e.(*image.Extent).Has(link)
 }
 
 // inTrampoline reports whether link lies in a signal trampoline that begins
@@ -144,7 +161,7 @@ func (n *imageNames) findAll(links []uint64, found func(link uint64, name string
 		for j, link := range links {
 			m := &matches[j]
 			start := m.Value + s.shift
-			if !m.OK || s.dynamic && link != start && m.Size == 0 && n.inTrampoline(start, link) {
+			if !m.OK || m.Size == 0 && n.refuted(start, link) {
 				rest = append(rest, link)
 				continue
 			}

@@ -129,6 +129,15 @@ type Arch struct {
 	// nil for a CPU of which that is not known.
 	NoReturn func(code []byte) bool
 
+	// Extent returns the stretches of code that can be executed when it is
+	// entered at its first byte, ascending: the instructions of one function.
+	// Calls are taken to return. addr is the address of the first byte. It reports
+	// false where that cannot be told: at a jump to an address that was computed
+	// or comes from a table, and at bytes that are no instruction. Jumps beyond
+	// code lead out of the function. It is nil for a CPU of which that is not
+	// known.
+	Extent func(code []byte, addr uint64) ([]Span, bool)
+
 	// Disassemble reads the instruction at the start of code, which lies at
 	// pc, for people; regs are the registers before it. It reports false
 	// when it has no text for it. It is nil for a CPU that has none.
@@ -170,6 +179,9 @@ type Traps struct {
 	// not aligned to its width can be such a fault, too.
 	Aligned int
 }
+
+// Span is a stretch of bytes, from Start up to End.
+type Span struct{ Start, End int }
 
 // Instruction is what Disassemble tells of one instruction.
 type Instruction struct {

@@ -71,6 +71,7 @@ var Arch = &arch.Arch{
 	Edge:      x86.AMD64.Edge,
 	Ahead:     x86.AMD64.Ahead,
 	NoReturn:  x86.AMD64.NoReturn,
+	Extent:    x86.AMD64.Extent,
 
 	Disassemble: x86.AMD64.Disassemble,
 }

@@ -61,6 +61,7 @@ var Arch = &arch.Arch{
 	Edge:      x86.I386.Edge,
 	Ahead:     x86.I386.Ahead,
 	NoReturn:  x86.I386.NoReturn,
+	Extent:    x86.I386.Extent,
 
 	Disassemble: x86.I386.Disassemble,
 }

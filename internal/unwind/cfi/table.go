@@ -130,6 +130,32 @@ func (t *Table) Row(pc uint64, row *Row) error {
 	return m.row(s, pc, row)
 }
 
+// NextFunc returns the lowest link-time address above pc at which an FDE begins.
+// It reports false where there is none.
+func (t *Table) NextFunc(pc uint64) (start uint64, ok bool) {
+	if t.hasHdr {
+		if i := t.hdr.search(pc) + 1; i < t.hdr.count {
+			start, ok = t.hdr.loc(i), true
+		}
+	} else if len(t.eh.data) > 0 {
+		start, ok = t.eh.nextFunc(pc)
+	}
+	if len(t.debug.data) > 0 {
+		if s, found := t.debug.nextFunc(pc); found && (!ok || s < start) {
+			start, ok = s, true
+		}
+	}
+	return start, ok
+}
+
+func (s *lazySection) nextFunc(pc uint64) (start uint64, ok bool) {
+	x := s.index()
+	if i := x.search(pc) + 1; i < len(x.entries) {
+		return x.entries[i].start, true
+	}
+	return 0, false
+}
+
 // Rows yields all rows of the FDE that covers pc, in order, until yield returns
 // false. The row is valid until yield returns. Errors are as for Row.
 func (t *Table) Rows(pc uint64, yield func(*Row) bool) error {
