@@ -5,6 +5,7 @@ import (
 	"runtime/debug"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/spf13/cobra"
 	"golang.org/x/sys/unix"
@@ -20,6 +21,7 @@ type flags struct {
 	exe        string
 	core       string
 	maxFrames  int
+	maxPause   time.Duration
 	gateDSO    string
 	gateSet    bool
 	module     bool
@@ -82,6 +84,7 @@ func (a *app) command() *cobra.Command {
 	f.StringVarP(&a.exe, "exe", "e", "", "the target: one ELF file, whose link-time addresses are named; with --core: the program")
 	f.StringSliceVarP(&a.tids, "tid", "t", nil, "only these threads")
 	a.stackFlags(f)
+	f.DurationVar(&a.maxPause, "max-pause", time.Second, "let the process go on after this long at the latest; stacks that lack something then say so; 0 = no limit")
 	a.nameFlags(f)
 	a.columnFlags(f)
 	a.procfsFlag(f)
@@ -111,6 +114,8 @@ func (a *app) check() error {
 		return usagef("--with-maps needs --pid or --core")
 	case len(a.tids) > 0 && len(a.pids) == 0 && a.core == "":
 		return usagef("--tid needs --pid or --core")
+	case a.maxPause < 0:
+		return usagef("--max-pause %v: must not be negative", a.maxPause)
 	}
 	return nil
 }
@@ -144,6 +149,8 @@ func (a *app) dispatch(cmd *cobra.Command, args []string) error {
 		return usagef("--pid has no number")
 	case cmd.Flags().Changed("tid") && len(tids) == 0:
 		return usagef("--tid has no number")
+	case cmd.Flags().Changed("max-pause") && (len(pids) == 0 || len(args) > 0):
+		return usagef("--max-pause is for the stacks of a running process")
 	}
 	if a.filter {
 		return a.filterText(cmd, pids, len(addrs))

@@ -52,6 +52,7 @@ func (a *app) process(w *bufio.Writer, out *output, pid int, tids []int, cache *
 	stacks, err := snapshot.Process(p, snapshot.Options{
 		TIDs:      tids,
 		MaxFrames: a.maxFrames,
+		MaxPause:  a.maxPause,
 		Cache:     cache,
 		Source:    snapshot.Source(p, a.sysroot),
 	})

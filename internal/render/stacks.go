@@ -166,6 +166,10 @@ func (s *Stacks) endText(t *process.Unwound) string {
 		return "unusable unwind information for " + s.where(at)
 	case unwind.EndNoMemory:
 		return "cannot read the stack at " + addr
+	case unwind.EndMaxPause:
+		return "the process had to go on before the stack from " + addr + " on was copied (--max-pause)"
+	case unwind.EndMaxCopy:
+		return "the stack from " + addr + " on is more memory than bt copies of a process"
 	case unwind.EndNoAdvance:
 		return "the next frame would lie below this one, at " + addr
 	case unwind.EndBadReturn:

@@ -22,8 +22,11 @@ type Options struct {
 	TIDs      []int // only these threads; empty means all
 	First     int   // the thread to put first, if not 0
 	MaxFrames int   // per thread; 0 means all
-	Cache     *image.Cache
-	Source    image.Source // where the files come from
+	// MaxPause is how long the process may stand still, in all looks together;
+	// 0 means no limit. A stack that lacks something for it says so.
+	MaxPause time.Duration
+	Cache    *image.Cache
+	Source   image.Source // where the files come from
 }
 
 // Stacks is the process at one moment. The caller must Close it.
@@ -76,7 +79,7 @@ func Process(p *live.Process, o Options) (*Stacks, error) {
 				last.Close()
 			}
 		}
-		if next == try {
+		if next == try || o.MaxPause > 0 && s.Pause >= o.MaxPause {
 			return s, nil
 		}
 		last, try = s, next
@@ -114,6 +117,10 @@ func take(p *live.Process, o Options, try attempt, last *Stacks) (*Stacks, attem
 		Arches:     all.Native(),
 		WalkAll:    try.walkAll,
 		MapsInStop: try.mapsInStop,
+		MaxPause:   o.MaxPause,
+	}
+	if last != nil && o.MaxPause > 0 {
+		lo.MaxPause -= last.Pause
 	}
 	if o.MaxFrames == 0 {
 		lo.MaxStack = deepStack
@@ -149,7 +156,15 @@ func take(p *live.Process, o Options, try attempt, last *Stacks) (*Stacks, attem
 		t := &s.Threads[i]
 		t.Thread = snap.Threads[i].Thread
 		t.Stack = w.walk(&t.Thread, snap.Memory(i), o.MaxFrames)
-		if t.Stack.End == unwind.EndNoMemory {
+		if t.Stack.End != unwind.EndNoMemory {
+			continue
+		}
+		switch snap.Threads[i].Cut {
+		case live.CutByTime:
+			t.Stack.End = unwind.EndMaxPause
+		case live.CutBySize:
+			t.Stack.End = unwind.EndMaxCopy
+		default:
 			next.walkAll = true
 		}
 	}

@@ -174,6 +174,28 @@ func TestProcess(t *testing.T) {
 	}
 }
 
+// A process that has to go on at once leaves stacks that say so, and is not
+// looked at a second time.
+func TestMaxPause(t *testing.T) {
+	p := start(t)
+	s, err := Process(p, Options{Cache: new(image.Cache), Source: Source(p, ""), MaxPause: 1})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	if len(s.Threads) != 2 {
+		t.Fatalf("%d threads", len(s.Threads))
+	}
+	for _, th := range s.Threads {
+		if th.NotStopped != "" {
+			continue // it was too late for that
+		}
+		if th.Stack.End != unwind.EndMaxPause || len(th.Stack.Frames) == 0 {
+			t.Errorf("thread %d: %d frames, end %d", th.TID, len(th.Stack.Frames), th.Stack.End)
+		}
+	}
+}
+
 // Files below a sysroot come first where they are the same build, and are not
 // used where they are not.
 func TestSourceSysroot(t *testing.T) {

@@ -89,6 +89,11 @@ const (
 	EndLoop                  // the stack switches to and fro without end
 	EndNotCalled             // the return address is code, but no call precedes it (At: the return address)
 	EndZeroReturn            // the return address is zero, and nothing tells that nobody called (At: the last frame's pc)
+
+	// Whoever copied the stack knows of these, not the walk:
+
+	EndMaxPause // the process had to go on before the rest was copied (At: the address)
+	EndMaxCopy  // the rest is more than is copied (At: the address)
 )
 
 // Stack is the result of a walk.

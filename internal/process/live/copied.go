@@ -2,6 +2,7 @@ package live
 
 import (
 	"sort"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -84,25 +85,59 @@ func (c *copied) gap(addr uint64) (lo, hi uint64, at int) {
 // Bounds of what a walk may fetch, should the target's stack be made to lead
 // it all over the memory.
 const (
-	page        = 4096
-	maxFetched  = 64 << 20
-	maxAhead    = 256 << 10
-	maxSegments = 4096
+	page            = 4096
+	maxFetched      = 64 << 20  // bytes for one thread
+	maxFetchedTotal = 256 << 20 // bytes for all threads
+	maxAhead        = 256 << 10
+	maxSegments     = 4096
 )
+
+// budget is what the stop may still cost.
+type budget struct {
+	deadline time.Time // zero: none
+	passed   bool      // the deadline has passed
+	room     int       // bytes that may be fetched
+	words    uint      // that walks have read
+}
+
+// late reports whether the process has to go on.
+func (b *budget) late() bool {
+	if !b.passed && !b.deadline.IsZero() {
+		b.passed = !time.Now().Before(b.deadline)
+	}
+	return b.passed
+}
+
+// step counts a word that a walk reads, and reports now and then whether it is late:
+// a walk can take long in memory that has been copied.
+func (b *budget) step() bool {
+	b.words++
+	if b.words%256 == 0 {
+		return b.late()
+	}
+	return b.passed
+}
 
 // fetching is the memory of a thread while the process is stopped: what the
 // copy lacks is read from the process and kept.
 type fetching struct {
 	copied
 	read    func(addr uint64, b []byte) int
+	budget  *budget
+	cut     Cut // why memory that may be there was not read
 	fetched int
 	next    uint64 // where the last fetch ended
 	ahead   int    // how much it read
 	miss    uint64 // a page that could not be read, +1
 }
 
-// Word is as that of copied; it is false only for memory that cannot be read.
+// Word is as that of copied; it is false only for memory that cannot be read, or
+// when the stop has cost what it may.
 func (f *fetching) Word(addr uint64, size int) (uint64, bool) {
+	if f.budget.step() {
+		f.cut = CutByTime
+		return 0, false
+	}
 	if v, ok := f.copied.Word(addr, size); ok {
 		return v, true
 	}
@@ -127,7 +162,7 @@ func (f *fetching) Word(addr uint64, size int) (uint64, bool) {
 func (f *fetching) fetch(addr uint64) bool {
 	lo, hi, at := f.gap(addr)
 	start := addr &^ (page - 1)
-	if f.miss == start+1 || len(f.segs) >= maxSegments {
+	if f.miss == start+1 {
 		return false
 	}
 	if start == f.next {
@@ -140,7 +175,8 @@ func (f *fetching) fetch(addr uint64) bool {
 		end = hi
 	}
 	start, end = max(start, lo), min(end, hi)
-	if f.fetched+int(end-start) > maxFetched {
+	if len(f.segs) >= maxSegments || int(end-start) > min(maxFetched-f.fetched, f.budget.room) {
+		f.cut = CutBySize
 		return false
 	}
 	b := make([]byte, end-start)
@@ -150,6 +186,7 @@ func (f *fetching) fetch(addr uint64) bool {
 		return false
 	}
 	f.fetched += n
+	f.budget.room -= n
 	f.next = start + uint64(n)
 	f.segs = append(f.segs, segment{})
 	copy(f.segs[at+1:], f.segs[at:])

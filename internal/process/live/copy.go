@@ -16,6 +16,7 @@ const (
 	maxTotal = 512 << 20
 	maxGrown = 64 << 20 // by which [stack] may have grown since the maps were read
 	iovMax   = 1024     // UIO_MAXIOV
+	maxBatch = 64 << 20 // bytes that are copied without looking at the time
 )
 
 // registers reads the registers of the threads that are wanted.
@@ -241,7 +242,13 @@ func (t *tracer) copyStacks() {
 	batch := make([]int, 0, min(n, iovMax))
 	used, size := 0, 0
 	flush := func() {
-		t.copyBatch(batch, t.arena[used:used+size])
+		if t.budget.late() {
+			for _, i := range batch {
+				t.threads[i].out.Complete, t.threads[i].out.Cut = false, CutByTime
+			}
+		} else {
+			t.copyBatch(batch, t.arena[used:used+size])
+		}
 		used, size = used+size, 0
 		batch, t.iov = batch[:0], t.iov[:0]
 	}
@@ -253,7 +260,7 @@ func (t *tracer) copyStacks() {
 		batch = append(batch, i)
 		t.iov = append(t.iov, remote{th.lo, th.hi - th.lo})
 		size += int(th.hi - th.lo)
-		if len(batch) == iovMax {
+		if len(batch) == iovMax || size >= maxBatch {
 			flush()
 		}
 	}
@@ -327,10 +334,16 @@ func (t *tracer) walk() {
 		if !th.out.HasRegs || th.out.Complete && !t.o.WalkAll {
 			continue
 		}
-		f := fetching{copied: copied{segs: th.out.segs}, read: t.reader.read, ahead: page}
+		if t.budget.late() {
+			if !th.out.Complete {
+				th.out.Cut = CutByTime
+			}
+			continue
+		}
+		f := fetching{copied: copied{segs: th.out.segs}, read: t.reader.read, ahead: page, budget: &t.budget}
 		th.out.TID, th.out.Name = th.tid, th.name
 		t.o.Walk(&th.out.Thread, &f)
-		th.out.segs = f.segs
+		th.out.segs, th.out.Cut = f.segs, f.cut
 	}
 }
 

@@ -121,7 +121,7 @@ func TestFetching(t *testing.T) {
 	const base, size = 0x10000, 1 << 20
 	m := &fake{base: base, b: memoryOf(base, size)}
 	own := segment{base + 0x1804, m.b[0x1804:0x1c0c]} // what had been copied, unaligned
-	f := fetching{copied: copied{segs: []segment{own}}, read: m.read, ahead: page}
+	f := fetching{copied: copied{segs: []segment{own}}, read: m.read, ahead: page, budget: roomy()}
 	want := func(a uint64) uint64 { return binary.LittleEndian.Uint64(m.b[a-base:]) }
 	for a := uint64(base + 0x1000); a <= base+size-8; a += 8 {
 		if v, ok := f.Word(a, 8); !ok || v != want(a) {
@@ -159,14 +159,35 @@ func TestFetching(t *testing.T) {
 // A walk that is led astray must not copy the world.
 func TestFetchingIsBounded(t *testing.T) {
 	n := 0
-	f := fetching{ahead: page, read: func(addr uint64, b []byte) int { n += len(b); return len(b) }}
+	f := fetching{ahead: page, budget: roomy(), read: func(addr uint64, b []byte) int { n += len(b); return len(b) }}
 	for a := uint64(0); a < 1<<40; a += 1 << 20 {
 		if _, ok := f.Word(a, 8); !ok {
 			break
 		}
 	}
-	if n > maxFetched || len(f.segs) > maxSegments {
-		t.Errorf("%d bytes in %d segments", n, len(f.segs))
+	if n > maxFetched || len(f.segs) > maxSegments || f.cut != CutBySize {
+		t.Errorf("%d bytes in %d segments, cut %d", n, len(f.segs), f.cut)
+	}
+}
+
+// Nor may a thousand walks together.
+func TestFetchingIsBoundedInAll(t *testing.T) {
+	n := 0
+	b := &budget{room: 1 << 20}
+	cut := 0
+	for range 1000 {
+		f := fetching{ahead: page, budget: b, read: func(addr uint64, b []byte) int { n += len(b); return len(b) }}
+		for a := uint64(0); a < 100*page; a += page {
+			if _, ok := f.Word(a, 8); !ok {
+				break
+			}
+		}
+		if f.cut == CutBySize {
+			cut++
+		}
+	}
+	if n > 1<<20 || cut < 990 {
+		t.Errorf("%d bytes, %d walks were cut", n, cut)
 	}
 }
 
@@ -175,7 +196,7 @@ func FuzzFetching(f *testing.F) {
 	f.Fuzz(func(t *testing.T, at []byte) {
 		const base, size = 0x10000, 64 << 10
 		m := &fake{base: base, b: memoryOf(base, size)}
-		w := fetching{read: m.read, ahead: page}
+		w := fetching{read: m.read, ahead: page, budget: roomy()}
 		for i := 0; i+2 <= len(at); i += 2 {
 			a := base - 16 + uint64(at[i])<<8 + uint64(at[i+1])
 			v, ok := w.Word(a, 8)
@@ -186,6 +207,9 @@ func FuzzFetching(f *testing.F) {
 		}
 	})
 }
+
+// roomy is a budget that does not run out.
+func roomy() *budget { return &budget{room: 1 << 40} }
 
 // Where process_vm_readv is forbidden, /proc/PID/mem serves.
 func TestReaderFallback(t *testing.T) {

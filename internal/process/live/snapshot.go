@@ -43,6 +43,11 @@ type Options struct {
 	// it, in bytes; 0 means 256 KiB. Of memory that is no stack made by the
 	// kernel or libc 64 KiB at most are.
 	MaxStack int
+
+	// MaxPause is how long the process may stand still; 0 means no limit.
+	// What has not been copied by then is left out: see Thread.Cut. Threads
+	// that have not stopped by then are not waited for.
+	MaxPause time.Duration
 }
 
 const defaultMaxStack = 256 << 10
@@ -56,8 +61,20 @@ type Thread struct {
 	// not the whole.
 	Complete bool
 
+	// Cut says why the copy lacks a part of the stack that is there.
+	Cut Cut
+
 	segs []segment
 }
+
+// Cut is why a thread's copy is less than its stack.
+type Cut uint8
+
+const (
+	Uncut     Cut = iota
+	CutByTime     // the process had stood still for Options.MaxPause
+	CutBySize     // more memory than is copied in one stop: 256 MiB by walks, 64 MiB by one of them
+)
 
 // Snapshot is a process as it was at one moment. It owns its memory and does
 // not refer to the process any more.
@@ -180,6 +197,7 @@ type tracer struct {
 	stack   *maps.Mapping // [stack]
 
 	start    time.Time
+	budget   budget
 	pause    time.Duration
 	mapsText []byte
 	mapsErr  error
@@ -194,6 +212,7 @@ const regsetRoom = 512
 // newTracer does what can be done while the process still runs.
 func (p *Process) newTracer(mm *maps.Map, o *Options) (*tracer, error) {
 	t := &tracer{p: p, mm: mm, o: o, known: make(map[int]int)}
+	t.budget.room = maxFetchedTotal
 	t.reader = reader{dir: p.dir, mem: -1}
 	var err error
 	if t.task, err = p.dir.OpenTasks(32 << 10); err != nil {

@@ -30,6 +30,9 @@ func (t *tracer) stopAll() {
 		t.seizeAll(from)
 		if round == 0 {
 			t.start = time.Now()
+			if t.o.MaxPause > 0 {
+				t.budget.deadline = t.start.Add(t.o.MaxPause)
+			}
 		}
 		for i := from; i < len(t.threads); i++ {
 			if th := &t.threads[i]; th.st == seized && interrupt(th.tid) != 0 {
@@ -38,7 +41,7 @@ func (t *tracer) stopAll() {
 		}
 		t.wait(from)
 		from = len(t.threads)
-		if t.unchanged() || !t.findNew() {
+		if t.unchanged() || t.budget.late() || !t.findNew() {
 			return
 		}
 	}
@@ -194,6 +197,9 @@ func (t *tracer) wait(from int) {
 			yield()
 		case waited < graceVfork:
 			pause(50 * time.Microsecond)
+		case t.budget.late():
+			t.giveUp(from, graceOther)
+			return
 		case t.killed():
 			begin = time.Now()
 		default:
