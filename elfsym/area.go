@@ -3,6 +3,7 @@ package elfsym
 import (
 	"cmp"
 	"debug/elf"
+	"iter"
 	"math"
 	"slices"
 )
@@ -26,6 +27,18 @@ type areas struct {
 	total uint32 // end of the coordinates
 	// All areas lie in [lo, lo+span).
 	lo, span uint64
+}
+
+// CodeRanges yields the ranges of link-time addresses that can hold code, in ascending
+// order: the executable sections, or else the executable segments.
+func (im *Image) CodeRanges() iter.Seq2[uint64, uint64] {
+	return func(yield func(start, end uint64) bool) {
+		for _, a := range im.areas.list {
+			if !yield(a.lo, a.lo+a.size) {
+				return
+			}
+		}
+	}
 }
 
 // execSection reports whether s can hold code that runs.

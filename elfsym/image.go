@@ -45,7 +45,7 @@ type Image struct {
 	versions     versions
 
 	inflateMu sync.Mutex
-	inflated  map[string]Section
+	inflated  map[string]*inflated
 }
 
 // noteRange holds notes whose parts are padded to align bytes.

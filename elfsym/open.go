@@ -55,6 +55,11 @@ func OpenPath(path string) (*Image, error) {
 	return Open(f, path)
 }
 
+// ReleasePages gives back the memory that the pages of a mapped file take in this
+// process, for a caller that has read much of it and goes on to other parts. What
+// is read again is mapped again. It may run beside every method but Close.
+func (im *Image) ReleasePages() { im.dropPages() }
+
 // dropPages gives back the memory that the pages of the file take in this
 // process. They stay in the page cache: what is read again is mapped again.
 func (im *Image) dropPages() {

@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"io"
 	"strings"
+	"sync"
 
 	"github.com/gatedso/bt/internal/guard"
 )
@@ -49,6 +50,25 @@ func (im *Image) Section(name string) (sec Section, ok bool) {
 	return sec, ok
 }
 
+// SectionSize returns the size of a section once it is decompressed, which it
+// need not be for this. It finds .zdebug_X as .debug_X, like Section, with the
+// compressed size. A section that the file has no bytes of has size 0.
+func (im *Image) SectionSize(name string) (size uint64, ok bool) {
+	s := im.section(name)
+	if s == nil {
+		if rest, isDebug := strings.CutPrefix(name, ".debug_"); isDebug {
+			s = im.section(".zdebug_" + rest)
+		}
+	}
+	switch {
+	case s == nil:
+		return 0, false
+	case s.Type == elf.SHT_NOBITS:
+		return 0, true
+	}
+	return s.Size, true
+}
+
 func (im *Image) section(name string) *elf.Section {
 	for _, s := range im.secs {
 		if s.Name == name && s.Type != elf.SHT_NULL {
@@ -72,39 +92,52 @@ func (im *Image) contents(s *elf.Section) (Section, bool) {
 	if !zdebug && !strings.HasPrefix(s.Name, ".debug_") {
 		return Section{}, false
 	}
+	// Sections that are asked for at the same time are decompressed side by side.
 	im.inflateMu.Lock()
-	defer im.inflateMu.Unlock()
-	sec, done := im.inflated[s.Name]
-	if !done {
-		var r io.Reader
-		var size uint64
-		var err error
-		if zdebug {
-			r, size, err = zdebugReader(raw)
-		} else {
-			// Size is the uncompressed one. Open reads zlib and zstd.
-			r, size = s.Open(), s.Size
-		}
-		var data []byte
-		if err == nil {
-			limit := uint64(maxInflated)
-			if strings.HasSuffix(s.Name, "debug_frame") {
-				limit = maxFrame
-			}
-			err = guard.Library(func() (err error) {
-				data, err = inflate(r, size, uint64(len(raw)), limit)
-				return err
-			})
-		}
-		if err == nil {
-			sec = Section{Addr: s.Addr, Size: uint64(len(data)), Data: data}
-		}
+	c := im.inflated[s.Name]
+	if c == nil {
 		if im.inflated == nil {
-			im.inflated = map[string]Section{}
+			im.inflated = map[string]*inflated{}
 		}
-		im.inflated[s.Name] = sec // a failure is kept too: Data is nil
+		c = new(inflated)
+		im.inflated[s.Name] = c
 	}
-	return sec, sec.Data != nil
+	im.inflateMu.Unlock()
+	c.once.Do(func() {
+		if data, err := inflateSection(s, raw, zdebug); err == nil {
+			c.sec = Section{Addr: s.Addr, Size: uint64(len(data)), Data: data}
+		}
+	})
+	return c.sec, c.sec.Data != nil
+}
+
+// inflated is a section that is decompressed once. Its Data is nil when that
+// failed.
+type inflated struct {
+	once sync.Once
+	sec  Section
+}
+
+func inflateSection(s *elf.Section, raw []byte, zdebug bool) (data []byte, err error) {
+	var r io.Reader
+	size := s.Size // of the uncompressed section
+	if zdebug {
+		r, size, err = zdebugReader(raw)
+	} else {
+		r = s.Open() // reads zlib and zstd
+	}
+	if err != nil {
+		return nil, err
+	}
+	limit := uint64(maxInflated)
+	if strings.HasSuffix(s.Name, "debug_frame") {
+		limit = maxFrame
+	}
+	err = guard.Library(func() (err error) {
+		data, err = inflate(r, size, uint64(len(raw)), limit)
+		return err
+	})
+	return data, err
 }
 
 // zdebugReader reads the format that came before SHF_COMPRESSED: "ZLIB", the

@@ -1,6 +1,7 @@
 package symbolize
 
 import (
+	gomaps "maps"
 	"slices"
 
 	"github.com/gatedso/bt/internal/guard"
@@ -77,5 +78,25 @@ func (s *Symbolizer) prepare(queries []Query) {
 			n.set(name, start, from, ok)
 			s.known[b.addrs[link]] = n
 		})
+	}
+	if s.options.Lines {
+		s.prepareLines(seen)
+	}
+}
+
+// prepareLines adds lines to all names of s.known, and names what prepare left to
+// the symbol index.
+func (s *Symbolizer) prepareLines(seen map[uint64]bool) {
+	addrs := slices.Sorted(gomaps.Keys(seen))
+	lines := s.Lines(addrs, true)
+	for i, addr := range addrs {
+		n, ok := s.known[addr]
+		if !ok {
+			n = s.name(addr)
+		}
+		if w := new(Where); lines.At(i, w) {
+			n.Where = w
+		}
+		s.known[addr] = n
 	}
 }

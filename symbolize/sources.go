@@ -28,17 +28,19 @@ type imageNames struct {
 	im       *image.Image
 	sources  []source
 	demangle Demangle
-	extents  sync.Map // what is known of symbols without a size: *image.Extent by start
+	extents  sync.Map          // what is known of symbols without a size: *image.Extent by start
+	finder   *debugfile.Finder // of separate debug files; may be nil
+	path     string            // absolute, or ""
+
+	inlinedNames
 }
 
 func newImageNames(im *image.Image, path string, o *Options) *imageNames {
-	n := &imageNames{im: im, demangle: o.Demangle}
+	path = absolute(path)
+	n := &imageNames{im: im, demangle: o.Demangle, finder: o.Debug, path: path}
 	_, full := im.Section(".symtab")
 	if !full {
 		if o.Debug != nil {
-			if !filepath.IsAbs(path) {
-				path = "" // "[vdso]": by build ID alone
-			}
 			if d, via, _ := o.Debug.Find(im.Image, path); d != nil {
 				n.addDebug(d, d.Name+" (by "+via+")", o)
 			}

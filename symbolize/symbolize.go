@@ -50,6 +50,10 @@ type Name struct {
 	Miss   Miss
 	Source string // the table that the name is from: ".symtab", "gopclntab"
 
+	// Where is the place in the source, if Options.Lines asks for it and it is
+	// known.
+	Where *Where
+
 	Module *image.Module // nil in anonymous memory
 	ModOff uint64        // link-time address in the module; file offset without an image
 }
@@ -61,6 +65,8 @@ type Options struct {
 	Versions bool // add symbol versions to names, as in memcpy@@GLIBC_2.14
 	// Process, for a running process, names what is in no file of its.
 	Process *Process
+	// Lines adds the place in the source, and inlined calls, to names.
+	Lines bool
 	// Debug finds separate debug files; nil: none are used.
 	Debug *debugfile.Finder
 	// GateSymbols name the gate where the setting is live and there is no
@@ -111,6 +117,7 @@ func (s *Symbolizer) Name(addr uint64, exact bool) (n Name) {
 	}
 	err := guard.Read(func() error {
 		n = s.name(lookup)
+		s.withLines(&n, func() *Lines { return s.Lines([]uint64{lookup}, true) })
 		return nil
 	})
 	if err != nil {
@@ -163,6 +170,7 @@ func (s *Symbolizer) Image(im *image.Image, link uint64, exact bool) (n Name) {
 	lookup := lookupAddress(link, exact)
 	err := guard.Read(func() error {
 		n = s.inImage(im, nil, lookup)
+		s.withLines(&n, func() *Lines { return s.ImageLines(im, []uint64{lookup}, true) })
 		return nil
 	})
 	if err != nil {

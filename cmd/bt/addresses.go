@@ -32,10 +32,13 @@ func (a *app) addresses(out *output, pids []int, addrs []uint64, fromStdin bool)
 		return err
 	}
 	defer closeTarget()
+	o.Space = withLines(o.Space)
+	o.Bulk, _ = a.lines()
 	if o.Space == nil {
 		cache := new(image.Cache)
 		o.NewSpace = func(text []byte, head lines.Head) (lines.Space, error) {
-			return a.reportSpace(out, text, head, cache)
+			space, err := a.reportSpace(out, text, head, cache)
+			return withLines(space), err
 		}
 	}
 	if !fromStdin {

@@ -29,6 +29,9 @@ func (a *app) debugFlags(f *pflag.FlagSet) {
 func (a *app) columnFlags(f *pflag.FlagSet) {
 	f.BoolVarP(&a.module, "module", "m", false, "print the module of each address")
 	f.BoolVarP(&a.buildID, "build-id", "b", false, "print the build ID of each address's module")
+	f.BoolVarP(&a.source, "source", "s", false, "print the source file and line of each address; on for a terminal")
+	f.BoolVarP(&a.inlines, "inlines", "i", false, "print inlined calls as lines of their own, with source lines; on for a terminal")
+	f.BoolVar(&a.basenames, "basenames", false, "print only the last part of source paths")
 	f.BoolVarP(&a.raw, "raw", "r", false, "addresses only, no symbols")
 }
 
@@ -68,6 +71,8 @@ func (a *app) procfsFlag(f *pflag.FlagSet) {
 func (a *app) checkFlags(cmd *cobra.Command, _ []string) error {
 	f := cmd.Flags()
 	a.gateSet = f.Changed("gate-dso")
+	a.sourceSet = f.Changed("source")
+	a.inlinesSet = f.Changed("inlines")
 	var err error
 	f.Visit(func(f *pflag.Flag) {
 		switch f.Name {
@@ -90,6 +95,23 @@ func (a *app) checkFlags(cmd *cobra.Command, _ []string) error {
 	}
 	_, err = a.demangleMode()
 	return err
+}
+
+// lines says whether source lines and inlined calls are printed: people at a
+// terminal see them without asking.
+func (a *app) lines() (source, inlines bool) {
+	source, inlines = a.source, a.inlines
+	screen := a.screen
+	if screen == nil {
+		screen = a.stdout
+	}
+	if a.output == "" && isTerminal(screen) && (!a.sourceSet || a.source) {
+		source = true
+		if !a.inlinesSet {
+			inlines = true
+		}
+	}
+	return source || inlines, inlines
 }
 
 func (a *app) demangleMode() (symbolize.Demangle, error) {

@@ -26,6 +26,7 @@ func (a *app) nameOptions(m *maps.Map) symbolize.Options {
 		Versions: a.verbose,
 		Debug:    a.debugFinder(),
 	}
+	o.Lines, _ = a.lines()
 	if m != nil {
 		o.Gate = a.gateSources().Decide(m)
 	}

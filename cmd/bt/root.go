@@ -32,6 +32,12 @@ type flags struct {
 	stateDir   string
 	procfs     string
 	raw        bool
+	source     bool
+	sourceSet  bool
+	inlines    bool
+	inlinesSet bool
+	basenames  bool
+	screen     *os.File // what is printed goes there without --output; nil: standard output
 	withMaps   bool
 	returns    bool
 	demangle   string
@@ -227,7 +233,8 @@ func (a *app) gateSources() gate.Sources {
 
 // renderOptions are the output options for out.
 func (a *app) renderOptions(out *output) render.Options {
-	o := render.Options{Raw: a.raw, Module: a.module, BuildID: a.buildID}
+	o := render.Options{Raw: a.raw, Module: a.module, BuildID: a.buildID, Basenames: a.basenames}
+	o.Source, o.Inlines = a.lines()
 	switch a.color {
 	case "always":
 		o.Color = true

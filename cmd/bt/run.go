@@ -90,6 +90,7 @@ func (a *app) runWatched(args []string, rf *runFlags) {
 		return
 	}
 	out := &output{File: a.stderr}
+	a.screen = out.File
 	if a.output != "" {
 		if out, err = openFile(a.output); err != nil {
 			a.errorf("%v", err)

@@ -20,6 +20,10 @@ type Options struct {
 	Module  bool
 	BuildID bool
 	Color   bool
+
+	Source    bool // file:line:column
+	Inlines   bool // inlined calls as lines of their own
+	Basenames bool // only the last part of source paths
 }
 
 // The colours of a terminal, chosen to be legible on light and dark grounds.
@@ -49,22 +53,20 @@ func hex8(v uint32) uint64 {
 	return x + '0'*each + letters*('a'-'0'-10)
 }
 
-// AppendFrame appends one frame's line.
+// AppendFrame appends one frame's line, after those of the calls that are inlined
+// there.
 func (o *Options) AppendFrame(dst []byte, addr uint64, n *symbolize.Name) []byte {
-	dst = o.AppendAddr(dst, addr)
 	if o.Raw || n == nil {
-		return append(dst, '\n')
+		return append(o.AppendAddr(dst, addr), '\n')
 	}
+	if o.Inlines && n.Where != nil {
+		dst = o.appendInlined(dst, addr, n.Where.Inlined)
+	}
+	dst = o.AppendAddr(dst, addr)
 	switch {
 	case n.Symbol != "":
 		dst = append(dst, " <"...)
-		if o.Color {
-			dst = append(dst, green...)
-		}
-		dst = append(dst, n.Symbol...)
-		if o.Color {
-			dst = append(dst, reset...)
-		}
+		dst = o.appendName(dst, n.Symbol)
 		dst = append(dst, "+0x"...)
 		dst = strconv.AppendUint(dst, n.Offset, 16)
 		dst = append(dst, '>')
@@ -86,7 +88,66 @@ func (o *Options) AppendFrame(dst []byte, addr uint64, n *symbolize.Name) []byte
 			dst = append(dst, ']')
 		}
 	}
+	if o.Source && n.Where != nil {
+		w := n.Where
+		if !o.Inlines && len(w.Inlined) > 0 {
+			// Without the lines of its inlined calls the address is where it is.
+			in := &w.Inlined[0]
+			dst = o.appendSource(dst, in.File, in.Line, in.Column)
+		} else {
+			dst = o.appendSource(dst, w.File, w.Line, w.Column)
+		}
+	}
 	return append(dst, '\n')
+}
+
+// appendInlined appends the lines of inlined calls.
+func (o *Options) appendInlined(dst []byte, addr uint64, calls []symbolize.Inlined) []byte {
+	for i := range calls {
+		c := &calls[i]
+		dst = o.AppendAddr(dst, addr)
+		name := c.Symbol
+		if name == "" {
+			name = "?"
+		}
+		dst = append(dst, " <"...)
+		dst = o.appendName(dst, name)
+		dst = append(dst, '>')
+		dst = o.appendSource(dst, c.File, c.Line, c.Column)
+		dst = append(dst, " (inlined)\n"...)
+	}
+	return dst
+}
+
+func (o *Options) appendName(dst []byte, name string) []byte {
+	if !o.Color {
+		return append(dst, name...)
+	}
+	dst = append(dst, green...)
+	dst = append(dst, name...)
+	return append(dst, reset...)
+}
+
+// appendSource appends a place in the source, if it is known.
+func (o *Options) appendSource(dst []byte, file string, line, column uint32) []byte {
+	if file == "" {
+		return dst
+	}
+	if o.Basenames {
+		file = path.Base(file)
+	}
+	dst = append(dst, ' ')
+	dst = append(dst, file...)
+	if line == 0 {
+		return append(dst, ":?"...)
+	}
+	dst = append(dst, ':')
+	dst = strconv.AppendUint(dst, uint64(line), 10)
+	if column != 0 {
+		dst = append(dst, ':')
+		dst = strconv.AppendUint(dst, uint64(column), 10)
+	}
+	return dst
 }
 
 // AppendComment appends a line that is no frame.

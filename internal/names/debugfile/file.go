@@ -74,7 +74,9 @@ func (s *search) helps(im *elfsym.Image) error {
 	switch {
 	case im.Machine != s.im.Machine || im.Class != s.im.Class || im.Order != s.im.Order:
 		return fmt.Errorf("%s: for another machine (%v, %v)", im.Name, im.Machine, im.Class)
-	case im.NumSymbols() == 0 || im.TableOf(0) != ".symtab": // a .symtab's symbols come first
+	case s.info && !HasInfo(im):
+		return fmt.Errorf("%s: has no .debug_info", im.Name)
+	case !s.info && (im.NumSymbols() == 0 || im.TableOf(0) != ".symtab"): // a .symtab's symbols come first
 		return fmt.Errorf("%s: has no .symtab", im.Name)
 	case sameBytes(im, s.im):
 		return fmt.Errorf("%s: is the same file as the image", im.Name)

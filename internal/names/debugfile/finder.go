@@ -72,6 +72,7 @@ type Finder struct {
 type key struct {
 	buildID, path string
 	link          Debuglink
+	info          bool // for FindInfo
 }
 
 type result struct {
@@ -94,12 +95,22 @@ type result struct {
 // The image belongs to the Finder, which returns the same one again when asked
 // again.
 func (f *Finder) Find(im *elfsym.Image, path string) (*elfsym.Image, string, error) {
-	s := search{f: f, im: im, id: im.BuildID(), path: path}
+	return f.find(im, path, false)
+}
+
+// FindInfo is Find for a file with debug information, for an image that has
+// none: the file needs no symbols.
+func (f *Finder) FindInfo(im *elfsym.Image, path string) (*elfsym.Image, string, error) {
+	return f.find(im, path, true)
+}
+
+func (f *Finder) find(im *elfsym.Image, path string, info bool) (*elfsym.Image, string, error) {
+	s := search{f: f, im: im, id: im.BuildID(), path: path, info: info}
 	s.link, s.linked = ReadDebuglink(im)
 	if len(s.id) == 0 && !s.linked {
 		return nil, "", nil
 	}
-	k := key{string(s.id), path, s.link}
+	k := key{string(s.id), path, s.link, info}
 	f.mu.Lock()
 	r := f.results[k]
 	if r == nil {
@@ -144,6 +155,7 @@ type search struct {
 	path   string
 	link   Debuglink
 	linked bool
+	info   bool // the file must have debug information, else symbols
 
 	seen    map[fileID]bool // what the same file is called elsewhere is not asked
 	refused []error

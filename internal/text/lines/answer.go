@@ -7,7 +7,7 @@ type answerer struct {
 	output
 	returns bool // Options.ReturnAddresses
 
-	ahead [MaxBatch]uint64 // plain addresses read and not yet answered
+	ahead []uint64 // plain addresses read and not yet answered
 }
 
 // tally is what an answered chunk adds to the Result.
@@ -42,7 +42,11 @@ func (a *answerer) answer(c *chunk) error {
 
 func (a *answerer) segment(c *chunk, seg *segment) {
 	data, k := c.data[:seg.end], seg.kind
-	n := 0 // addresses in a.ahead
+	most := MaxBatch
+	if _, ok := seg.space.(Bulk); ok {
+		most = MaxBulk
+	}
+	a.ahead = a.ahead[:0]
 	for pos := seg.start; pos < len(data) && a.err == nil; {
 		// Most lines are one address and a newline.
 		digits := data[pos:]
@@ -51,17 +55,14 @@ func (a *answerer) segment(c *chunk, seg *segment) {
 		}
 		v, w := hexPrefix(digits)
 		if w > 0 && w <= 16 && w < len(digits) && digits[w] == '\n' {
-			if n == MaxBatch {
-				a.batch(seg.space, a.ahead[:n], &k)
-				n = 0
+			if len(a.ahead) == most {
+				a.batch(seg.space, &k)
 			}
-			a.ahead[n] = v
-			n++
+			a.ahead = append(a.ahead, v)
 			pos = len(data) - len(digits) + w + 1
 			continue
 		}
-		a.batch(seg.space, a.ahead[:n], &k)
-		n = 0
+		a.batch(seg.space, &k)
 		if a.err != nil {
 			return
 		}
@@ -69,11 +70,17 @@ func (a *answerer) segment(c *chunk, seg *segment) {
 		a.line(c, seg.space, &k, pos, end)
 		pos = end
 	}
-	a.batch(seg.space, a.ahead[:n], &k)
+	a.batch(seg.space, &k)
 }
 
-// batch answers addresses in their order.
-func (a *answerer) batch(space Space, addrs []uint64, k *kind) {
+// batch answers the addresses in a.ahead, in their order.
+func (a *answerer) batch(space Space, k *kind) {
+	addrs := a.ahead
+	a.ahead = a.ahead[:0]
+	if bulk, ok := space.(Bulk); ok {
+		a.bulk(bulk, addrs, k)
+		return
+	}
 	b, ok := space.(Batcher)
 	for len(addrs) > 0 && a.err == nil {
 		if !ok || k.exact > 0 || len(addrs) == 1 {
@@ -84,6 +91,25 @@ func (a *answerer) batch(space Space, addrs []uint64, k *kind) {
 		// All the rest are of one kind.
 		out, n := b.AnswerAll(a.out, addrs, k.next(a.returns), a.flushAt)
 		addrs = addrs[n:]
+		if a.out = out; len(out) >= a.flushAt {
+			a.out, a.err = a.flush(out)
+		}
+	}
+}
+
+// bulk is batch for a Bulk.
+func (a *answerer) bulk(b Bulk, addrs []uint64, k *kind) {
+	for len(addrs) > 0 && a.err == nil && (k.exact > 0 || len(addrs) == 1) {
+		a.addr(b, addrs[0], k.next(a.returns))
+		addrs = addrs[1:]
+	}
+	if len(addrs) == 0 || a.err != nil {
+		return
+	}
+	found := b.Find(addrs, k.next(a.returns))
+	for i := 0; i < len(addrs) && a.err == nil; {
+		out, n := found.Append(a.out, i, a.flushAt)
+		i += n
 		if a.out = out; len(out) >= a.flushAt {
 			a.out, a.err = a.flush(out)
 		}

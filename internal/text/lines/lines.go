@@ -37,6 +37,26 @@ type Batcher interface {
 // MaxBatch is how many addresses a Batcher is given at once.
 const MaxBatch = 64
 
+// Bulk is a Space that finds what it answers for all addresses that there are at
+// once much faster than for a few: see Options.Bulk.
+type Bulk interface {
+	Space
+	// Find looks up addresses, as many as MaxBulk. The Found is used by one
+	// goroutine.
+	Find(addrs []uint64, exact bool) Found
+}
+
+// Found answers addresses that were given to Find.
+type Found interface {
+	// Append appends the answers of the addresses from the first-th on, in
+	// order, until dst is at least limit bytes long. It returns the extended slice
+	// and the number of addresses answered, at least one.
+	Append(dst []byte, first, limit int) (out []byte, n int)
+}
+
+// MaxBulk is how many addresses a Bulk is given at once.
+const MaxBulk = 1 << 21
+
 // BuildID is what a line `# build-id HEX PATH` says.
 type BuildID struct {
 	Path string // unescaped: the path as maps lines have it
@@ -74,6 +94,11 @@ type Options struct {
 	// return addresses; otherwise they are exact.
 	ReturnAddresses bool
 
+	// Bulk has all that can be had of the input read before it is answered, up
+	// to some megabytes, for spaces that are Bulk. A line that comes alone is
+	// answered at once all the same.
+	Bulk bool
+
 	// Workers is the number of goroutines that answer; 0 means GOMAXPROCS,
 	// at most 16. With 1, no goroutine is started at all.
 	Workers int
@@ -102,6 +127,8 @@ const (
 	// a million mappings needs about 150 MB.
 	defaultMaxHead = 256 << 20
 
+	defaultBulk = 24 << 20 // a million addresses
+
 	excerptLen = 80
 )
 
@@ -111,6 +138,7 @@ type limits struct {
 	flush   int // bytes of output after which a worker hands it on
 	maxLine int // bytes of a line that is parsed, without its newline
 	maxHead int // bytes of maps and build-id lines of one report
+	bulk    int // bytes read at once with Options.Bulk
 }
 
 // Run reads lines from r until its end and writes the answers to w, in order.
@@ -122,12 +150,18 @@ type limits struct {
 // that is under way may still last; its bytes are lost.
 func Run(r io.Reader, w io.Writer, o Options) (Result, error) {
 	return run(r, w, o, limits{
-		chunk: defaultChunk, flush: defaultFlush, maxLine: defaultMaxLine, maxHead: defaultMaxHead,
+		chunk: defaultChunk, flush: defaultFlush, maxLine: defaultMaxLine, maxHead: defaultMaxHead, bulk: defaultBulk,
 	})
 }
 
 func run(r io.Reader, w io.Writer, o Options, lim limits) (Result, error) {
 	sc := scanner{opts: &o, maxHead: lim.maxHead}
+	if o.Bulk {
+		g := gather(r, lim.bulk)
+		defer g.close()
+		r, o.Workers = g, 1
+		lim.chunk, lim.maxLine = lim.bulk, max(lim.bulk, lim.maxLine)
+	}
 	return pump(r, w, work{
 		scan:   sc.scan,
 		worker: func() worker { return &answerer{returns: o.ReturnAddresses} },

@@ -1,0 +1,174 @@
+package dwarf
+
+// cu is a unit with its root entry read: what it takes to read the others.
+type cu struct {
+	d   *Data
+	u   *unit
+	b   []byte // .debug_info up to the end of the unit
+	tab *table
+	tag uint16 // of the root entry
+
+	low        uint64 // base address of its ranges
+	hasLow     bool
+	root       entry
+	strOffsets uint64
+	rnglists   uint64
+	ranges     uint64 // what DW_AT_ranges of a split unit of version 4 adds to
+	addr       []byte // .debug_addr, that of the skeleton for a split unit
+	addrBase   uint64
+	rangeData  []byte // .debug_ranges
+	scopes     *scopes
+}
+
+// open reads the root entry of a unit; nil if it cannot be read.
+func (v *visitor) open(d *Data, u *unit) *cu {
+	if c, ok := v.cus[u]; ok {
+		return c
+	}
+	if len(v.cus) >= maxOpen {
+		clear(v.cus)
+	}
+	c := newCU(d, u, v.table(d, u))
+	v.cus[u] = c
+	return c
+}
+
+// newCU reads the root entry of a unit. tab needs to have its abbreviation only.
+func newCU(d *Data, u *unit, tab *table) *cu {
+	c := &cu{d: d, u: u, b: d.s.Info[:u.end:u.end], tab: tab, addr: d.s.Addr, rangeData: d.s.Ranges}
+	code, pos := uleb(c.b, u.root)
+	a := c.tab.abbrev(code)
+	if a == nil || a.bad {
+		return nil
+	}
+	c.tag = a.tag
+	if tab.run(c.b, pos, a.full, &c.root) > len(c.b) {
+		return nil
+	}
+	if u.sizes.version >= 5 && u.typ == unitSplitCompile {
+		// Without a base the contribution's header is to be skipped.
+		c.strOffsets, c.rnglists = 8, 12
+		if u.sizes.off == 8 {
+			c.strOffsets, c.rnglists = 16, 20
+		}
+	}
+	for s, to := range map[slot]*uint64{sStrOffsets: &c.strOffsets, sAddrBase: &c.addrBase, sRnglists: &c.rnglists} {
+		if a, ok := c.root.get(s); ok {
+			*to = a.val
+		}
+	}
+	if a, ok := c.root.get(sLow); ok {
+		c.low, c.hasLow = c.address(a)
+	}
+	return c
+}
+
+// rootTable compiles the abbreviation of a root entry alone, if it comes first.
+func (v *visitor) rootTable(u *unit) *table {
+	d := v.d
+	if u.abbrevOff >= uint64(len(d.s.Abbrev)) {
+		return &table{sizes: u.sizes}
+	}
+	b := d.s.Abbrev[u.abbrevOff:]
+	want, _ := uleb(d.s.Info[:u.end], u.root)
+	code, pos := uleb(b, 0)
+	if code != want {
+		return v.table(d, u)
+	}
+	t := &table{sizes: u.sizes}
+	tag, pos := uleb(b, pos)
+	if pos >= len(b) {
+		return t
+	}
+	if specs, _, ok := readSpecs(b, pos+1, u.sizes, nil); ok {
+		t.add(code, &abbrev{tag: uint16(min(tag, 0xffff)), kids: b[pos] != 0}, specs)
+	}
+	return t
+}
+
+// address returns the address that an attribute holds.
+func (c *cu) address(a attr) (addr uint64, ok bool) {
+	switch a.form {
+	case formAddr:
+		return a.val, true
+	case formAddrx, formAddrx1, formAddrx2, formAddrx3, formAddrx4:
+		return c.addrx(a.val)
+	}
+	return 0, false
+}
+
+// addrx returns an entry of .debug_addr (7.27).
+func (c *cu) addrx(i uint64) (addr uint64, ok bool) {
+	size := uint64(c.u.sizes.addr)
+	n := uint64(len(c.addr))
+	if i >= n || c.addrBase > n || i*size > n-c.addrBase {
+		return 0, false
+	}
+	addr, next := fixed(c.addr, int(c.addrBase+i*size), int(size), c.d.big)
+	return addr, next <= len(c.addr)
+}
+
+// str returns the string of an attribute; nil if it is none. The bytes are the
+// section's.
+func (c *cu) str(a attr) []byte {
+	s := &c.d.s
+	switch a.form {
+	case formString:
+		return cstring(c.b, a.val)
+	case formStrp:
+		return cstring(s.Str, a.val)
+	case formLineStrp:
+		return cstring(s.LineStr, a.val)
+	case formStrpSup:
+		if c.d.o.Alt != nil {
+			return cstring(c.d.o.Alt.s.Str, a.val)
+		}
+	case formStrx, formStrx1, formStrx2, formStrx3, formStrx4:
+		size := uint64(c.u.sizes.off)
+		n := uint64(len(s.StrOffsets))
+		if a.val >= n || c.strOffsets > n || a.val*size > n-c.strOffsets {
+			return nil
+		}
+		off, next := fixed(s.StrOffsets, int(c.strOffsets+a.val*size), int(size), c.d.big)
+		if next <= len(s.StrOffsets) {
+			return cstring(s.Str, off)
+		}
+	}
+	return nil
+}
+
+// text is str of an attribute of the root entry.
+func (c *cu) text(s slot) []byte {
+	if a, ok := c.root.get(s); ok {
+		return c.str(a)
+	}
+	return nil
+}
+
+// isConst reports whether a form is of class constant, which makes
+// DW_AT_high_pc an offset.
+func isConst(form uint8) bool {
+	switch form {
+	case formData1, formData2, formData4, formData8, formUdata, formSdata, formImplicitConst:
+		return true
+	}
+	return false
+}
+
+// span returns the range that DW_AT_low_pc and DW_AT_high_pc give (2.17.2).
+func (c *cu) span(e *entry) (s Span, ok bool) {
+	low, ok1 := e.get(sLow)
+	high, ok2 := e.get(sHigh)
+	if !ok1 || !ok2 {
+		return s, false
+	}
+	if s.Start, ok = c.address(low); !ok {
+		return s, false
+	}
+	if isConst(high.form) {
+		s.End = s.Start + high.val
+	} else if s.End, ok = c.address(high); !ok {
+		return s, false
+	}
+	return s, s.End > s.Start
+}

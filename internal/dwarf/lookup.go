@@ -1,0 +1,310 @@
+package dwarf
+
+import (
+	"runtime"
+	"slices"
+	"sync"
+	"sync/atomic"
+
+	"github.com/gatedso/bt/internal/guard"
+)
+
+// Frame is one function at an address: the innermost one has the place of the
+// address, each other one the place of the call that is inlined into it.
+type Frame struct {
+	// Func is the function's linkage name, or else its name with the scopes
+	// around it; "" when it is not known.
+	Func string
+	File string // "" when it is not known
+	// Line is 0 for code that belongs to no line, Column where it is not known.
+	Line, Column uint32
+	// Inlined tells that the function is inlined into that of the next frame.
+	Inlined bool
+}
+
+// Answers are what Lookup found.
+type Answers struct {
+	blocks []*block
+	block  []int32 // by address: its block, -1
+	place  []int32 // its place in the block
+}
+
+// block is what one visit of a unit found.
+type block struct {
+	nodes []call
+	names []string
+	files []string
+	spots []spot
+}
+
+// call is a function, and where it is called when it is inlined.
+type call struct {
+	parent  int32
+	name    int32 // in names, -1
+	file    int32 // in files, -1; of the call
+	line    uint32
+	column  uint32
+	inlined bool
+}
+
+// spot is what is known of one address.
+type spot struct {
+	node   int32
+	file   int32
+	line   uint32
+	column uint32
+}
+
+// maxInlined bounds the frames of one address.
+const maxInlined = 1 << 10
+
+// Frames appends the frames of the i-th address to dst, the innermost first;
+// none where nothing is known.
+func (a *Answers) Frames(dst []Frame, i int) []Frame {
+	if a.block[i] < 0 {
+		return dst
+	}
+	b := a.blocks[a.block[i]]
+	s := &b.spots[a.place[i]]
+	f := Frame{File: b.file(s.file), Line: s.line, Column: s.column}
+	n := s.node
+	for range maxInlined {
+		if n < 0 {
+			break
+		}
+		c := &b.nodes[n]
+		if c.name >= 0 {
+			f.Func = b.names[c.name]
+		}
+		f.Inlined = c.inlined && c.parent >= 0
+		if !f.Inlined {
+			break
+		}
+		dst = append(dst, f)
+		f = Frame{File: b.file(c.file), Line: c.line, Column: c.column}
+		n = c.parent
+	}
+	return append(dst, f)
+}
+
+// Rewrite replaces each name and each path by what f returns for it, which it is
+// asked for once for each unit. f is called by several goroutines at a time.
+func (a *Answers) Rewrite(name, path func(string) string) {
+	each(len(a.blocks), func(next func() (int, bool)) {
+		for i, ok := next(); ok; i, ok = next() {
+			b := a.blocks[i]
+			for j, s := range b.names {
+				b.names[j] = name(s)
+			}
+			for j, s := range b.files {
+				b.files[j] = path(s)
+			}
+		}
+	})
+}
+
+func (b *block) file(i int32) string {
+	if i < 0 {
+		return ""
+	}
+	return b.files[i]
+}
+
+// Lookup finds the lines and functions of addrs, in any order. What the answers
+// hold is their own: they stay when the sections go away.
+func (d *Data) Lookup(addrs []uint64) *Answers {
+	a := &Answers{block: make([]int32, len(addrs)), place: make([]int32, len(addrs))}
+	order := sorted(addrs)
+	for i := range a.block {
+		a.block[i] = -1
+	}
+	l := &lookup{d: d, addrs: addrs, a: a}
+	todo := order
+	for round := range maxOwners {
+		jobs := l.assign(todo, round)
+		l.run(jobs)
+		// What a unit does not answer the next one may.
+		todo = slices.DeleteFunc(todo, func(i uint32) bool { return a.block[i] >= 0 })
+		if len(jobs) == 0 || len(todo) == 0 {
+			break
+		}
+	}
+	if len(todo) > 0 {
+		// So may those whose root entries tell no ranges.
+		l.run(l.distribute(d.silent(), todo, 0))
+	}
+	return a
+}
+
+// lookup is one call of Lookup.
+type lookup struct {
+	d     *Data
+	addrs []uint64
+	a     *Answers
+	mu    sync.Mutex
+}
+
+// job is a unit and the addresses that it is asked for, in ascending order.
+type job struct {
+	unit  int32
+	addrs []uint32 // indexes
+}
+
+// assign gives each address to the unit that is the round-th to cover it.
+func (l *lookup) assign(todo []uint32, round int) []job {
+	d := l.d
+	d.mu.Lock()
+	if !d.indexed {
+		if d.lookups += len(todo); d.lookups > maxScans {
+			d.indexed = true
+		}
+	}
+	indexed := d.indexed
+	d.mu.Unlock()
+	if indexed {
+		return l.distribute(d.index(), todo, round)
+	}
+	var jobs []job
+	protect(func() {
+		for _, i := range todo {
+			if list := d.scan(l.addrs[i]); round < len(list) {
+				jobs = append(jobs, job{list[round], []uint32{i}})
+			}
+		}
+	})
+	return jobs
+}
+
+// distribute is assign with an index.
+func (l *lookup) distribute(ix *index, todo []uint32, round int) []job {
+	units := l.d.units()
+	owner := make([]int32, len(todo))
+	count := make([]int32, len(units)+1)
+	var list []int32
+	at := 0
+	for k, i := range todo {
+		list, at = ix.owners(l.addrs[i], at, list[:0])
+		if owner[k] = -1; round < len(list) {
+			owner[k] = list[round]
+			count[owner[k]]++
+		}
+	}
+	total, used := int32(0), 0
+	for u, n := range count {
+		count[u] = total
+		if total += n; n > 0 {
+			used++
+		}
+	}
+	grouped := make([]uint32, total)
+	for k, i := range todo {
+		if u := owner[k]; u >= 0 {
+			grouped[count[u]] = i
+			count[u]++
+		}
+	}
+	jobs := make([]job, 0, used)
+	start := int32(0)
+	for u := range units {
+		if end := count[u]; end > start {
+			jobs = append(jobs, job{int32(u), grouped[start:end]})
+			start = end
+		}
+	}
+	return jobs
+}
+
+// maxWorkers bounds the goroutines of one lookup.
+const maxWorkers = 16
+
+// parallelFrom is the number of units from which it is worth starting goroutines.
+const parallelFrom = 4
+
+// run visits the units of jobs.
+func (l *lookup) run(jobs []job) {
+	each(len(jobs), func(next func() (int, bool)) {
+		v := l.d.visitor()
+		defer l.d.putVisitor(v)
+		for i, ok := next(); ok; i, ok = next() {
+			l.visit(v, &jobs[i])
+		}
+	})
+}
+
+// each runs work on as many goroutines as are worth it for n things. next
+// hands out their numbers.
+func each(n int, work func(next func() (int, bool))) {
+	var last atomic.Int64
+	next := func() (int, bool) {
+		i := int(last.Add(1)) - 1
+		return i, i < n
+	}
+	workers := min(runtime.GOMAXPROCS(0), maxWorkers)
+	if n < parallelFrom || workers < 2 {
+		work(next)
+		return
+	}
+	var wg sync.WaitGroup
+	for range workers {
+		guard.Go(&wg, func() { work(next) })
+	}
+	wg.Wait()
+}
+
+// visit asks one unit.
+func (l *lookup) visit(v *visitor, j *job) {
+	v.q = v.q[:0]
+	for _, i := range j.addrs {
+		v.q = append(v.q, l.addrs[i])
+	}
+	var b *block
+	if !protect(func() { b = v.visit(&l.d.units()[j.unit]) }) || b == nil {
+		// A visitor that was interrupted is in no good state.
+		*v = *newVisitor(l.d)
+		return
+	}
+	l.mu.Lock()
+	n := int32(len(l.a.blocks))
+	l.a.blocks = append(l.a.blocks, b)
+	l.mu.Unlock()
+	for k, i := range j.addrs {
+		if s := &b.spots[k]; s.node >= 0 || s.file >= 0 {
+			l.a.block[i], l.a.place[i] = n, int32(k)
+		}
+	}
+	l.d.visited(v, j)
+}
+
+// releaseEvery is after how many bytes of units Release is called.
+const releaseEvery = 24 << 20
+
+func (d *Data) visited(v *visitor, j *job) {
+	if d.o.Release == nil {
+		return
+	}
+	u := &d.units()[j.unit]
+	if v.seen += u.end - u.off; v.seen >= releaseEvery {
+		v.seen = 0
+		d.o.Release()
+	}
+}
+
+// visitor returns a visitor that no one uses.
+func (d *Data) visitor() *visitor {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if n := len(d.idle); n > 0 {
+		v := d.idle[n-1]
+		d.idle = d.idle[:n-1]
+		return v
+	}
+	return newVisitor(d)
+}
+
+func (d *Data) putVisitor(v *visitor) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if len(d.idle) < 2 {
+		d.idle = append(d.idle, v)
+	}
+}
