@@ -5,6 +5,7 @@ import (
 	gomaps "maps"
 	"path/filepath"
 	"sync"
+	"sync/atomic"
 
 	"github.com/gatedso/bt/elfsym"
 	"github.com/gatedso/bt/internal/escape"
@@ -199,29 +200,59 @@ func (s *Symbolizer) namesOf(im *image.Image, mod *image.Module) *imageNames {
 	if n := s.last.Load(); n != nil && n.im == im {
 		return n
 	}
+	e := s.entryOf(im)
+	n := e.names.Load()
+	if n == nil {
+		n = e.make(func() *imageNames {
+			path := im.Name
+			if mod != nil {
+				path = mod.Path
+			} else if abs, err := filepath.Abs(path); err == nil {
+				path = abs
+			}
+			return newImageNames(im, path, &s.options)
+		})
+	}
+	s.last.Store(n)
+	return n
+}
+
+// namesEntry is the place of what names one image. What finds it may download a
+// debug file: only those wait who ask for the same image.
+type namesEntry struct {
+	mu    sync.Mutex
+	names atomic.Pointer[imageNames]
+}
+
+func (e *namesEntry) make(names func() *imageNames) *imageNames {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	n := e.names.Load()
+	if n == nil {
+		n = names()
+		e.names.Store(n)
+	}
+	return n
+}
+
+// entryOf returns the entry of im.
+func (s *Symbolizer) entryOf(im *image.Image) *namesEntry {
 	if m := s.names.Load(); m != nil {
-		if n := (*m)[im]; n != nil {
-			s.last.Store(n)
-			return n
+		if e := (*m)[im]; e != nil {
+			return e
 		}
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	all := make(map[*image.Image]*imageNames)
+	all := make(map[*image.Image]*namesEntry)
 	if m := s.names.Load(); m != nil {
-		if n := (*m)[im]; n != nil {
-			return n
+		if e := (*m)[im]; e != nil {
+			return e
 		}
 		gomaps.Copy(all, *m)
 	}
-	path := im.Name
-	if mod != nil {
-		path = mod.Path
-	} else if abs, err := filepath.Abs(path); err == nil {
-		path = abs
-	}
-	n := newImageNames(im, path, &s.options)
-	all[im] = n
+	e := new(namesEntry)
+	all[im] = e
 	s.names.Store(&all)
-	return n
+	return e
 }

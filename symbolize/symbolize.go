@@ -83,7 +83,7 @@ type Symbolizer struct {
 	options Options
 
 	mu    sync.Mutex
-	names atomic.Pointer[map[*image.Image]*imageNames] // replaced, never changed: reading takes no lock
+	names atomic.Pointer[map[*image.Image]*namesEntry] // replaced, never changed: reading takes no lock
 	last  atomic.Pointer[imageNames]                   // the one asked for last
 
 	known map[uint64]Name // what Prepare found, by lookup address

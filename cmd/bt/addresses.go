@@ -35,9 +35,8 @@ func (a *app) addresses(out *output, pids []int, addrs []uint64, fromStdin bool)
 	o.Space = withLines(o.Space)
 	o.Bulk, _ = a.lines()
 	if o.Space == nil {
-		cache := new(image.Cache)
 		o.NewSpace = func(text []byte, head lines.Head) (lines.Space, error) {
-			space, err := a.reportSpace(out, text, head, cache)
+			space, err := a.reportSpace(out, text, head)
 			return withLines(space), err
 		}
 	}
@@ -64,14 +63,13 @@ func (a *app) addresses(out *output, pids []int, addrs []uint64, fromStdin bool)
 // or an imageSpace; nil when they name none. The caller closes it.
 func (a *app) openTarget(out *output, pids []int) (space lines.Space, closeTarget func(), err error) {
 	closeTarget = func() {}
-	cache := new(image.Cache)
 	switch {
 	case len(pids) > 0 && a.savedProcfs():
 		m, err := image.ReadMaps(filepath.Join(a.procfs, strconv.Itoa(pids[0]), "maps"))
 		if err != nil {
 			return nil, nil, err
 		}
-		space = a.newSpace(out, savedSpace(m, a.sysroot, nil, cache), nil)
+		space = a.newSpace(out, savedSpace(m, a.sysroot, nil, a.session().Images), a.session().Names(m))
 	case len(pids) > 0:
 		p, err := live.Open(pids[0], a.procfs)
 		if err != nil {
@@ -82,15 +80,16 @@ func (a *app) openTarget(out *output, pids []int) (space lines.Space, closeTarge
 			p.Close()
 			return nil, nil, err
 		}
-		closeTarget = func() { p.Close() }
-		space = a.newSpace(out, image.NewSpace(m, snapshot.Source(p, a.sysroot), cache), p)
+		names, done := a.session().ProcessNames(p, m)
+		closeTarget = func() { done(); p.Close() }
+		space = a.newSpace(out, image.NewSpace(m, snapshot.Source(p, a.sysroot), a.session().Images), names)
 	case a.core != "":
 		c, err := a.openCore()
 		if err != nil {
 			return nil, nil, err
 		}
 		closeTarget = c.close
-		space = a.newSpace(out, image.NewSpace(c.src.Maps, c.src, cache), nil)
+		space = a.newSpace(out, image.NewSpace(c.src.Maps, c.src, a.session().Images), a.session().Names(c.src.Maps))
 	case a.mapsFile != "":
 		// A saved copy, or what bt maps printed: that has comment lines.
 		b, err := os.ReadFile(a.mapsFile)
@@ -98,7 +97,7 @@ func (a *app) openTarget(out *output, pids []int) (space lines.Space, closeTarge
 			return nil, nil, err
 		}
 		text, head := lines.ReadHead(b)
-		if space, err = a.reportSpace(out, text, head, cache); err != nil {
+		if space, err = a.reportSpace(out, text, head); err != nil {
 			return nil, nil, fmt.Errorf("%s: %w", a.mapsFile, err)
 		}
 	case a.exe != "":
@@ -107,7 +106,7 @@ func (a *app) openTarget(out *output, pids []int) (space lines.Space, closeTarge
 			return nil, nil, err
 		}
 		img := image.NewImage(im)
-		space = &imageSpace{path: a.exe, im: img, sym: symbolize.NewForImage(a.nameOptions(nil)), opts: answerOptions{a.imageOptions(out, img)}}
+		space = &imageSpace{path: a.exe, im: img, sym: symbolize.NewForImage(a.session().Names(nil)), opts: answerOptions{a.imageOptions(out, img)}}
 	}
 	return space, closeTarget, nil
 }
@@ -133,7 +132,7 @@ func (a *app) savedProcfs() bool {
 }
 
 // reportSpace is the address space of a self-contained report.
-func (a *app) reportSpace(out *output, text []byte, head lines.Head, cache *image.Cache) (lines.Space, error) {
+func (a *app) reportSpace(out *output, text []byte, head lines.Head) (lines.Space, error) {
 	m, err := maps.Parse(text)
 	if err != nil {
 		return nil, err
@@ -158,17 +157,13 @@ func (a *app) reportSpace(out *output, text []byte, head lines.Head, cache *imag
 	for _, s := range head.GateSymbols {
 		symbols = append(symbols, symbolize.GateSymbol(s))
 	}
-	return a.newSpace(out, savedSpace(m, a.sysroot, ids, cache), nil, symbols...), nil
+	names := a.session().Names(m)
+	names.GateSymbols = symbols
+	return a.newSpace(out, savedSpace(m, a.sysroot, ids, a.session().Images), names), nil
 }
 
 // newSpace names the addresses of a space for stream.
-func (a *app) newSpace(out *output, space *image.Space, p *live.Process, symbols ...symbolize.GateSymbol) lines.Space {
-	names := a.nameOptions(space.Maps)
-	names.GateSymbols = symbols
-	if p != nil {
-		a.useRoot(names.Debug, p)
-		names.Process = a.processNames(p, space.Maps)
-	}
+func (a *app) newSpace(out *output, space *image.Space, names symbolize.Options) lines.Space {
 	sym, err := symbolize.New(space, names)
 	a.gateProblem(err)
 	opts := a.renderOptions(out)

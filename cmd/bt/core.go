@@ -7,7 +7,6 @@ import (
 	"strings"
 
 	"github.com/gatedso/bt/internal/fault"
-	"github.com/gatedso/bt/internal/image"
 	"github.com/gatedso/bt/internal/process/core"
 	"github.com/gatedso/bt/internal/render"
 	"github.com/gatedso/bt/internal/snapshot"
@@ -69,7 +68,7 @@ func (a *app) coreStacks(out *output, tids []int) error {
 	if len(c.file.Threads) == 0 {
 		return fmt.Errorf("%s holds no thread: addresses in it can be named", a.core)
 	}
-	stacks := snapshot.Core(c.src, snapshot.Options{TIDs: tids, MaxFrames: a.maxFrames, Cache: new(image.Cache)})
+	stacks := snapshot.Core(c.src, snapshot.Options{TIDs: tids, MaxFrames: a.maxFrames, Cache: a.session().Images})
 	defer stacks.Close()
 	if len(tids) > 0 && len(stacks.Threads) == 0 {
 		return errors.New("none of the threads asked for is in the core")
@@ -77,7 +76,7 @@ func (a *app) coreStacks(out *output, tids []int) error {
 	for _, tid := range stacks.Gone {
 		a.incomplete("thread %d is not in %s", tid, a.core)
 	}
-	sym, gateErr := symbolize.New(stacks.Space, a.nameOptions(stacks.Space.Maps))
+	sym, gateErr := symbolize.New(stacks.Space, a.session().Names(stacks.Space.Maps))
 	a.gateProblem(gateErr)
 	w := bufio.NewWriterSize(out, 64<<10)
 	r := render.Stacks{W: w, Options: a.renderOptions(out), Symbols: sym, Space: stacks.Space}

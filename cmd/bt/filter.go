@@ -58,7 +58,7 @@ func (a *app) runFilter(out *output, pids []int) error {
 // textNames says how to name by files that a text names. What such a text says
 // of a gate DSO is not believed: the flag alone sets one.
 func (a *app) textNames() symbolize.Options {
-	o := a.nameOptions(nil)
+	o := a.session().Names(nil)
 	if a.gateSet {
 		o.Gate = gate.Setting{Value: a.gateDSO, From: "--gate-dso"}
 	}

@@ -256,7 +256,7 @@ func (a *app) registered(im *vdso.Image) *gateRegistered {
 
 // settingOf tells what names the gate of m, whose image is im or unknown.
 func (a *app) settingOf(m *maps.Map, im *vdso.Image) gateSetting {
-	set := a.gateSources().Decide(m)
+	set := a.session().Gate(m)
 	g := gateSetting{Value: set.Value, Step: set.Step(), From: set.From}
 	if set.Unset() {
 		return g

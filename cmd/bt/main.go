@@ -13,6 +13,7 @@ import (
 
 	"github.com/gatedso/bt/internal/escape"
 	"github.com/gatedso/bt/internal/guard"
+	"github.com/gatedso/bt/internal/session"
 )
 
 // The exit statuses.
@@ -39,7 +40,9 @@ type app struct {
 	status int
 
 	mistakes      sync.Map // the places of panics that have been reported
-	notRegistered string   // the last message about an image that is not registered
+	sharing       sync.Once
+	shared        *session.Session // see the method session
+	notRegistered string           // the last message about an image that is not registered
 }
 
 func main() {
@@ -71,6 +74,9 @@ func (a *app) run(args []string) (status int) {
 	cmd.SetOut(a.stdout)
 	cmd.SetErr(a.stderr)
 	err := cmd.Execute()
+	if a.shared != nil {
+		a.shared.Close()
+	}
 	var usage usageError
 	switch {
 	case err == nil:

@@ -107,7 +107,7 @@ func (a *app) openMaps(pid int) (*mappings, error) {
 	if src == nil {
 		src = &image.Files{Maps: m, Sysroot: a.sysroot}
 	}
-	p.space = image.NewSpace(m, src, new(image.Cache))
+	p.space = image.NewSpace(m, src, a.session().Images)
 	a.findGateFile(p, m)
 	return p, nil
 }
@@ -120,7 +120,7 @@ func (a *app) findGateFile(p *mappings, m *maps.Map) {
 		}
 		start, _ := mod.Range()
 		p.gate = m.Find(start)
-		set := a.gateSources().Decide(m)
+		set := a.session().Gate(m)
 		if set.Unset() {
 			return
 		}

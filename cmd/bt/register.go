@@ -68,8 +68,7 @@ func (a *app) register(paths []string) error {
 	if err != nil {
 		return err
 	}
-	finder := a.debugFinder()
-	defer finder.Close()
+	finder := a.session().DebugFiles()
 	for _, im := range images {
 		path, wrote, err := s.Add(a.richest(im, finder))
 		if err != nil {

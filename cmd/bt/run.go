@@ -13,7 +13,6 @@ import (
 
 	"github.com/gatedso/bt/internal/fault"
 	"github.com/gatedso/bt/internal/guard"
-	"github.com/gatedso/bt/internal/image"
 	"github.com/gatedso/bt/internal/process/live"
 	"github.com/gatedso/bt/internal/render"
 	"github.com/gatedso/bt/internal/snapshot"
@@ -98,7 +97,7 @@ func (a *app) runWatched(args []string, rf *runFlags) {
 			return
 		}
 	}
-	r := &deaths{app: a, flags: rf, out: out, w: bufio.NewWriterSize(out, 64<<10), cache: new(image.Cache)}
+	r := &deaths{app: a, flags: rf, out: out, w: bufio.NewWriterSize(out, 64<<10)}
 	end, err := live.Run(live.Command{
 		Path:        path,
 		Argv:        args,
@@ -153,7 +152,6 @@ type deaths struct {
 	flags *runFlags
 	out   *output
 	w     *bufio.Writer
-	cache *image.Cache
 }
 
 // dying prints the report of a process that is about to die.
@@ -172,7 +170,7 @@ func (r *deaths) report(d *live.Dying) error {
 	o := snapshot.Options{
 		First:     d.TID,
 		MaxFrames: a.maxFrames,
-		Cache:     r.cache,
+		Cache:     a.session().Images,
 		Source:    snapshot.Source(p, a.sysroot),
 	}
 	if !r.flags.allThreads {
@@ -183,7 +181,8 @@ func (r *deaths) report(d *live.Dying) error {
 		return err
 	}
 	defer stacks.Close()
-	printer := a.printer(r.w, r.out, p, stacks)
+	printer, done := a.printer(r.w, r.out, p, stacks)
+	defer done()
 	if a.withMaps {
 		printer.Maps()
 	}

@@ -15,11 +15,10 @@ import (
 // stacks prints the stacks of processes.
 func (a *app) stacks(out *output, pids, tids []int) error {
 	w := bufio.NewWriterSize(out, 64<<10)
-	cache := new(image.Cache)
 	printed := 0
 	var failed error
 	for _, pid := range pids {
-		err := a.process(w, out, pid, tids, cache)
+		err := a.process(w, out, pid, tids)
 		if ferr := w.Flush(); ferr != nil {
 			return ferr
 		}
@@ -40,7 +39,7 @@ func (a *app) stacks(out *output, pids, tids []int) error {
 }
 
 // process prints the stacks of one process.
-func (a *app) process(w *bufio.Writer, out *output, pid int, tids []int, cache *image.Cache) error {
+func (a *app) process(w *bufio.Writer, out *output, pid int, tids []int) error {
 	p, err := live.Open(pid, a.procfs)
 	if err != nil {
 		return err
@@ -53,7 +52,7 @@ func (a *app) process(w *bufio.Writer, out *output, pid int, tids []int, cache *
 		TIDs:      tids,
 		MaxFrames: a.maxFrames,
 		MaxPause:  a.maxPause,
-		Cache:     cache,
+		Cache:     a.session().Images,
 		Source:    snapshot.Source(p, a.sysroot),
 	})
 	if err != nil {
@@ -72,7 +71,8 @@ func (a *app) process(w *bufio.Writer, out *output, pid int, tids []int, cache *
 		a.incomplete("process %d: its main thread has ended, the others are printed", p.PID)
 	}
 
-	r := a.printer(w, out, p, stacks)
+	r, done := a.printer(w, out, p, stacks)
+	defer done()
 	if a.withMaps {
 		r.Maps()
 	}
@@ -83,14 +83,12 @@ func (a *app) process(w *bufio.Writer, out *output, pid int, tids []int, cache *
 	return nil
 }
 
-// printer prints the stacks of a process.
-func (a *app) printer(w *bufio.Writer, out *output, p *live.Process, stacks *snapshot.Stacks) *render.Stacks {
-	names := a.nameOptions(stacks.Space.Maps)
-	a.useRoot(names.Debug, p)
-	names.Process = a.processNames(p, stacks.Space.Maps)
+// printer prints the stacks of a process, until done is called.
+func (a *app) printer(w *bufio.Writer, out *output, p *live.Process, stacks *snapshot.Stacks) (r *render.Stacks, done func()) {
+	names, done := a.session().ProcessNames(p, stacks.Space.Maps)
 	sym, gateErr := symbolize.New(stacks.Space, names)
 	a.gateProblem(gateErr)
-	r := &render.Stacks{
+	r = &render.Stacks{
 		W:       w,
 		Options: a.renderOptions(out),
 		Symbols: sym,
@@ -99,7 +97,7 @@ func (a *app) printer(w *bufio.Writer, out *output, p *live.Process, stacks *sna
 	if a.verbose {
 		r.Note = a.errorf
 	}
-	return r
+	return r, done
 }
 
 // processName is what the process was called by, or its command name.

@@ -2,10 +2,13 @@ package suite
 
 import (
 	"encoding/hex"
+	"net/http"
+	"net/http/httptest"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
 	"syscall"
 	"testing"
 
@@ -200,5 +203,30 @@ func TestDebuginfod(t *testing.T) {
 		}
 		cmd.Env = append(cmd.Env, "DEBUGINFOD_CACHE_PATH="+cache, "DEBUGINFOD_URLS="+test.urls)
 		only(t, run(t, cmd).want(t, 0), p.pid).main(t).wantChain(t, test.want)
+	}
+}
+
+// However many processes are looked at, one helper runs, and a server that fails is
+// asked once.
+func TestDebuginfodOnce(t *testing.T) {
+	tool(t, "go", "build", "-o", filepath.Join(scratch, "bt-debuginfod"), "github.com/gatedso/bt/cmd/bt-debuginfod")
+	var asked atomic.Int32
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		asked.Add(1)
+		w.WriteHeader(http.StatusServiceUnavailable)
+	}))
+	defer server.Close()
+	var pids []string
+	for _, names := range [][]string{realNames, decoyNames, realNames} {
+		s := strip(t, append(names, withID)...)
+		p := start(t, put(t, s.path, tempDir(t)+"/prog"))
+		pids = append(pids, itoa(p.pid))
+	}
+	dir := tempDir(t)
+	cmd := btCmd(t, "--pid", strings.Join(pids, ","), "-d", dir+"/none", "--debuginfod="+server.URL)
+	cmd.Env = append(cmd.Env, "DEBUGINFOD_CACHE_PATH="+dir+"/cache")
+	run(t, cmd).want(t, 0)
+	if n := asked.Load(); n != 1 {
+		t.Errorf("the server was asked %d times", n)
 	}
 }

@@ -35,6 +35,7 @@ type file struct {
 
 // file returns the entry for id.
 func (f *Finder) file(id fileID) *file {
+	f = f.shared()
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	e := f.files[id]

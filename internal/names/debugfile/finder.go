@@ -64,8 +64,27 @@ type Finder struct {
 	mu      sync.Mutex
 	results map[key]*result
 	files   map[fileID]*file
+	parent  *Finder // has the files, and what is not of Root; nil: f itself
 
 	noteMu sync.Mutex
+}
+
+// In returns a Finder for a target that sees another root directory: see Root and
+// RootPath. It shares f's files, and what f knows of them. It must not be used
+// after f was closed; closing it does nothing.
+func (f *Finder) In(root func(path string) (*os.File, error), rootPath string) *Finder {
+	return &Finder{
+		Dirs: f.Dirs, Sysroot: f.Sysroot, Root: root, RootPath: rootPath,
+		BuildIDOnly: f.BuildIDOnly, Debuginfod: f.Debuginfod, parent: f.shared(),
+	}
+}
+
+// shared is the Finder that has the files.
+func (f *Finder) shared() *Finder {
+	if f.parent != nil {
+		return f.parent
+	}
+	return f
 }
 
 // key tells what a search depends on.
@@ -125,7 +144,7 @@ func (f *Finder) find(im *elfsym.Image, path string, info bool) (*elfsym.Image, 
 	return r.im, r.via, r.err
 }
 
-// Close closes all images that Find returned.
+// Close closes all images that Find returned, also those of Finders that In made.
 func (f *Finder) Close() error {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -140,7 +159,7 @@ func (f *Finder) Close() error {
 }
 
 func (f *Finder) note(format string, args ...any) {
-	if f.Note != nil {
+	if f = f.shared(); f.Note != nil {
 		f.noteMu.Lock()
 		defer f.noteMu.Unlock()
 		f.Note(format, args...)
