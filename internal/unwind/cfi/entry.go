@@ -1,6 +1,7 @@
 package cfi
 
 import (
+	"bytes"
 	"math/bits"
 	"sync/atomic"
 )
@@ -161,19 +162,12 @@ func (s *section) cie(h *entry, c *cie) error {
 		return s.errorf(h.body, "unknown CIE version")
 	}
 
-	aug := r.data[r.off:]
-	n := 0
-	for n < len(aug) && aug[n] != 0 {
-		if n++; n > maxAugmentation {
-			break
-		}
-	}
-	if n == len(aug) || n > maxAugmentation {
+	augOff := r.off
+	aug, ok := augmentation(r.data[r.off:])
+	if !ok {
 		return s.errorf(r.off, "unterminated CIE augmentation")
 	}
-	augOff := r.off
-	aug = aug[:n]
-	r.off += n + 1
+	r.off += len(aug) + 1
 
 	if len(aug) >= 2 && aug[0] == 'e' && aug[1] == 'h' { // gcc 2: a pointer to exception data
 		r.uint(s.ptrSize)
@@ -209,33 +203,51 @@ func (s *section) cie(h *entry, c *cie) error {
 	if r.failed {
 		return s.errorf(r.off, "CIE is cut short")
 	}
-	for _, a := range aug {
+	if msg := c.augment(aug, &r, &s.bases); msg != "" {
+		return s.errorf(augOff, msg)
+	}
+	if !c.z {
+		c.insns = r.off
+	}
+	return nil
+}
+
+// augmentation cuts the augmentation string, which ends in a zero, off b.
+func augmentation(b []byte) (aug []byte, ok bool) {
+	n := bytes.IndexByte(b[:min(len(b), maxAugmentation+1)], 0)
+	if n < 0 {
+		return nil, false
+	}
+	return b[:n], true
+}
+
+// augment reads the augmentation data at r, as the letters of the augmentation
+// string say. It returns what is wrong with it, or "".
+func (c *cie) augment(letters []byte, r *reader, b *bases) string {
+	for _, a := range letters {
 		switch a {
 		case 'R':
 			c.enc = r.u8()
 		case 'L':
 			c.lsda = r.u8()
 		case 'P':
-			r.skipPointer(r.u8(), c.ptrSize, &s.bases)
+			r.skipPointer(r.u8(), c.ptrSize, b)
 		case 'S':
 			c.signal = true
 		case 'B', 'G': // AArch64: which key signs, tagged stack memory
 		default:
 			if !c.z {
-				return s.errorf(augOff, "unknown CIE augmentation")
+				return "unknown CIE augmentation"
 			}
 			// The length is known, so that what the letter means
 			// can be passed over, and so is all that follows it.
-			return nil
+			return ""
 		}
 		if r.failed || c.z && r.off > c.insns {
-			return s.errorf(augOff, "CIE augmentation data is cut short")
+			return "CIE augmentation data is cut short"
 		}
 	}
-	if !c.z {
-		c.insns = r.off
-	}
-	return nil
+	return ""
 }
 
 // fde parses the FDE with the head h. c must be its CIE.

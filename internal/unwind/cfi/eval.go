@@ -207,20 +207,28 @@ func (e *evaluator) jump(offset int16) {
 // signed is v as a signed number of the size of an address.
 func (e *evaluator) signed(v uint64) int64 { return int64(signExtend(v, e.ptrSize)) }
 
+// step performs one operation (DWARF 5 section 2.5.1).
 func (e *evaluator) step(op byte) {
 	switch {
 	case op >= dwLit0 && op <= dwLit31:
 		e.push(uint64(op - dwLit0))
-		return
 	case op >= dwReg0 && op <= dwReg31:
 		// A register as a location makes no sense here; gcc's unwinder
 		// takes its value, so that is what it has come to mean.
 		e.reg(uint64(op-dwReg0), 0)
-		return
 	case op >= dwBreg0 && op <= dwBreg31:
 		e.reg(uint64(op-dwBreg0), e.r.sleb())
-		return
+	case op >= dwDup && op <= dwRot:
+		e.shuffle(op)
+	case op < dwDup, op > dwBreg31 && op != dwNop:
+		e.fetch(op)
+	default:
+		e.operate(op)
 	}
+}
+
+// fetch pushes a constant, or what a register, the memory or the frame holds.
+func (e *evaluator) fetch(op byte) {
 	switch op {
 	case dwAddr:
 		e.push(e.r.uint(e.ptrSize) + e.ctx.Bias)
@@ -253,7 +261,14 @@ func (e *evaluator) step(op byte) {
 			return
 		}
 		e.push(e.ctx.CFA)
+	default:
+		e.msg = "unknown operation"
+	}
+}
 
+// shuffle changes the order of the stack's entries.
+func (e *evaluator) shuffle(op byte) {
+	switch op {
 	case dwDup:
 		e.pick(0)
 	case dwDrop:
@@ -271,7 +286,13 @@ func (e *evaluator) step(op byte) {
 		e.push(a)
 		e.push(c)
 		e.push(b)
+	}
+}
 
+// operate performs an operation on one entry, or a branch; all others are left to
+// binary.
+func (e *evaluator) operate(op byte) {
+	switch op {
 	case dwAbs:
 		if v := e.signed(e.pop()); v < 0 {
 			e.push(uint64(-v))
@@ -285,7 +306,6 @@ func (e *evaluator) step(op byte) {
 	case dwPlusUconst:
 		n := e.r.uleb()
 		e.push(e.pop() + n)
-
 	case dwSkip:
 		e.jump(int16(e.r.uint(2)))
 	case dwBra:

@@ -206,6 +206,8 @@ func (m *vm) run(s *section, f *fde, from, to int, pc uint64, start, end *uint64
 					return nil
 				}
 				*start = next
+			case opDefCFAOffset: // half of all there is
+				m.cur.cfaOff = int64(r.uleb())
 			case opAdvanceLoc1:
 				delta, advance = r.uint(1), true
 			case opAdvanceLoc2:
@@ -214,82 +216,10 @@ func (m *vm) run(s *section, f *fde, from, to int, pc uint64, start, end *uint64
 				delta, advance = r.uint(4), true
 			case opAdvanceLoc8:
 				delta, advance = r.uint(8), true
-
-			case opDefCFA:
-				m.cur.cfaKind = Register
-				m.cur.cfaReg = r.uleb()
-				m.cur.cfaOff = int64(r.uleb())
-			case opDefCFASF:
-				m.cur.cfaKind = Register
-				m.cur.cfaReg = r.uleb()
-				m.cur.cfaOff = r.sleb() * c.dataAlign
-			case opDefCFARegister:
-				m.cur.cfaKind = Register
-				m.cur.cfaReg = r.uleb()
-			case opDefCFAOffset:
-				m.cur.cfaOff = int64(r.uleb())
-			case opDefCFAOffsetSF:
-				m.cur.cfaOff = r.sleb() * c.dataAlign
-			case opDefCFAExpression:
-				m.cur.cfaKind = ValExpression
-				m.cur.cfaExpr = r.off
-				r.block()
-
-			case opOffsetExtended:
-				m.set(r.uleb(), Rule{Kind: Offset, N: int64(r.uleb()) * c.dataAlign})
-			case opOffsetExtendedSF:
-				m.set(r.uleb(), Rule{Kind: Offset, N: r.sleb() * c.dataAlign})
-			case opGNUNegativeOffsetExtended:
-				m.set(r.uleb(), Rule{Kind: Offset, N: -int64(r.uleb()) * c.dataAlign})
-			case opValOffset:
-				m.set(r.uleb(), Rule{Kind: ValOffset, N: int64(r.uleb()) * c.dataAlign})
-			case opValOffsetSF:
-				m.set(r.uleb(), Rule{Kind: ValOffset, N: r.sleb() * c.dataAlign})
-			case opRegister:
-				reg, from := r.uleb(), r.uleb()
-				if from >= arch.MaxRegs { // nobody knows that register's value
-					m.set(reg, Rule{Kind: Undefined})
-				} else {
-					m.set(reg, Rule{Kind: Register, Reg: uint8(from)})
-				}
-			case opExpression:
-				reg := r.uleb()
-				m.set(reg, Rule{Kind: Expression, N: int64(r.off)})
-				m.cur.exprs = true
-				r.block()
-			case opValExpression:
-				reg := r.uleb()
-				m.set(reg, Rule{Kind: ValExpression, N: int64(r.off)})
-				m.cur.exprs = true
-				r.block()
-			case opUndefined:
-				m.set(r.uleb(), Rule{Kind: Undefined})
-			case opSameValue:
-				m.set(r.uleb(), Rule{Kind: SameValue})
-			case opRestoreExtended:
-				m.restore(r.uleb())
-
-			case opRememberState:
-				if len(m.remembered) == maxRemembered {
-					return s.errorf(at, "DW_CFA_remember_state nested too deeply")
-				}
-				m.remembered = append(m.remembered, m.cur)
-			case opRestoreState:
-				// The CFA rule is part of the state: gcc and
-				// binutils emit and expect it so.
-				n := len(m.remembered) - 1
-				if n < 0 {
-					return s.errorf(at, "DW_CFA_restore_state without DW_CFA_remember_state")
-				}
-				m.cur = m.remembered[n]
-				m.remembered = m.remembered[:n]
-
-			case opNegateRAState, opNegateRAStateWithPC:
-				m.cur.signed = !m.cur.signed
-			case opGNUArgsSize:
-				m.argsSize = r.uleb()
 			default:
-				return s.errorf(at, "unknown call frame instruction")
+				if msg := m.exec(op, &r, c); msg != "" {
+					return s.errorf(at, msg)
+				}
 			}
 		}
 		if r.failed {
@@ -310,4 +240,83 @@ func (m *vm) run(s *section, f *fde, from, to int, pc uint64, start, end *uint64
 		}
 	}
 	return nil
+}
+
+// exec executes an instruction that changes the row. It returns what is wrong
+// with it, or "".
+func (m *vm) exec(op byte, r *reader, c *cie) string {
+	switch op {
+	case opDefCFA:
+		m.cur.cfaKind, m.cur.cfaReg = Register, r.uleb()
+		m.cur.cfaOff = int64(r.uleb())
+	case opDefCFASF:
+		m.cur.cfaKind, m.cur.cfaReg = Register, r.uleb()
+		m.cur.cfaOff = r.sleb() * c.dataAlign
+	case opDefCFARegister:
+		m.cur.cfaKind, m.cur.cfaReg = Register, r.uleb()
+	case opDefCFAOffsetSF:
+		m.cur.cfaOff = r.sleb() * c.dataAlign
+	case opDefCFAExpression:
+		m.cur.cfaKind, m.cur.cfaExpr = ValExpression, r.off
+		r.block()
+
+	case opOffsetExtended:
+		m.set(r.uleb(), Rule{Kind: Offset, N: int64(r.uleb()) * c.dataAlign})
+	case opOffsetExtendedSF:
+		m.set(r.uleb(), Rule{Kind: Offset, N: r.sleb() * c.dataAlign})
+	case opGNUNegativeOffsetExtended:
+		m.set(r.uleb(), Rule{Kind: Offset, N: -int64(r.uleb()) * c.dataAlign})
+	case opValOffset:
+		m.set(r.uleb(), Rule{Kind: ValOffset, N: int64(r.uleb()) * c.dataAlign})
+	case opValOffsetSF:
+		m.set(r.uleb(), Rule{Kind: ValOffset, N: r.sleb() * c.dataAlign})
+	case opRegister:
+		reg, from := r.uleb(), r.uleb()
+		if from >= arch.MaxRegs { // nobody knows that register's value
+			m.set(reg, Rule{Kind: Undefined})
+		} else {
+			m.set(reg, Rule{Kind: Register, Reg: uint8(from)})
+		}
+	case opExpression:
+		m.setExpr(Expression, r)
+	case opValExpression:
+		m.setExpr(ValExpression, r)
+	case opUndefined:
+		m.set(r.uleb(), Rule{Kind: Undefined})
+	case opSameValue:
+		m.set(r.uleb(), Rule{Kind: SameValue})
+	case opRestoreExtended:
+		m.restore(r.uleb())
+
+	case opRememberState:
+		if len(m.remembered) == maxRemembered {
+			return "DW_CFA_remember_state nested too deeply"
+		}
+		m.remembered = append(m.remembered, m.cur)
+	case opRestoreState:
+		// The CFA rule is part of the state: gcc and binutils emit and
+		// expect it so.
+		n := len(m.remembered) - 1
+		if n < 0 {
+			return "DW_CFA_restore_state without DW_CFA_remember_state"
+		}
+		m.cur = m.remembered[n]
+		m.remembered = m.remembered[:n]
+
+	case opNegateRAState, opNegateRAStateWithPC:
+		m.cur.signed = !m.cur.signed
+	case opGNUArgsSize:
+		m.argsSize = r.uleb()
+	default:
+		return "unknown call frame instruction"
+	}
+	return ""
+}
+
+// setExpr gives a register a rule that the expression at r makes.
+func (m *vm) setExpr(kind RuleKind, r *reader) {
+	reg := r.uleb()
+	m.set(reg, Rule{Kind: kind, N: int64(r.off)})
+	m.cur.exprs = true
+	r.block()
 }
