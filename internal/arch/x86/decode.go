@@ -68,78 +68,14 @@ func (m *Mode) decode(b []byte, in *inst) bool {
 	if len(b) > 15 {
 		b = b[:15] // no instruction is longer
 	}
-	long := m.PtrSize == 8
-	var rex byte
-	i := 0
-prefixes:
-	for ; i < len(b); i++ {
-		switch c := b[i]; {
-		case c == 0x66:
-			in.opsize = true
-		case c == 0x67:
-			in.addrsz = true
-		case c == 0xf2, c == 0xf3:
-			in.rep = c
-		case c == 0x64, c == 0x65:
-			in.segment = true
-		case c == 0xf0, c == 0x2e, c == 0x36, c == 0x3e, c == 0x26:
-		case long && c&0xf0 == 0x40:
-			rex, in.rex = c, true
-			i++
-			break prefixes
-		default:
-			break prefixes
-		}
-	}
-	if i >= len(b) {
+	i, rex := m.prefixes(b, in)
+	n, rex, imm, ok := m.opcode(b[i:], rex, in)
+	if !ok {
 		return false
 	}
-	in.wide = rex&8 != 0
-	in.op = b[i]
-	i++
-
-	imm := immNone
-	switch {
-	case in.op == 0x0f:
-		if i >= len(b) {
-			return false
-		}
-		in.m, in.op = map0F, b[i]
-		i++
-		switch in.op {
-		case 0x38, 0x3a:
-			in.m = map0F38
-			if in.op == 0x3a {
-				in.m, imm = map0F3A, imm8
-			}
-			if i >= len(b) {
-				return false
-			}
-			in.op = b[i]
-			in.hasModRM = true
-			i++
-		default:
-			var ok bool
-			if in.hasModRM, imm, ok = operands0F(in); !ok {
-				return false
-			}
-		}
-	case m.isVEX(b[i-1:]):
-		n, r, kind, ok := decodeVEX(b[i-1:], in)
-		if !ok {
-			return false
-		}
-		i += n - 1
-		rex, imm = r, kind
-	default:
-		var ok bool
-		if in.hasModRM, imm, ok = operandsOne(in.op, long); !ok {
-			return false
-		}
-	}
-
+	i += n
 	if in.hasModRM {
-		n, ok := m.modRM(b[i:], in.addrsz && !long)
+		n, ok := m.modRM(b[i:], in.addrsz && m.PtrSize == 4)
 		if !ok {
 			return false
 		}
@@ -162,7 +98,7 @@ prefixes:
 		in.rm = in.op&7 | rex&1<<3
 	}
 
-	n := m.immSize(imm, in)
+	n = m.immSize(imm, in)
 	if i+n > len(b) {
 		return false
 	}
@@ -173,6 +109,64 @@ prefixes:
 	}
 	in.size = i + n
 	return true
+}
+
+// prefixes reads the prefixes at the start of b. It returns how many bytes they
+// have, and the REX prefix among them, or 0.
+func (m *Mode) prefixes(b []byte, in *inst) (n int, rex byte) {
+	for i, c := range b {
+		switch {
+		case c == 0x66:
+			in.opsize = true
+		case c == 0x67:
+			in.addrsz = true
+		case c == 0xf2, c == 0xf3:
+			in.rep = c
+		case c == 0x64, c == 0x65:
+			in.segment = true
+		case c == 0xf0, c == 0x2e, c == 0x36, c == 0x3e, c == 0x26:
+		case m.PtrSize == 8 && c&0xf0 == 0x40: // nothing may follow but the opcode
+			in.rex, in.wide = true, c&8 != 0
+			return i + 1, c
+		default:
+			return i, 0
+		}
+	}
+	return len(b), 0
+}
+
+// opcode reads the opcode at the start of b, with what VEX and EVEX put before
+// it. It returns how many bytes that has, the REX prefix or what those have in its
+// place, and the kind of immediate that follows the operands.
+func (m *Mode) opcode(b []byte, rex byte, in *inst) (n int, _ byte, imm int, ok bool) {
+	if len(b) == 0 {
+		return 0, 0, 0, false
+	}
+	in.op = b[0]
+	switch {
+	case in.op == 0x0f:
+		if len(b) < 2 {
+			return 0, 0, 0, false
+		}
+		in.m, in.op = map0F, b[1]
+		if in.op != 0x38 && in.op != 0x3a {
+			in.hasModRM, imm, ok = operands0F(in)
+			return 2, rex, imm, ok
+		}
+		if len(b) < 3 {
+			return 0, 0, 0, false
+		}
+		in.m, imm = map0F38, immNone
+		if in.op == 0x3a {
+			in.m, imm = map0F3A, imm8
+		}
+		in.op, in.hasModRM = b[2], true
+		return 3, rex, imm, true
+	case m.isVEX(b):
+		return decodeVEX(b, in)
+	}
+	in.hasModRM, imm, ok = operandsOne(in.op, m.PtrSize == 8)
+	return 1, rex, imm, ok
 }
 
 // immSize returns the length in bytes of an immediate of the given kind.

@@ -80,32 +80,25 @@ func (m *Mode) clobber(st *state) {
 // stepOne does the one-byte opcodes that move the stack pointer, or copies of
 // registers to or from the stack. It reports false for all others.
 func (a *analysis) stepOne(st *state, in *inst, off int) bool {
-	m := a.m
-	op := in.op
-	width := m.PtrSize
+	width := a.m.PtrSize
 	if in.opsize && !in.wide {
 		width = 2
 	}
-	switch {
+	switch op := in.op; {
 	case op >= 0x50 && op < 0x58:
 		a.push(st, st.regs[in.rm], width, off)
-		return true
 	case op >= 0x58 && op < 0x60:
 		v := a.pop(st, width, off)
 		a.set(st, in.rm, v, off)
-		return true
-	case op >= 0x90 && op < 0x98: // xchg with ax
-		if m.full(in) {
-			v := st.regs[in.rm]
-			a.set(st, in.rm, st.regs[ax], off)
-			a.set(st, ax, v, off)
-			return true
-		}
-		a.set(st, in.rm, value{}, off)
-		a.set(st, ax, value{}, off)
-		return true
+	default:
+		return a.stepCopy(st, in, off) || a.stepStack(st, in, width, off)
 	}
-	switch op {
+	return true
+}
+
+// stepStack does the other pushes and pops, of operands of width bytes.
+func (a *analysis) stepStack(st *state, in *inst, width, off int) bool {
+	switch in.op {
 	case 0x06, 0x0e, 0x16, 0x1e, 0x68, 0x6a, 0x9c: // push
 		a.push(st, value{}, width, off)
 	case 0x07, 0x17, 0x1f, 0x9d: // pop
@@ -139,7 +132,7 @@ func (a *analysis) stepOne(st *state, in *inst, off int) bool {
 	case 0xc9: // leave
 		a.set(st, sp, st.regs[bp], off)
 		st.regs[bp] = a.pop(st, width, off)
-	case 0xff:
+	case 0xff: // push
 		if in.reg&7 != 6 {
 			return false
 		}
@@ -150,12 +143,26 @@ func (a *analysis) stepOne(st *state, in *inst, off int) bool {
 			v = st.regs[in.rm]
 		}
 		a.push(st, v, width, off)
-	case 0x81, 0x83:
-		if in.mod != 3 {
-			return false
+	default:
+		return false
+	}
+	return true
+}
+
+// stepCopy does what copies a register, adds a constant to it, or stores.
+func (a *analysis) stepCopy(st *state, in *inst, off int) bool {
+	full := a.m.full(in)
+	switch in.op {
+	case 0x90, 0x91, 0x92, 0x93, 0x94, 0x95, 0x96, 0x97: // xchg with ax
+		v, w := value{}, value{}
+		if full {
+			v, w = st.regs[ax], st.regs[in.rm]
 		}
+		a.set(st, in.rm, v, off)
+		a.set(st, ax, w, off)
+	case 0x81, 0x83:
 		switch g := in.reg & 7; {
-		case !m.full(in), g != 0 && g != 5:
+		case in.mod != 3, !full, g != 0 && g != 5:
 			return false
 		case g == 0:
 			a.add(st, in.rm, in.imm, off)
@@ -164,12 +171,12 @@ func (a *analysis) stepOne(st *state, in *inst, off int) bool {
 		}
 	case 0x8d: // lea
 		v := value{}
-		if m.full(in) {
+		if full {
 			v = st.address(in)
 		}
 		a.set(st, in.reg, v, off)
 	case 0x39, 0x3b: // cmp
-		if in.mod != 3 || !m.full(in) {
+		if in.mod != 3 || !full {
 			return false
 		}
 		if in.rm == sp {
@@ -184,8 +191,8 @@ func (a *analysis) stepOne(st *state, in *inst, off int) bool {
 			return false
 		}
 		size := 1
-		if op == 0xc7 {
-			size = m.operandSize(in)
+		if in.op == 0xc7 {
+			size = a.m.operandSize(in)
 		}
 		st.store(st.address(in), value{}, size)
 	default:

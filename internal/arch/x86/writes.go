@@ -45,10 +45,6 @@ func (in *inst) bit(r uint8, byteOp bool) uint16 {
 func (m *Mode) writesOne(in *inst) uint16 {
 	op := in.op
 	byteOp := op&1 == 0
-	rep := uint16(0)
-	if in.rep != 0 {
-		rep = 1 << cx
-	}
 	switch {
 	case op < 0x40:
 		switch {
@@ -80,16 +76,6 @@ func (m *Mode) writesOne(in *inst) uint16 {
 		return in.rmBit(false)
 	case 0x69, 0x6b, 0x8d, 0xc4, 0xc5:
 		return 1 << in.reg
-	case 0x6c, 0x6d, 0xaa, 0xab:
-		return 1<<di | rep
-	case 0x6e, 0x6f:
-		return 1<<si | rep
-	case 0xa4, 0xa5, 0xa6, 0xa7:
-		return 1<<si | 1<<di | rep
-	case 0xac, 0xad:
-		return 1<<si | 1<<ax | rep
-	case 0xae, 0xaf:
-		return 1<<di | rep
 	case 0x80, 0x81, 0x82, 0x83:
 		if in.reg&7 == 7 { // cmp
 			return 0
@@ -122,7 +108,27 @@ func (m *Mode) writesOne(in *inst) uint16 {
 			return in.rmBit(byteOp)
 		}
 	}
-	return 0
+	return writesString(in)
+}
+
+// writesString does the instructions on strings, which advance their pointers.
+func writesString(in *inst) (w uint16) {
+	switch in.op {
+	case 0x6c, 0x6d, 0xaa, 0xab, 0xae, 0xaf: // ins, stos, scas
+		w = 1 << di
+	case 0x6e, 0x6f: // outs
+		w = 1 << si
+	case 0xa4, 0xa5, 0xa6, 0xa7: // movs, cmps
+		w = 1<<si | 1<<di
+	case 0xac, 0xad: // lods
+		w = 1<<si | 1<<ax
+	default:
+		return 0
+	}
+	if in.rep != 0 {
+		w |= 1 << cx
+	}
+	return w
 }
 
 func (m *Mode) writes0F(in *inst) uint16 {
