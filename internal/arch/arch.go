@@ -158,6 +158,9 @@ type GoFrames struct {
 	// FramePointer is set where every function that has a frame keeps a frame
 	// pointer, which Arch.Chain describes.
 	FramePointer bool
+	// G is the register that holds the current goroutine while Go code runs,
+	// NumRegs or more where there is none.
+	G Reg
 }
 
 // Syscalls is what is to be known of the kernel's system calls.

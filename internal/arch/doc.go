@@ -28,7 +28,7 @@
 //  7. Syscalls, and Traps: what the pc and the address are after a fault.
 //  8. AfterCall. Frames that no table describes are believed only where a call
 //     instruction precedes the return address.
-//  9. Go: whether its functions keep frame pointers.
+//  9. Go: whether its functions keep frame pointers, and which register is g.
 //  10. Analyze, Edge and Ahead, for code that has no call frame information; they
 //     are checked against the rows of code that has it, for every instruction.
 //  11. Disassemble, for the message of a program that crashed.

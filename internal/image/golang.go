@@ -98,12 +98,33 @@ func (im *Image) goRow(pc uint64, exact bool) (row *cfi.Row, how unwind.How, kno
 	switch f.Kind() {
 	case gopcln.Top:
 		b.outermost()
-	case gopcln.Clone, gopcln.Leave:
+	case gopcln.Clone, gopcln.Leave, gopcln.More:
 		if exact {
 			b.bySP(delta)
-		} else {
-			b.outermost()
+			break
 		}
+		b.outermost()
+		switch f.Kind() {
+		case gopcln.Leave:
+			how = unwind.HowGoLeft
+		case gopcln.More:
+			how = unwind.HowGoGrows
+		}
+	case gopcln.Cgo:
+		switch {
+		case !exact:
+			b.bySP(delta)
+			how = unwind.HowGoCgo
+		case delta == 0 || !a.Go.FramePointer:
+			b.bySP(delta)
+		default:
+			b.byFP()
+		}
+	case gopcln.Callback:
+		b.bySP(delta)
+		how = unwind.HowGoCallback
+	case gopcln.Entry:
+		return nil, unwind.HowGoEntry, true
 	case gopcln.Sigreturn:
 		// A trampoline, known by its code. Go's .debug_frame takes it
 		// for a function like any other.
@@ -117,11 +138,13 @@ func (im *Image) goRow(pc uint64, exact bool) (row *cfi.Row, how unwind.How, kno
 			b.bySP(delta)
 		case a.Go.FramePointer:
 			b.byFP()
+			how = unwind.HowGoSwitch
 		} // else: without a rule there is no caller
 	case gopcln.VDSO:
 		switch {
 		case a.Go.FramePointer:
 			b.byFP()
+			how = unwind.HowGoSwitch
 		case exact:
 			b.bySP(delta)
 		default:

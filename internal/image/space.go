@@ -362,6 +362,11 @@ func (im *Image) entryOf(pc uint64, parsed bool) (uint64, bool) {
 			arch.Reg(first.CFA.Reg) == a.SP && first.CFA.N == a.Entry.Offset
 		return row.Func, entered
 	}
+	if t := im.goTab(); t != nil {
+		if f, ok := t.Func(pc); ok {
+			return f.Entry, true
+		}
+	}
 	start, ok := im.FuncStart(pc)
 	if sym, named := im.Lookup(start); named && strings.Contains(sym.Name, ".cold") {
 		return 0, false

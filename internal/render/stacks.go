@@ -176,6 +176,8 @@ func (s *Stacks) endText(t *process.Unwound) string {
 		return "the return address " + addr + " is not code"
 	case unwind.EndNotCalled:
 		return "no call precedes the return address " + addr + ", and no chain of frame pointers leads on from it"
+	case unwind.EndOtherStack:
+		return addr + " was called on another stack, and nothing leads to it"
 	case unwind.EndZeroReturn:
 		return "the return address of " + addr + " is zero, and nothing tells that the stack begins there"
 	case unwind.EndLoop:

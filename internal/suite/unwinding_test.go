@@ -140,3 +140,63 @@ func TestJava(t *testing.T) {
 		})
 	}
 }
+
+// A thread's stack leads through Go and C by turns, whatever the innermost of
+// them does, to where it began. Go may have moved its part meanwhile.
+func TestGoAndC(t *testing.T) {
+	host := build(t, "gcc", "gohost.c", "-O1")
+	t.Setenv("CGO_ENABLED", "1")
+	program := build(t, "go", "cgocalls.go")
+	stripped := build(t, "go", "cgocalls.go", "-ldflags=-s -w", "-buildmode=pie")
+	library := build(t, "go", "cgocalls.go", "-buildmode=c-shared")
+	for what, name := range []string{"wait-c", "work-c", "wait-go", "work-go", "grow", "runtime"} {
+		for how, argv := range map[string][]string{
+			"program":  {program, name},
+			"stripped": {stripped, name},
+			"library":  {host, library, itoa(what)},
+			"thread":   {host, library, itoa(what), "thread"},
+		} {
+			t.Run(name+"/"+how, func(t *testing.T) {
+				if testing.Short() && how != "library" {
+					t.Skip("-short")
+				}
+				p := startCmd(t, command(argv[0], argv[1:]...))
+				for range 10 {
+					found := false
+					threads := snapshot(t, p.pid).threads
+					for _, th := range threads {
+						found = found || byTurns(th)
+						if th.end != "" {
+							t.Errorf("end: %s\n%s", th.end, th)
+						}
+					}
+					if !found {
+						t.Errorf("no thread goes through C and Go by turns:\n%v", threads)
+					}
+				}
+			})
+		}
+	}
+}
+
+// byTurns reports whether the stack has cgocalls.go's calls from C to Go, and
+// ends with those from Go to C.
+func byTurns(th thread) bool {
+	var seen []string
+	for _, f := range th.frames {
+		switch name := strings.TrimSuffix(f.name, ".abi0"); name {
+		case "crosscall2", "main.goOuter", "main.main", "runtime.goexit", "call_go", "_start", "clone3", "clone":
+			seen = append(seen, name)
+		case "runtime.systemstack_switch":
+			if len(seen) > 0 {
+				return false // nobody calls it
+			}
+		}
+	}
+	const turns = "crosscall2 main.goOuter crosscall2 main.goOuter"
+	switch strings.Join(seen, " ") {
+	case turns + " main.main runtime.goexit", turns + " crosscall2 call_go _start", turns + " crosscall2 call_go clone3", turns + " crosscall2 call_go clone":
+		return true
+	}
+	return false
+}

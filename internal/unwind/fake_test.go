@@ -68,7 +68,7 @@ func (c *fakeCode) at(pc uint64) *fakeFunc {
 
 func (c *fakeCode) Row(pc uint64, _ bool) (*cfi.Row, unwind.How) {
 	c.rows++
-	if f := c.at(pc); f != nil && f.row != nil {
+	if f := c.at(pc); f != nil && (f.row != nil || f.how != 0) {
 		return f.row, f.how
 	}
 	return nil, 0

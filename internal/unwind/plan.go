@@ -25,6 +25,7 @@ type plan struct {
 	method method
 	how    How // for the caller that the plan leads to
 	signal bool
+	golang How // HowGoSwitch … HowGoEntry, of a function of Go's that changes stacks
 	row    *cfi.Row
 	layout arch.Layout
 
@@ -100,6 +101,9 @@ func (w *Walker) makePlan(pc uint64, exact bool) *plan {
 				return p
 			}
 		}
+	}
+	if how >= HowGoSwitch {
+		p.golang, how = how, HowGo
 	}
 	if row != nil {
 		p.method, p.how, p.row, p.signal = byRow, how, row, row.Signal

@@ -12,6 +12,7 @@ type state struct {
 	mem      Memory
 	regs     arch.Regs
 	switches int
+	system   goSystem
 	pacMask  uint64 // see arch.Arch.StripPAC
 
 	// blocked is the set of signals blocked in the current frame.
@@ -33,6 +34,9 @@ func (s *state) step(f Frame, p *plan) (Frame, End, uint64) {
 			if better, ok := s.byCode(f, p); ok {
 				regs, end, how = better, stepOn, HowAnalysis
 			}
+		}
+		if p.golang != 0 {
+			regs, end, at = s.changeStack(f, p, regs, end, at)
 		}
 	case byTrampoline:
 		regs, end, at = s.byTrampoline(f, p)

@@ -44,13 +44,25 @@ const (
 	HowLeaf                    // return address on top of the stack, after a call to nowhere
 	HowAnalysis                // by following the function's instructions
 	HowFramePointer            // by the frame pointer
+
+	// What Code says of Go's functions that change from stack to stack; the
+	// caller of each counts as found by HowGo.
+	HowGoSwitch   // its callee runs on the system stack, itself on the goroutine's
+	HowGoCgo      // the same, for C code: its row is for its stack pointer on the goroutine's stack
+	HowGoLeft     // the goroutine has left its stack for the scheduler's
+	HowGoGrows    // the same, to get a larger stack
+	HowGoCallback // it came from C on the system stack, its callee runs on the goroutine's
+	HowGoEntry    // C code has called it; without a row
 )
 
 var howNames = [...]string{"registers", "cfi", "go", "go, injected call", "signal", "leaf", "analysis", "frame pointer"}
 
 func (h How) String() string {
-	if int(h) < len(howNames) {
+	switch {
+	case int(h) < len(howNames):
 		return howNames[h]
+	case h <= HowGoEntry:
+		return howNames[HowGo]
 	}
 	return "?"
 }
@@ -88,6 +100,7 @@ const (
 	EndBadRow                // the frame row cannot be evaluated (At: the pc)
 	EndLoop                  // the stack switches to and fro without end
 	EndNotCalled             // the return address is code, but no call precedes it (At: the return address)
+	EndOtherStack            // the frame was called on another stack, to which nothing leads (At: its pc)
 	EndZeroReturn            // the return address is zero, and nothing tells that nobody called (At: the last frame's pc)
 
 	// Whoever copied the stack knows of these, not the walk:

@@ -55,6 +55,8 @@ var Arch = &arch.Arch{
 
 	Trampolines: trampolines,
 
+	Go: arch.GoFrames{G: arch.MaxRegs},
+
 	AfterCall: x86.I386.AfterCall,
 	MaxCall:   x86.MaxCall,
 	Analyze:   x86.I386.Analyze,

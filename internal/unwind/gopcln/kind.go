@@ -61,11 +61,30 @@ const (
 	// state, perhaps by another thread. Reached by a return address it is
 	// outermost; innermost, it follows the SP rule until it has switched.
 	Leave
+
+	// Cgo: a Switch that calls C, which may call Go back, which may move the
+	// goroutine's stack. What it has saved on the other stack leads back: the
+	// goroutine, and how far below the top of the stack it was.
+	Cgo
+
+	// More: a Leave that the goroutine asked for, to get a larger stack; it
+	// goes on where it was when it has got it.
+	More
+
+	// Callback: entered from C on the system stack, it lays a copy of its
+	// frame out on the goroutine's stack, so that the SP rule holds on both;
+	// but the copy's return address is where the goroutine called C, or its
+	// start. Its caller is on the system stack.
+	Callback
+
+	// Entry: called by C. It saves the registers that C preserves in a way
+	// that only its instructions tell.
+	Entry
 )
 
 // String returns the kind's name in lower case.
 func (k Kind) String() string {
-	return [...]string{"normal", "top", "clone", "sigtramp", "sigreturn", "injected", "switch", "vdso", "leave"}[k]
+	return [...]string{"normal", "top", "clone", "sigtramp", "sigreturn", "injected", "switch", "vdso", "leave", "cgo", "more", "callback", "entry"}[k]
 }
 
 // Kind classifies the function. It goes by names, for the numbers of
@@ -92,21 +111,25 @@ func (f Func) Kind() Kind {
 				return VDSO
 			}
 			return Normal
-		case "systemstack", "asmcgocall", "asmcgocall_no_g",
+		case "asmcgocall":
+			return Cgo
+		case "systemstack", "asmcgocall_no_g",
 			"sigfwd", "callCgoMmap", "callCgoMunmap", "callCgoSigaction": // flagged since Go 1.17
 			return Switch
-		case "mcall", "morestack", "gogo", "switchToCrashStack0":
+		case "mcall", "gogo", "switchToCrashStack0":
 			return Leave
+		case "morestack":
+			return More
 		case "cgocallback", "cgocallback_gofunc":
-			// Writes SP, but lays a copy of its frame out on the goroutine's
-			// stack, so that the SP rule holds on both.
-			return Normal
+			return Callback
 		}
 	}
 	switch {
+	case string(name) == "crosscall2", len(name) > 5 && string(name[:5]) == "_rt0_" && strings.HasSuffix(string(name), "_lib"):
+		return Entry
 	case string(name) == "gogo": // the file-local part of runtime.gogo
 		return Leave
-	case len(name) > 5 && string(name[:5]) == "_rt0_" && !strings.HasSuffix(string(name), "_lib"):
+	case len(name) > 5 && string(name[:5]) == "_rt0_":
 		return Top
 	case f.Flags()&TopFrame != 0:
 		return Top

@@ -252,8 +252,8 @@ func TestKind(t *testing.T) {
 	both := map[string]Kind{
 		"runtime.goexit": Top, "runtime.mstart": Top, "runtime.rt0_go": Top, "runtime.clone": Clone,
 		"runtime.sigtramp": Sigtramp, "runtime.sigreturn__sigaction": Sigreturn, "runtime.sigpanic": Injected,
-		"runtime.asyncPreempt": Injected, "runtime.systemstack": Switch, "runtime.asmcgocall": Switch,
-		"runtime.sigfwd": Switch, "runtime.nanotime1": VDSO, "runtime.mcall": Leave, "runtime.morestack": Leave,
+		"runtime.asyncPreempt": Injected, "runtime.systemstack": Switch, "runtime.asmcgocall": Cgo,
+		"runtime.sigfwd": Switch, "runtime.nanotime1": VDSO, "runtime.mcall": Leave, "runtime.morestack": More,
 		"gogo": Leave, "runtime.main": Normal, "main.main": Normal,
 		"runtime.systemstack_switch": Normal, "runtime.mstart0": Normal,
 	}
