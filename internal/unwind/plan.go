@@ -57,14 +57,24 @@ func (w *Walker) plan(pc uint64, exact bool) *plan {
 	if p := *slot; p != nil && p.key == key {
 		return p
 	}
-	p := w.plans[key]
+	p := w.recent[key]
 	if p == nil {
-		p = w.makePlan(pc, exact)
-		p.key = key
-		w.plans[key] = p
+		if p = w.older[key]; p == nil {
+			p = w.makePlan(pc, exact)
+			p.key = key
+		}
+		w.remember(p)
 	}
 	*slot = p
 	return p
+}
+
+// remember puts a plan into the recent generation.
+func (w *Walker) remember(p *plan) {
+	if len(w.recent) >= maxPlans {
+		w.older, w.recent = w.recent, make(map[uint64]*plan)
+	}
+	w.recent[p.key] = p
 }
 
 func (w *Walker) makePlan(pc uint64, exact bool) *plan {

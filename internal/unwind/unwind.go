@@ -129,6 +129,10 @@ const stackCheck = 4096
 // maxText bounds the bytes of one function that are read to analyze it.
 const maxText = 64 << 10
 
+// maxPlans bounds the plans of a generation, which take about 1 KiB each. A
+// process rarely has more than a few thousand places in all its stacks.
+const maxPlans = 8192
+
 // Walker unwinds the stacks of one address space. It remembers what it learned
 // about each pc, so that deep recursion and a thousand similar threads cost
 // little. It is not safe for concurrent use.
@@ -137,14 +141,17 @@ type Walker struct {
 	code Code
 	mask uint64 // an address's bits
 
-	plans map[uint64]*plan
-	hot   [512]*plan // the plans used last, by their pc's low bits
-	text  []byte     // scratch for code bytes
+	// Plans by planKey, in two generations: when recent is full it becomes
+	// older, and what was older is forgotten unless it was used meanwhile.
+	recent, older map[uint64]*plan
+
+	hot  [512]*plan // the plans used last, by their pc's low bits
+	text []byte     // scratch for code bytes
 }
 
 // New returns a walker for a process of CPU a.
 func New(a *arch.Arch, code Code) *Walker {
-	w := &Walker{arch: a, code: code, mask: ^uint64(0), plans: make(map[uint64]*plan)}
+	w := &Walker{arch: a, code: code, mask: ^uint64(0), recent: make(map[uint64]*plan)}
 	if a.PtrSize == 4 {
 		w.mask = 1<<32 - 1
 	}
