@@ -28,6 +28,7 @@ func (a *app) mapsCommand() *cobra.Command {
 		Long: `Prints /proc/PID/maps as it is, then a line for the gate as kernels with the
 gate_dso sysctl print it, last and with the path of the file that names the gate;
 then comment lines with the build ID of each file with code, and how it was opened.
+Code that was moved out of its file's mapping, for huge pages, is shown in it.
 bt --maps and bt itself read this. With --classic it prints /proc/PID/maps alone,
 but with that path in place of [vdso]. The process is not stopped.`,
 		Args: noArgs,
@@ -175,7 +176,7 @@ func escapeLines(text []byte) []byte {
 // textMaps prints the kernel's text, the gate line and comment lines.
 func (a *app) textMaps(p *mappings) error {
 	w := bufio.NewWriter(a.stdout)
-	w.Write(escapeLines(p.text))
+	w.Write(escapeLines(p.withFiles()))
 	if line, ok := p.gateLine(); ok {
 		w.WriteString(escape.Text(string(maps.AppendLine(nil, &line))))
 		w.WriteByte('\n')
@@ -198,6 +199,20 @@ func (a *app) textMaps(p *mappings) error {
 		}
 	}
 	return w.Flush()
+}
+
+// withFiles is the kernel's text, but code that a program has moved to other memory
+// is shown in its file's mapping, as long as its bytes are the file's.
+func (p *mappings) withFiles() []byte {
+	entries := p.space.FileEntries()
+	if len(entries) == len(p.space.Maps.Entries) && &entries[0] == &p.space.Maps.Entries[0] {
+		return p.text
+	}
+	var out []byte
+	for i := range entries {
+		out = append(maps.AppendLine(out, &entries[i]), '\n')
+	}
+	return out
 }
 
 // opened opens a module's file and says how.

@@ -20,7 +20,7 @@ import (
 func (s *Space) Prepare() {
 	var todo []*Module
 	for _, m := range s.modules {
-		if m.first.Perm&maps.Exec != 0 && m.Gate == maps.NoGate || m.Gate == maps.VDSO {
+		if m.Gate == maps.NoGate && m.HasCode() || m.Gate == maps.VDSO {
 			todo = append(todo, m)
 		}
 	}

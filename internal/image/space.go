@@ -45,6 +45,8 @@ type Module struct {
 
 	regions []int // indices of its regions in space, ascending
 
+	hasMoved bool // memory that is not mapped from it may hold its code
+
 	file     *os.File // opened, and not read yet
 	fileVia  string
 	fileSame bool
@@ -63,6 +65,7 @@ type region struct {
 	exec       bool
 	mapping    *maps.Mapping
 	module     *Module // nil for anonymous memory
+	moved      *moved  // nil unless it may hold the code of a module around it
 
 	biasOnce sync.Once
 	bias     uint64
@@ -128,6 +131,11 @@ func NewSpace(m *maps.Map, src Source, cache *Cache) *Space {
 		}
 		s.regions = append(s.regions, region{start: e.Start, end: e.End, exec: exec, mapping: e, module: mod})
 	}
+	for i := range s.regions {
+		if r := &s.regions[i]; r.exec && (r.module == nil || r.module.holdsMemory()) {
+			r.moved = s.findMoved(i)
+		}
+	}
 	return s
 }
 
@@ -167,6 +175,9 @@ func (s *Space) locate(addr uint64, parsed bool) Place {
 	r := s.find(addr)
 	if r == nil {
 		return Place{}
+	}
+	if p, ok := s.movedPlace(r, addr, parsed); ok {
+		return p
 	}
 	p := Place{Mapping: r.mapping, Module: r.module}
 	if r.module == nil {
@@ -384,8 +395,11 @@ func (m *Module) SetImage(im *Image, via string) {
 	})
 }
 
-// HasCode reports whether any of the module is mapped executable, or is a gate.
-func (m *Module) HasCode() bool { return m.Gate != maps.NoGate || m.first.Perm&maps.Exec != 0 }
+// HasCode reports whether any of the module is mapped executable, or may have been
+// moved to executable memory, or is a gate.
+func (m *Module) HasCode() bool {
+	return m.Gate != maps.NoGate || m.first.Perm&maps.Exec != 0 || m.hasMoved
+}
 
 // PtrSize is the size in bytes of an address as it is printed: 4 for a 32-bit
 // process. The program decides it; without any image, the highest address.
@@ -416,6 +430,9 @@ func (s *Space) Resolve(name string, off uint64) (addr uint64, ok bool) {
 		for i := range s.regions {
 			r := &s.regions[i]
 			if r.module != m {
+				if a, ok := s.resolveMoved(r, m, off); ok {
+					return a, true
+				}
 				continue
 			}
 			p := s.Locate(r.start)

@@ -35,12 +35,15 @@ const (
 	// overrun: llvm-symbolizer lets a symbol without a size reach beyond its section,
 	// as _init over .plt behind .init.
 	overrun
+	// refuted: bt has no name where the nearest symbol has no size and its code does
+	// not lead. The other tools let such a symbol reach to the next one.
+	refuted
 	// unexplained: a mistake of bt's until shown otherwise.
 	unexplained
 	numClasses
 )
 
-var classNames = [numClasses]string{"same", "nobody's", "alias", "sizeless", ".dynsym", "PLT", "Go's table", "label", "overrun", "UNEXPLAINED"}
+var classNames = [numClasses]string{"same", "nobody's", "alias", "sizeless", ".dynsym", "PLT", "Go's table", "label", "overrun", "refuted", "UNEXPLAINED"}
 
 func named(syms []symbol, name string) bool {
 	return slices.ContainsFunc(syms, func(s symbol) bool { return s.name == name })
@@ -81,10 +84,26 @@ func (s *subject) bySymbols(addr uint64, bt answer) class {
 			continue
 		case bt.start == syms[0].value && named(syms, bt.name):
 			return c
+		case c == sizeless && s.refutes(addr, bt):
+			return refuted
 		}
 		return unexplained
 	}
 	return bt.beyond()
+}
+
+// refutes reports whether bt may have no name at addr: a symbol without a size is
+// the nearest of all tables, and begins before.
+func (s *subject) refutes(addr uint64, bt answer) bool {
+	for _, t := range s.tables {
+		if t.covering(addr) != nil || named(t.sizeless(addr), bt.name) {
+			return false
+		}
+		if near := t.sizeless(addr); len(near) > 0 && near[0].value == addr {
+			return false
+		}
+	}
+	return bt.name == ""
 }
 
 // byElfutils compares it with eu-addr2line's.
@@ -96,6 +115,8 @@ func (s *subject) byElfutils(addr uint64, bt, eu answer) class {
 		return alias
 	case eu.name == "":
 		return s.only(addr, bt)
+	case s.refutes(addr, bt):
+		return refuted
 	}
 	return unexplained
 }
@@ -119,6 +140,9 @@ func (s *subject) byLLVM(addr uint64, bt answer, llvm string) class {
 	}
 	if i := t.below(addr) - 1; i >= 0 && t.area(t.syms[i].value) != t.area(addr) && named(t.at(t.syms[i].value), llvm) {
 		return overrun
+	}
+	if s.refutes(addr, bt) {
+		return refuted
 	}
 	return unexplained
 }

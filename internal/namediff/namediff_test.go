@@ -40,6 +40,13 @@ func (c *counts) report(t *testing.T, peer string) {
 		}
 	}
 	t.Logf("%-16s%s", peer, b.String())
+	total := 0
+	for _, n := range c.by {
+		total += n
+	}
+	if n := c.by[refuted]; n*100 > total {
+		t.Errorf("%s: %d of %d refuted", peer, n, total)
+	}
 	if n := c.by[unexplained]; n > 0 {
 		t.Errorf("%s: %d unexplained differences, such as\n%s", peer, n, strings.Join(c.examples[unexplained], "\n"))
 	}

@@ -33,10 +33,11 @@ func (s *Stacks) comment(format string, args ...any) {
 }
 
 // Maps prints the maps and the build IDs: all that it takes to name raw
-// addresses elsewhere.
+// addresses elsewhere. Code that was moved out of its file's mapping is shown in it.
 func (s *Stacks) Maps() {
-	for i := range s.Space.Maps.Entries {
-		s.line = maps.AppendLine(s.line[:0], &s.Space.Maps.Entries[i])
+	entries := s.Space.FileEntries()
+	for i := range entries {
+		s.line = maps.AppendLine(s.line[:0], &entries[i])
 		s.W.WriteString(escape.Text(string(s.line)))
 		s.W.WriteByte('\n')
 	}
