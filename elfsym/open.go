@@ -4,8 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
-
-	"golang.org/x/sys/unix"
+	"syscall"
 
 	"github.com/gatedso/bt/internal/guard"
 )
@@ -43,7 +42,7 @@ func Open(f *os.File, name string) (*Image, error) {
 // other end where path is a pipe.
 func OpenPath(path string) (*Image, error) {
 	// O_NONBLOCK: opening a FIFO would block until somebody writes to it.
-	f, err := os.OpenFile(path, os.O_RDONLY|unix.O_NONBLOCK|unix.O_CLOEXEC, 0)
+	f, err := os.OpenFile(path, os.O_RDONLY|syscall.O_NONBLOCK, 0)
 	if err != nil {
 		var pe *os.PathError
 		if errors.As(err, &pe) {

@@ -12,8 +12,6 @@ import (
 	"sync"
 	"syscall"
 	"testing"
-
-	"golang.org/x/sys/unix"
 )
 
 // No32Bit is why a test of 32-bit programs is skipped. It is no missing tool:
@@ -25,13 +23,10 @@ const No32Bit = "this kernel runs no 32-bit programs"
 // ia32_emulation=0, does not know the format (ENOEXEC). The error is for a
 // program that could not be tried.
 var Kernel32 = sync.OnceValues(func() (bool, error) {
-	if runtime.GOARCH != "amd64" {
+	if runtime.GOARCH != "amd64" || runtime.GOOS != "linux" {
 		return false, nil // an emulator may run it, but nobody can trace it there
 	}
-	fd, err := unix.MemfdCreate("kernel32", unix.MFD_CLOEXEC|unix.MFD_EXEC)
-	if err == unix.EINVAL { // before Linux 6.3
-		fd, err = unix.MemfdCreate("kernel32", unix.MFD_CLOEXEC)
-	}
+	fd, err := memfd("kernel32")
 	if err != nil {
 		return false, fmt.Errorf("memfd_create: %w", err)
 	}

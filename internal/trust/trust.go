@@ -1,4 +1,5 @@
-// Package trust tells whether root can rely on what a path leads to.
+//go:build linux
+
 package trust
 
 import (

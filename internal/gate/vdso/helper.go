@@ -135,10 +135,7 @@ func (h helper) image() (*Image, error) {
 // executable puts a program where it can be started from: in memory, or, where
 // the system forbids that (sysctl vm.memfd_noexec), in a temporary file.
 func executable(file []byte) (path string, done func(), err error) {
-	fd, err := unix.MemfdCreate("bt-gate-helper", unix.MFD_CLOEXEC|unix.MFD_EXEC)
-	if err == unix.EINVAL { // before Linux 6.3
-		fd, err = unix.MemfdCreate("bt-gate-helper", unix.MFD_CLOEXEC)
-	}
+	fd, err := memfd("bt-gate-helper")
 	var f *os.File
 	if err == nil {
 		f = os.NewFile(uintptr(fd), "bt-gate-helper")

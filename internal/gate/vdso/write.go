@@ -96,21 +96,6 @@ func createTemp(dir, base string, mode fs.FileMode) (*os.File, error) {
 	}
 }
 
-// renameNew renames, but replaces no file.
-func renameNew(from, to string) error {
-	err := unix.Renameat2(unix.AT_FDCWD, from, unix.AT_FDCWD, to, unix.RENAME_NOREPLACE)
-	if err == unix.EINVAL || err == unix.ENOSYS { // the file system cannot
-		err = unix.Link(from, to)
-		if err == nil {
-			err = unix.Unlink(from)
-		}
-	}
-	if err != nil {
-		return &os.LinkError{Op: "rename", Old: from, New: to, Err: err}
-	}
-	return nil
-}
-
 // syncDir has the directory's entries reach the disk.
 func syncDir(dir string) error {
 	d, err := os.Open(dir)

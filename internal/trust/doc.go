@@ -1,0 +1,2 @@
+// Package trust tells whether root can rely on what a path leads to.
+package trust
