@@ -119,13 +119,21 @@ func (m *Map) indexOverlapping() {
 // Find returns the entry that holds addr, or nil. A gate line yields to a
 // mapping that overlaps it.
 func (m *Map) Find(addr uint64) *Mapping {
+	if i := m.FindIndex(addr); i >= 0 {
+		return &m.Entries[i]
+	}
+	return nil
+}
+
+// FindIndex is Find that returns the entry's index in Entries, or -1.
+func (m *Map) FindIndex(addr uint64) int {
 	s := m.spans
 	i := sort.Search(len(s), func(i int) bool { return s[i].end > addr })
 	if i < len(s) && s[i].start <= addr {
-		return &m.Entries[s[i].entry]
+		return int(s[i].entry)
 	}
 	if m.line >= 0 && m.Entries[m.line].Contains(addr) {
-		return &m.Entries[m.line]
+		return m.line
 	}
-	return nil
+	return -1
 }

@@ -14,6 +14,8 @@ type Death struct {
 	// Code are the bytes around the instruction, from CodeAddr on; nil if they are
 	// not known.
 	Code []byte `json:"code,omitempty"`
+	// PC is the address of the instruction in Code.
+	PC uint64 `json:"pc,omitempty"`
 	// CodeAddr is the address of the first byte of Code.
 	CodeAddr uint64 `json:"code_addr,omitempty"`
 	// Registers are the thread's registers, in the order of the CPU's manual.

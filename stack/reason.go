@@ -71,8 +71,12 @@ const (
 	NoInfo          Reason = "no information"   // nothing tells how to unwind the last frame, whose pc is Addr
 	BadInfo         Reason = "bad information"  // what tells how to unwind it cannot be used
 	NoMemory        Reason = "no memory"        // the stack at Addr cannot be read
+	MaxPause        Reason = "max pause"        // the process had to go on before the stack from Addr on was copied
+	MaxCopy         Reason = "max copy"         // the stack from Addr on is more memory than is copied of a process
 	NoAdvance       Reason = "no advance"       // the next frame would lie below this one, at Addr
 	BadReturn       Reason = "bad return"       // the return address Addr is not code
+	NotCalled       Reason = "not called"       // no call precedes the return address Addr
+	OtherStack      Reason = "other stack"      // the function at Addr was called on another stack, to which nothing leads
 	ZeroReturn      Reason = "zero return"      // the return address is zero where no stack begins
 	Loop            Reason = "loop"             // the stack goes round in circles
 	UnknownRegister Reason = "unknown register" // the next frame is found by a register that is not known

@@ -17,6 +17,24 @@ type Process struct {
 	Threads []Thread `json:"threads"`
 }
 
+// Complete reports whether nothing is missing from any thread.
+func (p *Process) Complete() bool {
+	for i := range p.Threads {
+		if !p.Threads[i].Complete() {
+			return false
+		}
+	}
+	return true
+}
+
+// WordSizeOf returns the size in bytes of an address in a thread of p.
+func (p *Process) WordSizeOf(t *Thread) int {
+	if t.WordSize != 0 {
+		return t.WordSize
+	}
+	return p.WordSize
+}
+
 // Thread is a thread and its stack.
 type Thread struct {
 	// TID is the thread's number.

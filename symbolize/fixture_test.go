@@ -8,11 +8,13 @@ import (
 	"path/filepath"
 	"testing"
 
+	"github.com/gatedso/bt/internal/escape"
 	"github.com/gatedso/bt/internal/gate"
 	"github.com/gatedso/bt/internal/image"
 	"github.com/gatedso/bt/internal/procfs"
 	"github.com/gatedso/bt/internal/testelf"
 	"github.com/gatedso/bt/maps"
+	"github.com/gatedso/bt/stack"
 	"github.com/gatedso/bt/symbolize"
 )
 
@@ -77,10 +79,94 @@ func (s *source) ReadMemory(addr uint64, b []byte) (int, error) {
 
 func (s *source) BuildID(m *maps.Mapping) []byte { return s.ids[m.Path] }
 
-func newSymbolizer(t testing.TB, m string, src *source, o symbolize.Options) (*symbolize.Symbolizer, *image.Space) {
+// namer is a symbolizer whose answers can be compared.
+type namer struct {
+	*symbolize.Symbolizer
+	prepared map[query]name
+}
+
+// query is an address to be named.
+type query struct {
+	Addr  uint64
+	Exact bool
+}
+
+// name is what is known of an address that no call is inlined at.
+type name struct {
+	Symbol, Version string
+	Offset          uint64
+	Miss            stack.Miss
+	Source          string
+	Module          *stack.Module
+	ModOff          uint64
+}
+
+func nameOfFrame(f *stack.Frame) name {
+	n := name{Miss: f.Miss, Module: f.Module, ModOff: f.ModuleOffset}
+	if own := f.Function(); own != nil {
+		n.Symbol, n.Version, n.Offset, n.Source = own.Symbol, own.Version, own.Offset, own.Source
+	}
+	return n
+}
+
+// Prepare names addresses together, as those of a stack. Name returns these names.
+func (s *namer) Prepare(queries []query) {
+	p := stack.Process{Threads: make([]stack.Thread, 1)}
+	for _, q := range queries {
+		p.Threads[0].Frames = append(p.Threads[0].Frames, stack.Frame{PC: q.Addr, Exact: q.Exact})
+	}
+	s.Stacks(&p)
+	s.prepared = make(map[query]name)
+	for i, q := range queries {
+		s.prepared[q] = nameOfFrame(&p.Threads[0].Frames[i])
+	}
+}
+
+// Name names an address by itself.
+func (s *namer) Name(addr uint64, exact bool) name {
+	if n, ok := s.prepared[query{addr, exact}]; ok {
+		return n
+	}
+	return s.NameAll([]uint64{addr}, exact)[0]
+}
+
+// NameAll names addresses at once.
+func (s *namer) NameAll(addrs []uint64, exact bool) []name {
+	return all(addrs, exact, s.Frames)
+}
+
+// Image names a link-time address.
+func (s *namer) Image(im *image.Image, link uint64, exact bool) name {
+	return s.ImageAll(im, []uint64{link}, exact)[0]
+}
+
+// ImageAll names link-time addresses at once.
+func (s *namer) ImageAll(im *image.Image, links []uint64, exact bool) []name {
+	return all(links, exact, func(f []stack.Frame) { s.InImage(im, f) })
+}
+
+func all(addrs []uint64, exact bool, frames func([]stack.Frame)) []name {
+	f := make([]stack.Frame, len(addrs))
+	for i, addr := range addrs {
+		f[i] = stack.Frame{PC: addr, Exact: exact}
+	}
+	frames(f)
+	names := make([]name, len(addrs))
+	for i := range f {
+		names[i] = nameOfFrame(&f[i])
+	}
+	return names
+}
+
+func newNamer(space *image.Space, o symbolize.Options) (*namer, error) {
+	s, err := symbolize.New(space, o)
+	return &namer{Symbolizer: s}, err
+}
+
+func newSymbolizer(t testing.TB, m string, src *source, o symbolize.Options) (*namer, *image.Space) {
 	t.Helper()
 	space := image.NewSpace(parse(t, m), src, new(image.Cache))
-	s, err := symbolize.New(space, o)
+	s, err := newNamer(space, o)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -88,7 +174,7 @@ func newSymbolizer(t testing.TB, m string, src *source, o symbolize.Options) (*s
 }
 
 // open returns the image of a file by itself, and its symbolizer.
-func open(t testing.TB, f testelf.File, d symbolize.Demangle) (*symbolize.Symbolizer, *image.Image) {
+func open(t testing.TB, f testelf.File, d symbolize.Demangle) (*namer, *image.Image) {
 	t.Helper()
 	path := write(t, t.TempDir(), "x.so", f.Bytes())
 	src := &source{files: map[string]string{"/x": path}}
@@ -97,18 +183,18 @@ func open(t testing.TB, f testelf.File, d symbolize.Demangle) (*symbolize.Symbol
 	if err != nil {
 		t.Fatal(err)
 	}
-	return symbolize.NewForImage(symbolize.Options{Demangle: d}), im
+	return &namer{Symbolizer: symbolize.NewForImage(symbolize.Options{Demangle: d})}, im
 }
 
 // show is a name in short.
-func show(n symbolize.Name) string {
+func show(n name) string {
 	if n.Symbol == "" {
-		return "?" + n.Miss.String()
+		return "?" + n.Miss.Text()
 	}
-	if n.Miss != symbolize.Named {
-		return fmt.Sprintf("%s+%x, but %s", n.Symbol, n.Offset, n.Miss)
+	if n.Miss != "" {
+		return fmt.Sprintf("%s+%x, but %s", escape.Name(n.Symbol), n.Offset, n.Miss)
 	}
-	return fmt.Sprintf("%s+%x", n.Symbol, n.Offset)
+	return fmt.Sprintf("%s+%x", escape.Name(n.Symbol), n.Offset)
 }
 
 var live = gate.Setting{Value: gate.Live, From: "test"}

@@ -7,10 +7,10 @@ import (
 	"sort"
 
 	"github.com/gatedso/bt/elfsym"
-	"github.com/gatedso/bt/internal/escape"
 	"github.com/gatedso/bt/internal/gate"
 	"github.com/gatedso/bt/internal/image"
 	"github.com/gatedso/bt/maps"
+	"github.com/gatedso/bt/stack"
 )
 
 // GateSymbol is a symbol of the gate DSO at its run-time address.
@@ -70,42 +70,39 @@ func MappedGate(m *image.Module) gate.Mapped {
 	return g
 }
 
-func (g *gateNames) name(s *Symbolizer, addr uint64, p image.Place) Name {
-	n := Name{Module: p.Module, ModOff: addr - p.Mapping.Start}
+// name names a frame of the gate; addr is its lookup address, which lies at p.
+func (g *gateNames) name(s *Symbolizer, f *stack.Frame, addr uint64, p image.Place) {
+	f.ModuleOffset = f.PC - p.Mapping.Start
 	if !g.ok {
-		n.Miss = GateUnset
-		return n
+		miss(f, stack.GateUnset)
+		return
 	}
 	if p.Module.Gate == maps.Vsyscall {
-		if name, start, ok := gate.Vsyscall(addr); ok {
-			n.Symbol, n.Offset, n.Source = name, addr-start, "vsyscall ABI"
-		} else {
-			n.Miss = NoSymbol
-		}
-		return n
+		a := answer{source: "vsyscall ABI"}
+		a.name, a.start, _ = gate.Vsyscall(addr)
+		s.set(f, addr, &a)
+		return
 	}
 	im := g.file
 	if im == nil {
 		im = p.Image
 	}
 	if im == nil {
-		g.bySymbols(&n, addr)
-		return n
-	}
-	p.Image, p.Bias = im, im.GateBias(p.Mapping.Start, p.Mapping.End)
-	return s.inImage(im, p.Module, p.Link(addr))
-}
-
-// bySymbols names addr by the symbols that came with a report.
-func (g *gateNames) bySymbols(n *Name, addr uint64) {
-	n.Miss = GateUnset
-	i := sort.Search(len(g.symbols), func(i int) bool { return g.symbols[i].Addr > addr }) - 1
-	if i < 0 {
+		g.bySymbols(s, f, addr)
 		return
 	}
-	if s := &g.symbols[i]; addr-s.Addr < max(s.Size, 1) {
-		n.Symbol, n.Offset, n.Source, n.Miss = escape.Name(s.Name), addr-s.Addr, "the report", Named
+	p.Image, p.Bias = im, im.GateBias(p.Mapping.Start, p.Mapping.End)
+	s.inImage(f, im, p.Module, p.Link(addr))
+}
+
+// bySymbols names a frame by the symbols that came with a report.
+func (g *gateNames) bySymbols(s *Symbolizer, f *stack.Frame, addr uint64) {
+	i := sort.Search(len(g.symbols), func(i int) bool { return g.symbols[i].Addr > addr }) - 1
+	if i < 0 || addr-g.symbols[i].Addr >= max(g.symbols[i].Size, 1) {
+		miss(f, stack.GateUnset)
+		return
 	}
+	s.set(f, addr, &answer{name: g.symbols[i].Name, start: g.symbols[i].Addr, source: "the report"})
 }
 
 // GateSymbols lists the symbols of the process's own gate image, for a report.

@@ -9,7 +9,6 @@ import (
 	"github.com/gatedso/bt/internal/gate"
 	"github.com/gatedso/bt/internal/image"
 	"github.com/gatedso/bt/internal/testelf"
-	"github.com/gatedso/bt/maps"
 	"github.com/gatedso/bt/symbolize"
 )
 
@@ -76,7 +75,7 @@ func TestGateNames(t *testing.T) {
 				src.ids["[vdso]"] = []byte(tt.known)
 			}
 			space := image.NewSpace(parse(t, vdso+vsyscall), src, new(image.Cache))
-			s, err := symbolize.New(space, symbolize.Options{Gate: gate.Setting{Value: tt.setting, From: "test"}, GateSymbols: tt.symbols})
+			s, err := newNamer(space, symbolize.Options{Gate: gate.Setting{Value: tt.setting, From: "test"}, GateSymbols: tt.symbols})
 			if (err != nil) != tt.err || errors.Is(err, gate.ErrRefused) != tt.refused {
 				t.Errorf("error %v", err)
 			}
@@ -92,13 +91,13 @@ func TestGateNames(t *testing.T) {
 					{0xffffffffff600407, true, tt.time},
 				} {
 					if prepared {
-						s.Prepare([]symbolize.Query{{Addr: q.addr, Exact: q.exact}})
+						s.Prepare([]query{{Addr: q.addr, Exact: q.exact}})
 					}
 					n := s.Name(q.addr, q.exact)
 					if got := show(n); got != q.want {
 						t.Errorf("%x: %s, want %s", q.addr, got, q.want)
 					}
-					if n.Module == nil || n.Module.Gate == maps.NoGate {
+					if n.Module == nil || n.Module.Path[0] != '[' {
 						t.Errorf("%x: in %v", q.addr, n.Module)
 					}
 				}
@@ -134,7 +133,7 @@ func TestGateLine(t *testing.T) {
 	path := write(t, t.TempDir(), "gate.so", f.Bytes())
 	m := parse(t, "2000000000000000-2000000000004000 r-xp 00000000 08:01 11 /bin/prog\na000000000020000-a000000000024000 ---p 00000000 00:00 0          "+path+"\n")
 	space := image.NewSpace(m, &source{}, new(image.Cache))
-	s, err := symbolize.New(space, symbolize.Options{Gate: gate.Sources{Procfs: t.TempDir()}.Decide(m)})
+	s, err := newNamer(space, symbolize.Options{Gate: gate.Sources{Procfs: t.TempDir()}.Decide(m)})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -177,7 +176,7 @@ func TestGateLinkedHigh(t *testing.T) {
 func TestReportNamesLikeLive(t *testing.T) {
 	own, src := ownVDSO(t)
 	space := image.NewSpace(own, src, new(image.Cache))
-	here, err := symbolize.New(space, symbolize.Options{Gate: live})
+	here, err := newNamer(space, symbolize.Options{Gate: live})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -185,7 +184,7 @@ func TestReportNamesLikeLive(t *testing.T) {
 	if len(list) == 0 {
 		t.Fatal("the vDSO has no symbols")
 	}
-	elsewhere, err := symbolize.New(image.NewSpace(own, &source{}, new(image.Cache)), symbolize.Options{Gate: live, GateSymbols: list})
+	elsewhere, err := newNamer(image.NewSpace(own, &source{}, new(image.Cache)), symbolize.Options{Gate: live, GateSymbols: list})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -4,33 +4,20 @@ import (
 	"sync"
 
 	"github.com/gatedso/bt/internal/dwarf"
-	"github.com/gatedso/bt/internal/escape"
+	"github.com/gatedso/bt/internal/guard"
 	"github.com/gatedso/bt/internal/image"
 	"github.com/gatedso/bt/maps"
+	"github.com/gatedso/bt/stack"
 )
 
-// Where is the place of an address in the source. The file is that of the
-// function that the address's symbol names; where calls are inlined there, it is
-// the place of the outermost of them.
-type Where struct {
-	File string // escaped, "" when it is not known
-	// Line is 0 for code of no line, Column where it is not known.
-	Line, Column uint32
-	Inlined      []Inlined // the innermost first
-}
-
-// Inlined is an inlined call that an address lies in.
-type Inlined struct {
-	Symbol       string // of the function called, as names are shown; may be ""
-	File         string // where the address, or the next inlined call, is in it
-	Line, Column uint32
-}
-
-// Lines are the source lines of many addresses.
+// Lines are the source lines of the frames that Symbolizer.Lines was given. A Lines
+// is used by one goroutine.
 type Lines struct {
+	name  func(frames []stack.Frame)
 	parts []linesPart
-	part  []int32 // by address: in parts, -1
+	part  []int32 // by frame: in parts, -1
 	index []int32 // its number there
+	buf   []stack.Name
 }
 
 // linesPart are the lines of addresses of one image.
@@ -40,19 +27,42 @@ type linesPart struct {
 	links   []uint64
 }
 
-// Lines finds the source lines of addresses, exact or return addresses all of
-// them. Many at once are found much faster than one by one.
-func (s *Symbolizer) Lines(addrs []uint64, exact bool) *Lines {
-	l := &Lines{part: make([]int32, len(addrs)), index: make([]int32, len(addrs))}
+// Lines finds the source lines of frames, of which PC and Exact are given. Many at
+// once are found much faster than one by one: a program that names millions of
+// addresses asks for their lines together, and names them bit by bit.
+func (s *Symbolizer) Lines(frames []stack.Frame) *Lines {
+	return s.LinesOf(len(frames), func(i int) (uint64, bool) { return frames[i].PC, frames[i].Exact })
+}
+
+// LinesOf is Lines for n frames, of which frame tells PC and Exact.
+func (s *Symbolizer) LinesOf(n int, frame func(i int) (pc uint64, exact bool)) *Lines {
+	l := newLines(n, s.frames)
+	if guard.Read(func() error { s.divide(l, frame); return nil }) != nil {
+		return newLines(n, s.frames) // a part of a file is gone
+	}
+	return l
+}
+
+// newLines returns the lines of n frames of which nothing is known.
+func newLines(n int, name func(frames []stack.Frame)) *Lines {
+	l := &Lines{name: name, part: make([]int32, n), index: make([]int32, n)}
+	for i := range l.part {
+		l.part[i] = -1
+	}
+	return l
+}
+
+// divide finds the lines of frames, image by image.
+func (s *Symbolizer) divide(l *Lines, frame func(i int) (pc uint64, exact bool)) {
 	type copyOf struct {
 		im  *image.Image
 		mod *image.Module
 	}
 	parts := make(map[copyOf]int32)
 	last, lastPart := copyOf{}, int32(-1)
-	for i, addr := range addrs {
-		l.part[i] = -1
-		p := s.space.Locate(lookupAddress(addr, exact))
+	for i := range l.part {
+		addr := lookup(frame(i))
+		p := s.space.Locate(addr)
 		if p.Image == nil || p.Module.Gate != maps.NoGate {
 			continue
 		}
@@ -68,23 +78,37 @@ func (s *Symbolizer) Lines(addrs []uint64, exact bool) *Lines {
 		}
 		part := &l.parts[lastPart]
 		l.part[i], l.index[i] = lastPart, int32(len(part.links))
-		part.links = append(part.links, p.Link(lookupAddress(addr, exact)))
+		part.links = append(part.links, p.Link(addr))
 	}
 	for i := range l.parts {
 		l.parts[i].find()
 	}
-	return l
 }
 
 // ImageLines is Lines for link-time addresses of an image by itself.
-func (s *Symbolizer) ImageLines(im *image.Image, addrs []uint64, exact bool) *Lines {
-	l := &Lines{part: make([]int32, len(addrs)), index: make([]int32, len(addrs))}
-	p := linesPart{names: s.namesOf(im, nil), links: make([]uint64, len(addrs))}
-	for i, addr := range addrs {
-		p.links[i], l.index[i] = lookupAddress(addr, exact), int32(i)
+func (s *Symbolizer) ImageLines(im *image.Image, frames []stack.Frame) *Lines {
+	return s.ImageLinesOf(im, len(frames), func(i int) (uint64, bool) { return frames[i].PC, frames[i].Exact })
+}
+
+// ImageLinesOf is LinesOf for link-time addresses of an image by itself.
+func (s *Symbolizer) ImageLinesOf(im *image.Image, n int, frame func(i int) (pc uint64, exact bool)) *Lines {
+	name := func(frames []stack.Frame) { s.inImageAll(im, frames) }
+	l := newLines(n, name)
+	err := guard.Read(func() error {
+		p := linesPart{names: s.namesOf(im, nil), links: make([]uint64, n)}
+		for i := range p.links {
+			p.links[i] = lookup(frame(i))
+		}
+		p.find()
+		l.parts = []linesPart{p}
+		return nil
+	})
+	if err != nil {
+		return l
 	}
-	p.find()
-	l.parts = []linesPart{p}
+	for i := range l.part {
+		l.part[i], l.index[i] = 0, int32(i)
+	}
 	return l
 }
 
@@ -95,35 +119,61 @@ func (p *linesPart) find() {
 		return
 	}
 	p.answers = d.data.Lookup(shifted(p.links, d.shift))
-	p.answers.Rewrite(p.names.inlinedName, escape.Name)
+	p.answers.Rewrite(p.names.inlinedName, func(path string) string { return path })
 }
 
-// At sets w to the line of the i-th address, and reports whether anything is
-// known of it. It reuses w.Inlined.
-func (l *Lines) At(i int, w *Where) bool {
-	*w = Where{Inlined: w.Inlined[:0]}
+// Frames names frames as Symbolizer.Frames does, which are those that Lines was
+// given from the first-th on.
+func (l *Lines) Frames(frames []stack.Frame, first int) {
+	l.name(frames)
+	l.add(frames, first)
+}
+
+// add adds places in the source and inlined calls to frames that have been named by
+// their symbols. The symbol's name stays: of several functions that share their code
+// debug information knows one.
+func (l *Lines) add(frames []stack.Frame, first int) {
+	for i := range frames {
+		f := &frames[i]
+		if l.buf = l.at(l.buf[:0], first+i); len(l.buf) == 0 {
+			continue
+		}
+		own := &l.buf[len(l.buf)-1]
+		if n := f.Function(); n != nil {
+			place := *own
+			*own = *n
+			own.File, own.Line, own.Column = place.File, place.Line, place.Column
+		}
+		f.Names = append(f.Names[:0], l.buf...)
+	}
+}
+
+// at appends what is known of the i-th frame: inlined calls, and last a name without
+// a symbol that has the place in the function itself.
+func (l *Lines) at(dst []stack.Name, i int) []stack.Name {
 	if l.part[i] < 0 {
-		return false
+		return dst
 	}
 	p := &l.parts[l.part[i]]
-	if p.answers != nil && w.take(p.answers, int(l.index[i])) {
-		return true
+	if p.answers == nil {
+		return dst
 	}
-	return w.takeGo(p.names.im, p.links[l.index[i]])
-}
-
-// take sets w to what DWARF says.
-func (w *Where) take(a *dwarf.Answers, i int) bool {
-	var buf [16]dwarf.Frame
-	frames := a.Frames(buf[:0], i)
+	var room [16]dwarf.Frame
+	frames := p.answers.Frames(room[:0], int(l.index[i]))
+	if len(frames) == 0 {
+		return dst
+	}
+	var own stack.Name
 	for _, f := range frames {
+		n := stack.Name{File: f.File, Line: int(f.Line), Column: int(f.Column)}
 		if f.Inlined {
-			w.Inlined = append(w.Inlined, Inlined{f.Func, f.File, f.Line, f.Column})
+			n.Symbol, n.Inlined = f.Func, true
+			dst = append(dst, n)
 		} else {
-			w.File, w.Line, w.Column = f.File, f.Line, f.Column
+			own = n
 		}
 	}
-	return len(frames) > 0
+	return append(dst, own)
 }
 
 // maxInlinedNames bounds the names that are remembered for one image.
@@ -154,15 +204,4 @@ type inlinedNames struct {
 
 	debugOnce sync.Once
 	debug     debugInfo
-}
-
-// withLines adds the place in the source to a name, if that is wanted.
-func (s *Symbolizer) withLines(n *Name, l func() *Lines) {
-	if !s.options.Lines {
-		return
-	}
-	w := new(Where)
-	if l().At(0, w) {
-		n.Where = w
-	}
 }

@@ -35,14 +35,14 @@ func TestMoved(t *testing.T) {
 		f := &debugfile.Finder{Dirs: []string{dir}}
 		mm := parse(t, fmt.Sprintf("%x-%x r-xp 00000000 00:01 12 /lib.so\n", libAt, libAt+0x2000))
 		src := &source{files: map[string]string{"/lib.so": path}, ids: map[string][]byte{"/lib.so": id}}
-		s, err := symbolize.New(image.NewSpace(mm, src, new(image.Cache)), symbolize.Options{Debug: f})
+		s, err := newNamer(image.NewSpace(mm, src, new(image.Cache)), symbolize.Options{Debug: f})
 		if err != nil {
 			t.Fatal(err)
 		}
 		if prepare {
-			var queries []symbolize.Query
+			var queries []query
 			for off := range want {
-				queries = append(queries, symbolize.Query{Addr: libAt + off, Exact: true})
+				queries = append(queries, query{Addr: libAt + off, Exact: true})
 			}
 			s.Prepare(queries)
 		}

@@ -7,7 +7,9 @@ import (
 	"sync"
 	"testing"
 
+	"github.com/gatedso/bt/internal/escape"
 	"github.com/gatedso/bt/internal/testelf"
+	"github.com/gatedso/bt/stack"
 	"github.com/gatedso/bt/symbolize"
 )
 
@@ -16,7 +18,7 @@ func nameOf(t testing.TB, raw string, d symbolize.Demangle) string {
 	t.Helper()
 	s, im := open(t, library(0, 64, sym(raw, 0x1000, 16)), d)
 	n := s.Image(im, 0x1000, true)
-	if n.Symbol == "" || n.Miss != symbolize.Named {
+	if n.Symbol == "" || n.Miss != "" {
 		t.Fatalf("%.60q: %+v", raw, n)
 	}
 	// What is remembered is the same.
@@ -89,13 +91,13 @@ func TestHostileNames(t *testing.T) {
 		"\ufffd":         "\ufffd", // the real one, not an error
 	} {
 		for _, d := range []symbolize.Demangle{symbolize.Full, symbolize.None} {
-			if got := nameOf(t, raw, d); got != want {
+			if got := escape.Name(nameOf(t, raw, d)); got != want {
 				t.Errorf("%q: %q, want %q", raw, got, want)
 			}
 		}
 	}
 	// Where a mangled name carries them.
-	if got := nameOf(t, "_ZN5a\x1b[0m3barEv", symbolize.Full); strings.Contains(got, "\x1b") {
+	if got := escape.Name(nameOf(t, "_ZN5a\x1b[0m3barEv", symbolize.Full)); strings.Contains(got, "\x1b") {
 		t.Errorf("%q", got)
 	}
 }
@@ -224,7 +226,7 @@ func TestNamesAtOnce(t *testing.T) {
 			want[i] = "lib::" + name + "()"
 		case 1:
 			syms = append(syms, sym(name+"\n", uint64(0x1000+16*i), 16))
-			want[i] = name + `\x0a`
+			want[i] = name + "\n"
 		default:
 			syms = append(syms, sym(name, uint64(0x1000+16*i), 16))
 			want[i] = name
@@ -246,9 +248,8 @@ func TestNamesAtOnce(t *testing.T) {
 					return
 				}
 				if k%64 == 0 {
-					var names [3]symbolize.Name
 					links := []uint64{link + 1<<20, link + 1, link}
-					if !s.ImageAll(im, links, true, names[:]) || names[2] != name || names[0].Miss != symbolize.NoSymbol {
+					if names := s.ImageAll(im, links, true); names[2] != name || names[0].Miss != stack.NoSymbol {
 						t.Errorf("%x: %+v", links, names)
 					}
 				}
@@ -257,10 +258,12 @@ func TestNamesAtOnce(t *testing.T) {
 	}
 	wg.Wait()
 	// Once a name is known it costs no allocation.
+	frames := make([]stack.Frame, 30)
 	allocs := testing.AllocsPerRun(100, func() {
-		for i := range 30 {
-			s.Image(im, uint64(0x1000+16*i), true)
+		for i := range frames {
+			frames[i].PC, frames[i].Exact = uint64(0x1000+16*i), true
 		}
+		s.InImage(im, frames)
 	})
 	if allocs > 0 {
 		t.Errorf("%v allocations for 30 names", allocs)
@@ -281,9 +284,9 @@ func TestEmptyNames(t *testing.T) {
 			}
 		}
 		byName := s.Name(libAt+0x1004, true)
-		s.Prepare([]symbolize.Query{{Addr: libAt + 0x1004, Exact: true}})
+		s.Prepare([]query{{Addr: libAt + 0x1004, Exact: true}})
 		prepared := s.Name(libAt+0x1004, true)
-		if byName != prepared || byName.Symbol != "" || byName.Miss != symbolize.NoSymbol {
+		if byName != prepared || byName.Symbol != "" || byName.Miss != stack.NoSymbol {
 			t.Errorf("%+v, prepared %+v", byName, prepared)
 		}
 	}

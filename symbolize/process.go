@@ -1,9 +1,9 @@
 package symbolize
 
 import (
-	"github.com/gatedso/bt/internal/escape"
 	"github.com/gatedso/bt/internal/names/jitmap"
 	"github.com/gatedso/bt/internal/names/kallsyms"
+	"github.com/gatedso/bt/stack"
 )
 
 // Process is what names the addresses of a running process beside its files:
@@ -15,42 +15,44 @@ type Process struct {
 	Kernel func() (*kallsyms.Table, error)
 }
 
-// jit names an address in memory that is from no file.
-func (s *Symbolizer) jit(addr uint64) Name {
-	n := Name{Miss: Anonymous}
-	if s.options.Process == nil || s.options.Process.JIT == nil {
-		return n
+// jit names a frame in memory that is from no file; why is what it lacks otherwise.
+func (s *Symbolizer) jit(f *stack.Frame, addr uint64, why stack.Miss) {
+	if p := s.options.Process; p != nil && p.JIT != nil {
+		if name, start, from, ok := p.JIT.Current(addr); ok {
+			s.set(f, addr, &answer{name: name, start: start, source: from})
+			if f.Miss == "" {
+				return
+			}
+		}
 	}
-	if name, start, from, ok := s.options.Process.JIT.Current(addr); ok {
-		return Name{Symbol: escape.Name(name), Offset: addr - start, Source: from}
-	}
-	return n
+	miss(f, why)
 }
 
 // unmapped names an address that the process had not mapped when its maps were
 // read: it is the kernel's, or of code compiled since then.
-func (s *Symbolizer) unmapped(addr uint64) Name {
-	if s.options.Process == nil {
-		return Name{Miss: Unmapped}
+func (s *Symbolizer) unmapped(f *stack.Frame, addr uint64) {
+	p := s.options.Process
+	if p == nil {
+		miss(f, stack.Unmapped)
+		return
 	}
 	if !kallsyms.IsKernel(addr) {
-		n := s.jit(addr)
-		if n.Symbol == "" {
-			n.Miss = Unmapped
-		}
-		return n
+		s.jit(f, addr, stack.Unmapped)
+		return
 	}
-	t, err := s.options.Process.Kernel()
+	t, err := p.Kernel()
 	if err != nil {
-		return Name{Miss: KernelHidden}
+		miss(f, stack.KernelHidden)
+		return
 	}
 	sym, ok := t.Lookup(addr)
 	if !ok {
-		return Name{Miss: Unmapped}
+		miss(f, stack.Unmapped)
+		return
 	}
 	from := "kallsyms"
 	if sym.Module != "" {
 		from += " (" + sym.Module + ")"
 	}
-	return Name{Symbol: s.options.Demangle.name(sym.Name), Offset: addr - sym.Start, Source: from}
+	s.set(f, addr, &answer{name: s.options.Demangle.name(sym.Name), start: sym.Start, source: from})
 }

@@ -48,16 +48,15 @@ func checkSizeless(t *testing.T, path string, want map[uint64]string) {
 	for _, prepare := range []bool{false, true} {
 		s, _ := newSymbolizer(t, fmt.Sprintf("%x-%x r-xp 00000000 00:01 12 /lib.so\n", libAt, libAt+0x10000), src, symbolize.Options{Gate: live})
 		if prepare {
-			var queries []symbolize.Query
+			var queries []query
 			for off := range want {
-				queries = append(queries, symbolize.Query{Addr: libAt + off, Exact: true})
+				queries = append(queries, query{Addr: libAt + off, Exact: true})
 			}
 			s.Prepare(queries)
 		}
 		for off, name := range want {
 			n := s.Name(libAt+off, true)
-			var all [1]symbolize.Name
-			s.NameAll([]uint64{libAt + off}, true, all[:])
+			all := s.NameAll([]uint64{libAt + off}, true)
 			if got := fmt.Sprintf("%s+%x", n.Symbol, n.Offset); got != name || all[0].Symbol != n.Symbol || all[0].Offset != n.Offset {
 				t.Errorf("prepared %v: %#x is %s, in a batch %s+%x, want %s", prepare, off, got, all[0].Symbol, all[0].Offset, name)
 			}
@@ -133,7 +132,7 @@ func compareNames(t *testing.T, whole, stripped string) map[string]int {
 		t.Cleanup(func() { im.Close() })
 		ims[i] = image.NewImage(im)
 	}
-	s := symbolize.NewForImage(symbolize.Options{})
+	s := &namer{Symbolizer: symbolize.NewForImage(symbolize.Options{})}
 	text, _ := ims[0].Section(".text")
 	counts := make(map[string]int)
 	for addr := text.Addr; addr < text.Addr+text.Size; addr++ {

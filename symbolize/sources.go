@@ -8,7 +8,6 @@ import (
 	"sync/atomic"
 
 	"github.com/gatedso/bt/elfsym"
-	"github.com/gatedso/bt/internal/escape"
 	"github.com/gatedso/bt/internal/image"
 	"github.com/gatedso/bt/internal/names/debugfile"
 )
@@ -36,48 +35,43 @@ type imageNames struct {
 	inlinedNames
 }
 
-func newImageNames(im *image.Image, path string, o *Options) *imageNames {
+func newImageNames(im *image.Image, path string, o *Options, t *atomic.Pointer[texts]) *imageNames {
 	path = absolute(path)
 	n := &imageNames{im: im, demangle: o.Demangle, finder: o.Debug, path: path}
 	_, full := im.Section(".symtab")
 	if !full {
 		if o.Debug != nil {
 			if d, via, _ := o.Debug.Find(im.Image, path); d != nil {
-				n.addDebug(d, d.Name+" (by "+via+")", o)
+				n.addDebug(d, d.Name+" (by "+via+")", o, t)
 			}
 		}
 		if d := o.Debug.MiniDebug(im.Image); d != nil {
-			n.addDebug(d, ".gnu_debugdata", o)
+			n.addDebug(d, ".gnu_debugdata", o, t)
 		}
 	}
-	n.add(im.Image, "", o)
+	n.add(im.Image, "", o, t)
 	return n
 }
 
-func (n *imageNames) add(im *elfsym.Image, label string, o *Options) {
+func (n *imageNames) add(im *elfsym.Image, label string, o *Options, t *atomic.Pointer[texts]) {
 	if im != n.im.Image {
 		im.TakeDescriptors(n.im.Image)
 	}
-	n.sources = append(n.sources, source{im: im, names: newNames(im, o), label: label})
+	n.sources = append(n.sources, source{im: im, names: newNames(im, o, t), label: label})
 }
 
 // addDebug adds a debug file of n's image.
-func (n *imageNames) addDebug(im *elfsym.Image, label string, o *Options) {
+func (n *imageNames) addDebug(im *elfsym.Image, label string, o *Options, t *atomic.Pointer[texts]) {
 	shift, err := debugfile.Shift(n.im.Image, im)
 	if err != nil {
 		return // debugfile has refused it already
 	}
-	n.add(im, label, o)
+	n.add(im, label, o, t)
 	n.sources[len(n.sources)-1].shift = shift
 }
 
-// find names a link-time address.
-func (n *imageNames) find(link uint64) (name string, start uint64, from string, ok bool) {
-	return n.findIn(n.sources, link)
-}
-
-// findIn is find with some of the sources.
-func (n *imageNames) findIn(sources []source, link uint64) (name string, start uint64, from string, ok bool) {
+// findIn names a link-time address by some of the sources.
+func (n *imageNames) findIn(sources []source, link uint64) answer {
 	for i := range sources {
 		s := &sources[i]
 		ref, start, ok := s.im.Find(link - s.shift)
@@ -85,11 +79,11 @@ func (n *imageNames) findIn(sources []source, link uint64) (name string, start u
 			continue
 		}
 		start += s.shift
-		name, sizeless := s.names.get(ref)
+		name, sizeless := s.names.get(s.names.current(), ref)
 		if name == "" || sizeless && n.refuted(start, link) {
 			continue
 		}
-		return name, start, s.from(ref), true
+		return answer{name: name, start: start, source: s.sourceOf(ref), from: s, ref: ref}
 	}
 	return n.after(link)
 }
@@ -134,8 +128,8 @@ func (n *imageNames) inTrampoline(start, link uint64) bool {
 	return false
 }
 
-// from says where the name of a symbol is from.
-func (s *source) from(ref elfsym.Ref) string {
+// sourceOf says where the name of a symbol is from.
+func (s *source) sourceOf(ref elfsym.Ref) string {
 	if s.label != "" {
 		return s.label
 	}
@@ -143,43 +137,50 @@ func (s *source) from(ref elfsym.Ref) string {
 }
 
 // after asks the sources that serve where no symbol covers an address.
-func (n *imageNames) after(link uint64) (name string, start uint64, from string, ok bool) {
+func (n *imageNames) after(link uint64) answer {
 	if name, start, _, ok := n.im.PLT(link); ok {
-		return n.demangle.name(name) + "@plt", start, "the relocations of the PLT", true
+		return answer{name: n.demangle.name(name) + "@plt", start: start, source: "the relocations of the PLT"}
 	}
 	if name, start, ok := n.im.GoFunc(link); ok {
-		return escape.Name(name), start, "gopclntab", true
+		return answer{name: name, start: start, source: "gopclntab"}
 	}
-	return "", 0, "", false
+	return answer{}
 }
 
-// findAll is find for many addresses, in ascending order: it reads each symbol
-// table once.
-func (n *imageNames) findAll(links []uint64, found func(link uint64, name string, start uint64, from string, ok bool)) {
+// findAll is findIn of all sources for many addresses, in ascending order: it reads
+// each symbol table once.
+func (n *imageNames) findAll(links []uint64) []answer {
+	answers := make([]answer, len(links))
 	matches := make([]elfsym.Match, len(links))
+	todo := make([]int, len(links)) // which of links are not answered yet
+	for i := range todo {
+		todo[i] = i
+	}
 	for i := range n.sources {
 		s := &n.sources[i]
-		s.im.LookupAll(shifted(links, s.shift), matches[:len(links)])
-		rest := links[:0:0]
-		for j, link := range links {
+		left := make([]uint64, len(todo))
+		for j, k := range todo {
+			left[j] = links[k]
+		}
+		s.im.LookupAll(shifted(left, s.shift), matches[:len(left)])
+		rest := todo[:0]
+		for j, k := range todo {
 			m := &matches[j]
 			start := m.Value + s.shift
-			if !m.OK || m.Size == 0 && n.refuted(start, link) {
-				rest = append(rest, link)
+			if !m.OK || m.Size == 0 && n.refuted(start, links[k]) {
+				rest = append(rest, k)
 				continue
 			}
-			from := s.label
-			if from == "" {
-				from = m.Table
-			}
-			found(link, s.names.shownAs(m.Name, m.Ref), start, from, true)
+			a := answer{start: start, source: s.sourceOf(m.Ref), from: s, ref: m.Ref}
+			a.name, _ = s.names.get(s.names.current(), m.Ref)
+			answers[k] = a
 		}
-		links = rest
+		todo = rest
 	}
-	for _, link := range links {
-		name, start, from, ok := n.after(link)
-		found(link, name, start, from, ok)
+	for _, k := range todo {
+		answers[k] = n.after(links[k])
 	}
+	return answers
 }
 
 // shifted turns addresses of an image into those of its debug file.
@@ -210,7 +211,7 @@ func (s *Symbolizer) namesOf(im *image.Image, mod *image.Module) *imageNames {
 			} else if abs, err := filepath.Abs(path); err == nil {
 				path = abs
 			}
-			return newImageNames(im, path, &s.options)
+			return newImageNames(im, path, &s.options, &s.texts)
 		})
 	}
 	s.last.Store(n)

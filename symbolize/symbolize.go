@@ -1,74 +1,35 @@
-// Package symbolize names addresses: from an address in a process to the
-// symbol that covers it, or the reason why it has no name.
+// Package symbolize names addresses: it fills in what a stack.Frame says of its
+// module and its names, from symbol tables, separate debug files, Go's function
+// table, the code that JIT compilers tell of, and the kernel's symbols.
+//
+// The strings that it hands out are its own or the model's. None lies in a mapped
+// file, so that a file which someone truncates costs names and nothing else.
 package symbolize
 
 import (
 	"sync"
 	"sync/atomic"
 
+	"github.com/gatedso/bt/elfsym"
 	"github.com/gatedso/bt/internal/gate"
-	"github.com/gatedso/bt/internal/guard"
 	"github.com/gatedso/bt/internal/image"
 	"github.com/gatedso/bt/internal/names/debugfile"
-	"github.com/gatedso/bt/maps"
+	"github.com/gatedso/bt/stack"
 )
-
-// Miss tells why an address has no name.
-type Miss uint8
-
-const (
-	Named        Miss = iota // it has one
-	Unmapped                 // nothing is mapped there
-	Anonymous                // mapped, but from no file
-	NoImage                  // the file cannot be had, or is another one now
-	NoSymbol                 // no symbol of the file covers it
-	GateUnset                // in the gate DSO, and nothing names that
-	KernelHidden             // in the kernel, which does not tell its symbols
-)
-
-var missTexts = [...]string{
-	"named",
-	"nothing is mapped there",
-	"anonymous memory",
-	"its file cannot be read",
-	"no symbol covers it",
-	"the gate DSO is not set, or cannot be read",
-	"the kernel hides its symbols (sysctl kernel.kptr_restrict)",
-}
-
-func (m Miss) String() string {
-	if int(m) < len(missTexts) {
-		return missTexts[m]
-	}
-	return "?"
-}
-
-// Name is what is known of an address.
-type Name struct {
-	Symbol string // demangled; "" when there is none, and Miss says why
-	Offset uint64 // of the address from the symbol's start, in bytes
-	Miss   Miss
-	Source string // the table that the name is from: ".symtab", "gopclntab"
-
-	// Where is the place in the source, if Options.Lines asks for it and it is
-	// known.
-	Where *Where
-
-	Module *image.Module // nil in anonymous memory
-	ModOff uint64        // link-time address in the module; file offset without an image
-}
 
 // Options says how to name.
 type Options struct {
 	Gate     gate.Setting
 	Demangle Demangle
-	Versions bool // add symbol versions to names, as in memcpy@@GLIBC_2.14
+	// Versions sets the Version of names. It takes a lookup more for each.
+	Versions bool
 	// Process, for a running process, names what is in no file of its.
 	Process *Process
-	// Lines adds the place in the source, and inlined calls, to names.
-	Lines bool
 	// Debug finds separate debug files; nil: none are used.
 	Debug *debugfile.Finder
+	// Lines adds to names the place in the source, and the calls that the
+	// compiler has inlined there.
+	Lines bool
 	// GateSymbols name the gate where the setting is live and there is no
 	// process to read the image from.
 	GateSymbols []GateSymbol
@@ -77,109 +38,86 @@ type Options struct {
 // Symbolizer names the addresses of one address space. It is safe for
 // concurrent use.
 type Symbolizer struct {
-	space *image.Space
-	gate  *gateNames
-
+	space   *image.Space
+	gate    *gateNames
 	options Options
+
+	modules []atomic.Pointer[stack.Module] // by image.Module.Index
 
 	mu    sync.Mutex
 	names atomic.Pointer[map[*image.Image]*namesEntry] // replaced, never changed: reading takes no lock
 	last  atomic.Pointer[imageNames]                   // the one asked for last
-
-	known map[uint64]Name // what Prepare found, by lookup address
+	texts atomic.Pointer[texts]                        // the names handed out
 }
 
 // New returns a symbolizer for space. The error is about the gate DSO alone;
 // the symbolizer works all the same, and leaves the gate's frames raw.
 func New(space *image.Space, o Options) (*Symbolizer, error) {
-	s := &Symbolizer{space: space, options: o}
+	s := NewForImage(o)
+	s.space, s.modules = space, make([]atomic.Pointer[stack.Module], len(space.Modules()))
 	var err error
 	s.gate, err = newGateNames(space, &o)
 	return s, err
 }
 
-// lookupAddress is the address by which addr's symbol is found.
-func lookupAddress(addr uint64, exact bool) uint64 {
-	if exact || addr == 0 {
-		return addr
-	}
-	return addr - 1
+// NewForImage returns a symbolizer for Image alone.
+func NewForImage(o Options) *Symbolizer {
+	s := &Symbolizer{options: o}
+	s.texts.Store(new(texts))
+	return s
 }
 
-// Name names addr. A return address (exact is false) is looked up one byte
-// earlier, at the call; the offset is to addr itself all the same.
-func (s *Symbolizer) Name(addr uint64, exact bool) (n Name) {
-	lookup := lookupAddress(addr, exact)
-	if n, ok := s.known[lookup]; ok {
-		n.Offset += addr - lookup
-		n.ModOff += addr - lookup
-		return n
+// lookupAddress is the address by which a frame is named. That of a return address
+// is one byte earlier, at the call: behind a call that never returns another
+// function may begin.
+func lookupAddress(f *stack.Frame) uint64 { return lookup(f.PC, f.Exact) }
+
+func lookup(pc uint64, exact bool) uint64 {
+	if exact || pc == 0 {
+		return pc
 	}
-	err := guard.Read(func() error {
-		n = s.name(lookup)
-		s.withLines(&n, func() *Lines { return s.Lines([]uint64{lookup}, true) })
-		return nil
-	})
-	if err != nil {
-		return Name{Miss: NoImage}
-	}
-	n.Offset += addr - lookup
-	n.ModOff += addr - lookup
-	return n
+	return pc - 1
 }
 
-func (s *Symbolizer) name(addr uint64) Name {
-	p := s.space.Locate(addr)
-	if p.Mapping == nil {
-		return s.unmapped(addr)
-	}
-	if p.Module == nil {
-		return s.jit(addr)
-	}
-	if p.Module.Gate != maps.NoGate {
-		return s.gate.name(s, addr, p)
-	}
-	if p.Image == nil {
-		// JIT compilers map their code from memory files, too.
-		if n := s.jit(addr); n.Symbol != "" {
-			return n
-		}
-		return Name{Miss: NoImage, Module: p.Module, ModOff: addr - p.Mapping.Start + p.Mapping.Offset}
-	}
-	return s.inImage(p.Image, p.Module, p.Link(addr))
+// answer is what is found for a lookup address.
+type answer struct {
+	name   string // "" if there is none
+	start  uint64 // of the symbol
+	source string
+	// from and ref are the symbol, for its version; from is nil for a name that is
+	// no symbol's.
+	from *source
+	ref  elfsym.Ref
 }
 
-// inImage names a link-time address.
-func (s *Symbolizer) inImage(im *image.Image, mod *image.Module, link uint64) Name {
-	n := Name{Module: mod, ModOff: link}
-	n.set(s.namesOf(im, mod).find(link))
-	return n
-}
-
-// set takes in what find says of n's address.
-func (n *Name) set(name string, start uint64, from string, ok bool) {
-	if !ok {
-		n.Miss = NoSymbol
+// set makes a the only name of f, whose lookup address in a's terms is at.
+func (s *Symbolizer) set(f *stack.Frame, at uint64, a *answer) {
+	if a.name == "" {
+		f.Names, f.Miss = f.Names[:0], stack.NoSymbol
 		return
 	}
-	n.Symbol, n.Offset, n.Source = name, n.ModOff-start, from
-}
-
-// Image names a link-time address of an image by itself, as addr2line does.
-func (s *Symbolizer) Image(im *image.Image, link uint64, exact bool) (n Name) {
-	lookup := lookupAddress(link, exact)
-	err := guard.Read(func() error {
-		n = s.inImage(im, nil, lookup)
-		s.withLines(&n, func() *Lines { return s.ImageLines(im, []uint64{lookup}, true) })
-		return nil
-	})
-	if err != nil {
-		return Name{Miss: NoImage}
+	n := stack.Name{Symbol: a.name, Offset: at - a.start + f.PC - lookupAddress(f), Source: a.source}
+	if s.options.Versions && a.from != nil {
+		n.Version = a.from.im.Version(a.ref)
 	}
-	n.Offset += link - lookup
-	n.ModOff += link - lookup
-	return n
+	f.Names, f.Miss = append(f.Names[:0], n), ""
 }
 
-// NewForImage returns a symbolizer for Image alone.
-func NewForImage(o Options) *Symbolizer { return &Symbolizer{options: o} }
+// miss takes all names from f.
+func miss(f *stack.Frame, why stack.Miss) { f.Names, f.Miss = f.Names[:0], why }
+
+// Module returns what the model says of m, a module of the symbolizer's space.
+func (s *Symbolizer) Module(m *image.Module) *stack.Module { return s.module(m) }
+
+// module is Module, and nil of nil.
+func (s *Symbolizer) module(m *image.Module) *stack.Module {
+	if m == nil {
+		return nil
+	}
+	p := &s.modules[m.Index()]
+	if out := p.Load(); out != nil {
+		return out
+	}
+	p.CompareAndSwap(nil, newModule(m))
+	return p.Load()
+}

@@ -23,7 +23,7 @@ func TestVersions(t *testing.T) {
 		{0x1010, "memcpy@GLIBC_2.2.5", "memcpy@GLIBC_2.2.5", "memcpy"},
 		{0x1020, "foo::bar(int)@@V_1", "_ZN3foo3barEi@@V_1", "foo::bar(int)"},
 		{0x1030, "plain", "plain", "plain"},
-		{0x1040, `evil@V\x1b[m`, `evil@V\x1b[m`, "evil"},
+		{0x1040, "evil@V\x1b[m", "evil@V\x1b[m", "evil"},
 	} {
 		for _, o := range []struct {
 			symbolize.Options
@@ -36,8 +36,8 @@ func TestVersions(t *testing.T) {
 			s, _ := newSymbolizer(t, "7f0000000000-7f0000100000 r-xp 00000000 08:01 1 /x\n", src, o.Options)
 			addr := libAt + tt.addr + 3
 			one := s.Name(addr, true)
-			s.Prepare([]symbolize.Query{{Addr: addr, Exact: true}})
-			if prepared := s.Name(addr, true); one != prepared || one.Symbol != o.want || one.Offset != 3 {
+			s.Prepare([]query{{Addr: addr, Exact: true}})
+			if prepared := s.Name(addr, true); one != prepared || one.Symbol+one.Version != o.want || one.Offset != 3 {
 				t.Errorf("%+v, prepared %+v, want %s", one, prepared, o.want)
 			}
 		}
@@ -51,7 +51,7 @@ func TestVersionsOfLibc(t *testing.T) {
 		t.Skip(err)
 	}
 	img := image.NewImage(im)
-	with, without := symbolize.NewForImage(symbolize.Options{Versions: true}), symbolize.NewForImage(symbolize.Options{})
+	with, without := &namer{Symbolizer: symbolize.NewForImage(symbolize.Options{Versions: true})}, &namer{Symbolizer: symbolize.NewForImage(symbolize.Options{})}
 	for s := range im.Named {
 		if s.Name != "kill" {
 			continue
@@ -59,7 +59,7 @@ func TestVersionsOfLibc(t *testing.T) {
 		if n := without.Image(img, s.Value+2, true); n.Symbol != "kill" {
 			t.Errorf("%+v", n)
 		}
-		if n := with.Image(img, s.Value+2, true); n.Symbol != "kill@@GLIBC_2.2.5" || n.Offset != 2 {
+		if n := with.Image(img, s.Value+2, true); n.Symbol+n.Version != "kill@@GLIBC_2.2.5" || n.Offset != 2 {
 			t.Errorf("%+v", n)
 		}
 		return

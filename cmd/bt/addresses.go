@@ -13,39 +13,35 @@ import (
 
 	"github.com/gatedso/bt/elfsym"
 	"github.com/gatedso/bt/internal/escape"
-	"github.com/gatedso/bt/internal/guard"
 	"github.com/gatedso/bt/internal/image"
 	"github.com/gatedso/bt/internal/process/live"
 	"github.com/gatedso/bt/internal/render"
 	"github.com/gatedso/bt/internal/snapshot"
 	"github.com/gatedso/bt/internal/text/lines"
 	"github.com/gatedso/bt/maps"
+	"github.com/gatedso/bt/stack"
 	"github.com/gatedso/bt/symbolize"
 )
 
 // addresses names addresses: the given ones, or those on standard input.
 func (a *app) addresses(out *output, pids []int, addrs []uint64, fromStdin bool) error {
-	o := lines.Options{ReturnAddresses: a.returns}
+	o := lines.Options{ReturnAddresses: a.returns, Append: a.answers(out), Raw: a.raw}
 	var closeTarget func()
 	var err error
-	if o.Space, closeTarget, err = a.openTarget(out, pids); err != nil {
+	if o.Space, closeTarget, err = a.openTarget(pids); err != nil {
 		return err
 	}
 	defer closeTarget()
-	o.Space = withLines(o.Space)
+	o.Space = a.withLines(o.Space)
 	o.Bulk, _ = a.lines()
 	if o.Space == nil {
 		o.NewSpace = func(text []byte, head lines.Head) (lines.Space, error) {
-			space, err := a.reportSpace(out, text, head)
-			return withLines(space), err
+			space, err := a.reportSpace(text, head)
+			return a.withLines(space), err
 		}
 	}
 	if !fromStdin {
-		var dst []byte
-		for _, addr := range addrs {
-			dst = o.Space.Answer(dst, addr, !a.returns)
-		}
-		_, err := out.Write(dst)
+		_, err := out.Write(answer(&o, addrs))
 		return err
 	}
 	out.follow(a.stdin)
@@ -59,9 +55,37 @@ func (a *app) addresses(out *output, pids []int, addrs []uint64, fromStdin bool)
 	return err
 }
 
+// answers returns the printer of answers to addresses.
+func (a *app) answers(out *output) func(dst []byte, f *stack.Frame, wordSize int) []byte {
+	opts := a.renderOptions(out)
+	if !a.verbose || a.raw {
+		return opts.AppendFrame
+	}
+	return func(dst []byte, f *stack.Frame, wordSize int) []byte {
+		a.errorf("%s %s", render.Addr(f.PC, wordSize), render.Explain(f))
+		return opts.AppendFrame(dst, f, wordSize)
+	}
+}
+
+// answer returns the answers to given addresses.
+func answer(o *lines.Options, addrs []uint64) []byte {
+	frames := make([]stack.Frame, len(addrs))
+	for i, addr := range addrs {
+		frames[i] = stack.Frame{PC: addr, Exact: !o.ReturnAddresses}
+	}
+	if !o.Raw {
+		o.Space.Frames(frames)
+	}
+	var dst []byte
+	for i := range frames {
+		dst = o.Append(dst, &frames[i], o.Space.WordSize())
+	}
+	return dst
+}
+
 // openTarget opens what the target flags name, for its addresses: a mappedSpace
 // or an imageSpace; nil when they name none. The caller closes it.
-func (a *app) openTarget(out *output, pids []int) (space lines.Space, closeTarget func(), err error) {
+func (a *app) openTarget(pids []int) (space lines.Space, closeTarget func(), err error) {
 	closeTarget = func() {}
 	switch {
 	case len(pids) > 0 && a.savedProcfs():
@@ -69,7 +93,7 @@ func (a *app) openTarget(out *output, pids []int) (space lines.Space, closeTarge
 		if err != nil {
 			return nil, nil, err
 		}
-		space = a.newSpace(out, savedSpace(m, a.sysroot, nil, a.session().Images), a.session().Names(m))
+		space = a.newSpace(savedSpace(m, a.sysroot, nil, a.session().Images), a.session().Names(m))
 	case len(pids) > 0:
 		p, err := live.Open(pids[0], a.procfs)
 		if err != nil {
@@ -82,14 +106,14 @@ func (a *app) openTarget(out *output, pids []int) (space lines.Space, closeTarge
 		}
 		names, done := a.session().ProcessNames(p, m)
 		closeTarget = func() { done(); p.Close() }
-		space = a.newSpace(out, image.NewSpace(m, snapshot.Source(p, a.sysroot), a.session().Images), names)
+		space = a.newSpace(image.NewSpace(m, snapshot.Source(p, a.sysroot), a.session().Images), names)
 	case a.core != "":
 		c, err := a.openCore()
 		if err != nil {
 			return nil, nil, err
 		}
 		closeTarget = c.close
-		space = a.newSpace(out, image.NewSpace(c.src.Maps, c.src, a.session().Images), a.session().Names(c.src.Maps))
+		space = a.newSpace(image.NewSpace(c.src.Maps, c.src, a.session().Images), a.session().Names(c.src.Maps))
 	case a.mapsFile != "":
 		// A saved copy, or what bt maps printed: that has comment lines.
 		b, err := os.ReadFile(a.mapsFile)
@@ -97,7 +121,7 @@ func (a *app) openTarget(out *output, pids []int) (space lines.Space, closeTarge
 			return nil, nil, err
 		}
 		text, head := lines.ReadHead(b)
-		if space, err = a.reportSpace(out, text, head); err != nil {
+		if space, err = a.reportSpace(text, head); err != nil {
 			return nil, nil, fmt.Errorf("%s: %w", a.mapsFile, err)
 		}
 	case a.exe != "":
@@ -106,7 +130,7 @@ func (a *app) openTarget(out *output, pids []int) (space lines.Space, closeTarge
 			return nil, nil, err
 		}
 		img := image.NewImage(im)
-		space = &imageSpace{path: a.exe, im: img, sym: symbolize.NewForImage(a.session().Names(nil)), opts: answerOptions{a.imageOptions(out, img)}}
+		space = &imageSpace{path: a.exe, im: img, sym: symbolize.NewForImage(a.session().Names(nil))}
 	}
 	return space, closeTarget, nil
 }
@@ -132,7 +156,7 @@ func (a *app) savedProcfs() bool {
 }
 
 // reportSpace is the address space of a self-contained report.
-func (a *app) reportSpace(out *output, text []byte, head lines.Head) (lines.Space, error) {
+func (a *app) reportSpace(text []byte, head lines.Head) (lines.Space, error) {
 	m, err := maps.Parse(text)
 	if err != nil {
 		return nil, err
@@ -159,122 +183,67 @@ func (a *app) reportSpace(out *output, text []byte, head lines.Head) (lines.Spac
 	}
 	names := a.session().Names(m)
 	names.GateSymbols = symbols
-	return a.newSpace(out, savedSpace(m, a.sysroot, ids, a.session().Images), names), nil
+	return a.newSpace(savedSpace(m, a.sysroot, ids, a.session().Images), names), nil
 }
 
 // newSpace names the addresses of a space for stream.
-func (a *app) newSpace(out *output, space *image.Space, names symbolize.Options) lines.Space {
+func (a *app) newSpace(space *image.Space, names symbolize.Options) lines.Space {
 	sym, err := symbolize.New(space, names)
 	a.gateProblem(err)
-	opts := a.renderOptions(out)
-	opts.PtrSize = space.PtrSize()
-	ms := &mappedSpace{space: space, sym: sym, opts: answerOptions{opts}}
-	if a.verbose {
-		ms.note = a.errorf
-	}
-	return ms
+	return &mappedSpace{Symbolizer: sym, space: space, wordSize: space.PtrSize()}
 }
 
-func (a *app) imageOptions(out *output, im *image.Image) render.Options {
-	opts := a.renderOptions(out)
-	opts.PtrSize = im.PtrSize()
-	return opts
-}
-
-// answerOptions are how answers are printed.
-type answerOptions struct{ render.Options }
-
-// rawOnFault appends what answer does, or addr alone where its name went away:
-// names are read from mapped files, and someone can truncate those.
-func (o *answerOptions) rawOnFault(dst []byte, addr uint64, answer func() []byte) (out []byte) {
-	err := guard.Read(func() error {
-		out = answer()
-		return nil
-	})
-	if err != nil {
-		return o.AppendFrame(dst, addr, nil)
-	}
-	return out
-}
-
-// appendAll appends frames until dst is at least limit bytes long, and returns
-// the number of those appended. It reports false where a name went away.
-func (o *answerOptions) appendAll(dst []byte, addrs []uint64, names []symbolize.Name, limit int) (out []byte, n int, ok bool) {
-	err := guard.Read(func() error {
-		for n < len(addrs) && (n == 0 || len(dst) < limit) {
-			dst = o.AppendFrame(dst, addrs[n], &names[n])
-			n++
-		}
-		return nil
-	})
-	return dst, n, err == nil
-}
-
-// mappedSpace answers addresses of an address space.
+// mappedSpace is an address space for lines.
 type mappedSpace struct {
-	space *image.Space
-	sym   *symbolize.Symbolizer
-	opts  answerOptions
-	note  func(format string, args ...any) // for --verbose; else nil
+	*symbolize.Symbolizer
+	space    *image.Space
+	wordSize int
 }
 
-func (s *mappedSpace) Answer(dst []byte, addr uint64, exact bool) (out []byte) {
-	if s.opts.Raw {
-		return s.opts.AppendFrame(dst, addr, nil)
-	}
-	return s.opts.rawOnFault(dst, addr, func() []byte {
-		n := s.sym.Name(addr, exact)
-		if s.note != nil {
-			s.note("%s %s", s.opts.AppendAddr(nil, addr), render.Explain(&n))
-		}
-		return s.opts.AppendFrame(dst, addr, &n)
-	})
-}
-
-// AnswerAll implements lines.Batcher.
-func (s *mappedSpace) AnswerAll(dst []byte, addrs []uint64, exact bool, limit int) ([]byte, int) {
-	var names [symbolize.MaxBatch]symbolize.Name
-	if !s.opts.Raw && s.note == nil && s.sym.NameAll(addrs, exact, names[:]) {
-		if out, n, ok := s.opts.appendAll(dst, addrs, names[:], limit); ok {
-			return out, n
-		}
-	}
-	return s.Answer(dst, addrs[0], exact), 1
-}
+func (s *mappedSpace) WordSize() int { return s.wordSize }
 
 func (s *mappedSpace) Locate(name string, off uint64) (uint64, bool) {
 	return s.space.Resolve(name, off)
 }
 
-// imageSpace answers link-time addresses of one ELF file.
+// imageSpace is the link-time addresses of one ELF file for lines.
 type imageSpace struct {
 	path string
 	im   *image.Image
 	sym  *symbolize.Symbolizer
-	opts answerOptions
 }
 
-func (s *imageSpace) Answer(dst []byte, addr uint64, exact bool) (out []byte) {
-	if s.opts.Raw {
-		return s.opts.AppendFrame(dst, addr, nil)
-	}
-	return s.opts.rawOnFault(dst, addr, func() []byte {
-		n := s.sym.Image(s.im, addr, exact)
-		return s.opts.AppendFrame(dst, addr, &n)
-	})
-}
+func (s *imageSpace) Frames(frames []stack.Frame) { s.sym.InImage(s.im, frames) }
 
-// AnswerAll implements lines.Batcher.
-func (s *imageSpace) AnswerAll(dst []byte, addrs []uint64, exact bool, limit int) ([]byte, int) {
-	var names [symbolize.MaxBatch]symbolize.Name
-	if !s.opts.Raw && s.sym.ImageAll(s.im, addrs, exact, names[:]) {
-		if out, n, ok := s.opts.appendAll(dst, addrs, names[:], limit); ok {
-			return out, n
-		}
-	}
-	return s.Answer(dst, addrs[0], exact), 1
-}
+func (s *imageSpace) WordSize() int { return s.im.PtrSize() }
 
 func (s *imageSpace) Locate(name string, off uint64) (uint64, bool) {
 	return off, name == s.path || path.Base(name) == filepath.Base(s.path)
+}
+
+// lineSpace is a space whose source lines are found for many addresses at once. It
+// implements lines.Bulk.
+type lineSpace struct {
+	lines.Space
+	find func(n int, frame func(i int) (pc uint64, exact bool)) *symbolize.Lines
+}
+
+func (s *lineSpace) Find(n int, frame func(i int) (pc uint64, exact bool)) lines.Found {
+	return s.find(n, frame)
+}
+
+// withLines returns space as one that finds lines, if lines are wanted.
+func (a *app) withLines(space lines.Space) lines.Space {
+	if wanted, _ := a.lines(); !wanted {
+		return space
+	}
+	switch s := space.(type) {
+	case *mappedSpace:
+		return &lineSpace{s, s.LinesOf}
+	case *imageSpace:
+		return &lineSpace{s, func(n int, frame func(i int) (pc uint64, exact bool)) *symbolize.Lines {
+			return s.sym.ImageLinesOf(s.im, n, frame)
+		}}
+	}
+	return space
 }

@@ -8,10 +8,9 @@ import (
 
 	"github.com/gatedso/bt/internal/fault"
 	"github.com/gatedso/bt/internal/process/core"
-	"github.com/gatedso/bt/internal/render"
 	"github.com/gatedso/bt/internal/snapshot"
-	"github.com/gatedso/bt/internal/unwind"
-	"github.com/gatedso/bt/symbolize"
+	"github.com/gatedso/bt/internal/trace"
+	"github.com/gatedso/bt/stack"
 )
 
 // coreTarget is an opened core file.
@@ -76,33 +75,23 @@ func (a *app) coreStacks(out *output, tids []int) error {
 	for _, tid := range stacks.Gone {
 		a.incomplete("thread %d is not in %s", tid, a.core)
 	}
-	sym, gateErr := symbolize.New(stacks.Space, a.session().Names(stacks.Space.Maps))
-	a.gateProblem(gateErr)
-	w := bufio.NewWriterSize(out, 64<<10)
-	r := render.Stacks{W: w, Options: a.renderOptions(out), Symbols: sym, Space: stacks.Space}
-	r.Options.PtrSize = c.file.PtrSize()
-	if a.verbose {
-		r.Note = a.errorf
-	}
-	if a.withMaps {
-		r.Maps()
-	}
-	r.Process(c.file.PID, c.name())
+	p := trace.Process(c.file.PID, c.name(), c.file.PtrSize(), stacks)
 	if d, ok := c.src.Death(); ok {
 		cause := fault.Explain(d)
-		r.Cause(&cause)
+		p.Death = trace.Death(&cause)
 	}
-	if !r.Threads(stacks.Threads) {
+	w := bufio.NewWriterSize(out, 64<<10)
+	if !a.print(w, out, p, stacks.Space, a.session().Names(stacks.Space.Maps)) {
 		a.status = exitIncomplete
-		a.explainPartial(c.file, stacks)
+		a.explainPartial(c.file, p)
 	}
 	return w.Flush()
 }
 
 // explainPartial says how to see what a stack lacks that only was not kept.
-func (a *app) explainPartial(f *core.File, s *snapshot.Stacks) {
-	for i := range s.Threads {
-		if f.Partial && s.Threads[i].Stack.End == unwind.EndNoMemory {
+func (a *app) explainPartial(f *core.File, p *stack.Process) {
+	for i := range p.Threads {
+		if f.Partial && p.Threads[i].End.Reason == stack.NoMemory {
 			a.errorf("%s: memory that it holds was not kept while it was read: decompress it, or save it to a file, to see all", a.core)
 			return
 		}

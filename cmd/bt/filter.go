@@ -34,20 +34,21 @@ func (a *app) filterText(cmd *cobra.Command, pids []int, addrs int) error {
 }
 
 func (a *app) runFilter(out *output, pids []int) error {
+	opts := a.renderOptions(out)
 	o := annotate.Options{
 		Sysroot:         a.sysroot,
 		Names:           a.textNames,
-		Render:          a.renderOptions(out),
+		Append:          opts.AppendName,
 		ReturnAddresses: a.returns,
 	}
-	space, closeTarget, err := a.openTarget(out, pids)
+	space, closeTarget, err := a.openTarget(pids)
 	if err != nil {
 		return err
 	}
 	defer closeTarget()
 	switch s := space.(type) {
 	case *mappedSpace:
-		o.Target = annotate.Space(s.space, s.sym)
+		o.Target = annotate.Space(s.space, s.Symbolizer)
 	case *imageSpace:
 		o.Target = annotate.Image(s.im, s.path, s.sym)
 	}

@@ -11,7 +11,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/gatedso/bt/internal/gate"
-	"github.com/gatedso/bt/internal/render"
+	"github.com/gatedso/bt/internal/render/text"
 )
 
 // flags are the command line's flags as given.
@@ -232,8 +232,8 @@ func (a *app) gateSources() gate.Sources {
 }
 
 // renderOptions are the output options for out.
-func (a *app) renderOptions(out *output) render.Options {
-	o := render.Options{Raw: a.raw, Module: a.module, BuildID: a.buildID, Basenames: a.basenames}
+func (a *app) renderOptions(out *output) text.Options {
+	o := text.Options{Raw: a.raw, Module: a.module, BuildID: a.buildID, Basenames: a.basenames}
 	o.Source, o.Inlines = a.lines()
 	switch a.color {
 	case "always":

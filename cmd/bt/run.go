@@ -14,8 +14,8 @@ import (
 	"github.com/gatedso/bt/internal/fault"
 	"github.com/gatedso/bt/internal/guard"
 	"github.com/gatedso/bt/internal/process/live"
-	"github.com/gatedso/bt/internal/render"
 	"github.com/gatedso/bt/internal/snapshot"
+	"github.com/gatedso/bt/internal/trace"
 )
 
 // The exit statuses of bt run that are not the command's, as shells and env(1)
@@ -181,15 +181,10 @@ func (r *deaths) report(d *live.Dying) error {
 		return err
 	}
 	defer stacks.Close()
-	printer, done := a.printer(r.w, r.out, p, stacks)
-	defer done()
-	if a.withMaps {
-		printer.Maps()
-	}
-	printer.Process(p.PID, processName(p))
+	m := trace.Process(p.PID, processName(p), 0, stacks)
 	cause := fault.Explain(death(d, stacks))
-	printer.Cause(&cause)
-	printer.Threads(stacks.Threads)
+	m.Death = trace.Death(&cause)
+	a.printProcess(r.w, r.out, p, m, stacks.Space)
 	return nil
 }
 
@@ -223,7 +218,7 @@ func (r *deaths) ended(e *live.Ended) {
 		return
 	}
 	cause := fault.Explain(fault.Death{PID: e.PID, Signo: e.Signo, Info: siginfo(e.Siginfo)})
-	fmt.Fprintf(r.w, "# process %d %s\n", e.PID, render.CauseText(&cause))
+	fmt.Fprintf(r.w, "# process %d %s\n", e.PID, trace.DeathText(&cause))
 	r.flush()
 }
 

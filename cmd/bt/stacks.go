@@ -7,8 +7,11 @@ import (
 	"github.com/gatedso/bt/internal/image"
 	"github.com/gatedso/bt/internal/process/live"
 	"github.com/gatedso/bt/internal/render"
+	"github.com/gatedso/bt/internal/render/text"
 	"github.com/gatedso/bt/internal/snapshot"
+	"github.com/gatedso/bt/internal/trace"
 	"github.com/gatedso/bt/maps"
+	"github.com/gatedso/bt/stack"
 	"github.com/gatedso/bt/symbolize"
 )
 
@@ -71,33 +74,36 @@ func (a *app) process(w *bufio.Writer, out *output, pid int, tids []int) error {
 		a.incomplete("process %d: its main thread has ended, the others are printed", p.PID)
 	}
 
-	r, done := a.printer(w, out, p, stacks)
-	defer done()
-	if a.withMaps {
-		r.Maps()
-	}
-	r.Process(p.PID, processName(p))
-	if !r.Threads(stacks.Threads) {
+	if !a.printProcess(w, out, p, trace.Process(p.PID, processName(p), 0, stacks), stacks.Space) {
 		a.status = exitIncomplete
 	}
 	return nil
 }
 
-// printer prints the stacks of a process, until done is called.
-func (a *app) printer(w *bufio.Writer, out *output, p *live.Process, stacks *snapshot.Stacks) (r *render.Stacks, done func()) {
-	names, done := a.session().ProcessNames(p, stacks.Space.Maps)
-	sym, gateErr := symbolize.New(stacks.Space, names)
-	a.gateProblem(gateErr)
-	r = &render.Stacks{
-		W:       w,
-		Options: a.renderOptions(out),
-		Symbols: sym,
-		Space:   stacks.Space,
+// printProcess is print for a running process.
+func (a *app) printProcess(w *bufio.Writer, out *output, p *live.Process, m *stack.Process, space *image.Space) (complete bool) {
+	names, done := a.session().ProcessNames(p, space.Maps)
+	defer done()
+	return a.print(w, out, m, space, names)
+}
+
+// print names the frames of a process, prints it, and reports whether nothing is
+// missing.
+func (a *app) print(w *bufio.Writer, out *output, m *stack.Process, space *image.Space, names symbolize.Options) (complete bool) {
+	sym, err := symbolize.New(space, names)
+	a.gateProblem(err)
+	r := text.Printer{W: w, Options: a.renderOptions(out)}
+	if a.withMaps {
+		r.Maps(trace.Head(space, sym))
 	}
-	if a.verbose {
-		r.Note = a.errorf
+	if !a.raw {
+		sym.Stacks(m)
+		if a.verbose {
+			render.Notes(m, a.errorf)
+		}
 	}
-	return r, done
+	r.Process(m)
+	return m.Complete()
 }
 
 // processName is what the process was called by, or its command name.

@@ -13,7 +13,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/gatedso/bt/internal/escape"
-	"github.com/gatedso/bt/internal/render"
+	"github.com/gatedso/bt/internal/fault"
 )
 
 // Handler makes the report of one crash. It is what the kernel starts.
@@ -158,7 +158,7 @@ func (l Limits) sane() Limits {
 
 // describe tells of the crash in the log.
 func (r *Request) describe() string {
-	return fmt.Sprintf("%s[%d] of user %d died of %s", escape.Name(r.Name), r.PID, r.UID, render.SignalName(r.Signal))
+	return fmt.Sprintf("%s[%d] of user %d died of %s", escape.Name(r.Name), r.PID, r.UID, fault.SignalName(r.Signal))
 }
 
 // report writes the report. The problems are those that left it incomplete.
@@ -210,7 +210,7 @@ func (h *Handler) head(w io.Writer, p *process) {
 	line("process", fmt.Sprint(r.PID))
 	line("thread", fmt.Sprintf("%d \"%s\"", r.TID, escape.Name(r.Name)))
 	line("user", fmt.Sprintf("%d group %d", r.UID, r.GID))
-	line("signal", render.SignalName(r.Signal))
+	line("signal", fault.SignalName(r.Signal))
 	host, _ := os.Hostname()
 	line("host", escape.Name(host))
 	var u unix.Utsname

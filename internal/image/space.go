@@ -8,7 +8,6 @@ import (
 	"os"
 	"path"
 	"slices"
-	"sort"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -43,6 +42,7 @@ type Module struct {
 	first *maps.Mapping // the mapping that opens the file: the first executable one, or the first
 	head  *maps.Mapping // the mapping of the file's first byte, nil if there is none
 
+	index   int   // in the space's modules
 	regions []int // indices of its regions in space, ascending
 
 	hasMoved bool // memory that is not mapped from it may hold its code
@@ -79,7 +79,8 @@ type Space struct {
 
 	src     Source
 	cache   *Cache
-	regions []region // sorted by start, not overlapping
+	regions []region // sorted by start
+	byEntry []int32  // by index in Maps.Entries: the index in regions, or -1
 	modules []*Module
 
 	mu   sync.Mutex
@@ -95,13 +96,15 @@ func NewSpace(m *maps.Map, src Source, cache *Cache) *Space {
 		path     string
 	}
 	byFile := make(map[key]*Module)
-	entries := make([]*maps.Mapping, len(m.Entries))
-	for i := range m.Entries {
-		entries[i] = &m.Entries[i]
+	s.byEntry = make([]int32, len(m.Entries))
+	order := make([]int, len(m.Entries))
+	for i := range order {
+		order[i], s.byEntry[i] = i, -1
 	}
-	slices.SortStableFunc(entries, func(a, b *maps.Mapping) int { return cmp.Compare(a.Start, b.Start) })
-	s.regions = make([]region, 0, len(entries))
-	for _, e := range entries {
+	slices.SortStableFunc(order, func(a, b int) int { return cmp.Compare(m.Entries[a].Start, m.Entries[b].Start) })
+	s.regions = make([]region, 0, len(order))
+	for _, i := range order {
+		e := &m.Entries[i]
 		if e.End <= e.Start {
 			continue
 		}
@@ -115,7 +118,7 @@ func NewSpace(m *maps.Map, src Source, cache *Cache) *Space {
 			k := key{e.Dev, e.Inode, e.Path}
 			mod = byFile[k]
 			if mod == nil {
-				mod = &Module{Path: e.Path, Gate: gate, space: s, first: e}
+				mod = &Module{Path: e.Path, Gate: gate, space: s, first: e, index: len(s.modules)}
 				byFile[k] = mod
 				s.modules = append(s.modules, mod)
 			}
@@ -129,6 +132,7 @@ func NewSpace(m *maps.Map, src Source, cache *Cache) *Space {
 		if mod != nil {
 			mod.regions = append(mod.regions, len(s.regions))
 		}
+		s.byEntry[i] = int32(len(s.regions))
 		s.regions = append(s.regions, region{start: e.Start, end: e.End, exec: exec, mapping: e, module: mod})
 	}
 	for i := range s.regions {
@@ -139,23 +143,14 @@ func NewSpace(m *maps.Map, src Source, cache *Cache) *Space {
 	return s
 }
 
-// find returns the region that holds addr, nil if there is none. Where a gate
-// line overlaps a mapping the mapping wins.
+// find returns the region that holds addr, nil if there is none. The maps decide
+// where entries overlap.
 func (s *Space) find(addr uint64) *region {
-	i := sort.Search(len(s.regions), func(i int) bool { return s.regions[i].start > addr }) - 1
-	// Overlaps are the exception (a gate line over a mapping): look back a
-	// little for one that still reaches addr.
-	var gate *region
-	for j := i; j >= 0 && j > i-4; j-- {
-		r := &s.regions[j]
-		if addr >= r.start && addr < r.end {
-			if r.module == nil || r.module.Gate != maps.Line {
-				return r
-			}
-			gate = r
-		}
+	i := s.Maps.FindIndex(addr)
+	if i < 0 || s.byEntry[i] < 0 {
+		return nil
 	}
-	return gate
+	return &s.regions[s.byEntry[i]]
 }
 
 // Place is where an address lies.
@@ -213,6 +208,9 @@ func (r *region) loadBias(im *Image) (uint64, bool) {
 
 // Modules lists the modules in the order of the maps.
 func (s *Space) Modules() []*Module { return s.modules }
+
+// Index is the module's place in Modules of its space.
+func (m *Module) Index() int { return m.index }
 
 // Image opens the module's image: the mapped file, or what the memory holds of
 // it where the file cannot be had. The error says why there is none.

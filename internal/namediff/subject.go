@@ -9,8 +9,10 @@ import (
 	"slices"
 
 	"github.com/gatedso/bt/elfsym"
+	"github.com/gatedso/bt/internal/escape"
 	"github.com/gatedso/bt/internal/image"
 	"github.com/gatedso/bt/internal/names/debugfile"
+	"github.com/gatedso/bt/stack"
 	"github.com/gatedso/bt/symbolize"
 )
 
@@ -76,11 +78,13 @@ type answer struct {
 }
 
 func (s *subject) bt(addr uint64) answer {
-	n := s.sym.Image(s.im, addr, true)
-	if n.Symbol == "" {
+	f := []stack.Frame{{PC: addr, Exact: true}}
+	s.sym.InImage(s.im, f)
+	n := f[0].Function()
+	if n == nil {
 		return answer{}
 	}
-	return answer{n.Symbol, addr - n.Offset, n.Source}
+	return answer{escape.Name(n.Symbol), addr - n.Offset, n.Source}
 }
 
 // functions returns the first address of every function.

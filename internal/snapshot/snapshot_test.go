@@ -14,6 +14,7 @@ import (
 	"github.com/gatedso/bt/internal/testenv"
 	"github.com/gatedso/bt/internal/unwind"
 	"github.com/gatedso/bt/maps"
+	"github.com/gatedso/bt/stack"
 	"github.com/gatedso/bt/symbolize"
 )
 
@@ -111,9 +112,14 @@ func chain(t *testing.T, s *Stacks, i int) (names []string) {
 		t.Fatal(err)
 	}
 	for _, f := range s.Threads[i].Stack.Frames {
-		n := sym.Name(f.PC, f.Exact)
-		if n.Module != nil && strings.HasSuffix(n.Module.Path, "/prog") {
-			names = append(names, n.Symbol)
+		named := []stack.Frame{{PC: f.PC, Exact: f.Exact}}
+		sym.Frames(named)
+		if m := named[0].Module; m != nil && strings.HasSuffix(m.Path, "/prog") {
+			name := ""
+			if n := named[0].Function(); n != nil {
+				name = n.Symbol
+			}
+			names = append(names, name)
 		}
 	}
 	return names

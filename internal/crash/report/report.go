@@ -20,10 +20,11 @@ import (
 	"github.com/gatedso/bt/internal/image"
 	"github.com/gatedso/bt/internal/names/debugfile"
 	"github.com/gatedso/bt/internal/process/core"
-	"github.com/gatedso/bt/internal/render"
+	"github.com/gatedso/bt/internal/render/text"
 	"github.com/gatedso/bt/internal/snapshot"
-	"github.com/gatedso/bt/internal/unwind"
+	"github.com/gatedso/bt/internal/trace"
 	"github.com/gatedso/bt/maps"
+	"github.com/gatedso/bt/stack"
 	"github.com/gatedso/bt/symbolize"
 )
 
@@ -103,10 +104,11 @@ func (r *reporter) mapsAlone() {
 	if r.maps == nil {
 		return
 	}
-	s := render.Stacks{W: r.w, Space: image.NewSpace(r.maps, noCore{r.open}, new(image.Cache))}
-	s.Symbols, _ = symbolize.New(s.Space, r.names())
-	s.Process(r.job.Request.PID, r.job.Name)
-	s.Maps()
+	space := image.NewSpace(r.maps, noCore{r.open}, new(image.Cache))
+	sym, _ := symbolize.New(space, r.names())
+	p := text.Printer{W: r.w}
+	p.Head(&stack.Process{PID: r.job.Request.PID, Name: r.job.Name})
+	p.Maps(trace.Head(space, sym))
 }
 
 // core writes what the core tells.
@@ -128,26 +130,28 @@ func (r *reporter) core(f *core.File) {
 	if err != nil {
 		r.problem("%v", err)
 	}
-	s := render.Stacks{W: r.w, Symbols: sym, Space: stacks.Space}
-	s.Options.PtrSize = f.PtrSize()
-	s.Process(r.job.Request.PID, r.job.Name)
+	m := trace.Process(r.job.Request.PID, r.job.Name, f.PtrSize(), stacks)
 	if d, ok := src.Death(); ok {
 		cause := fault.Explain(d)
-		s.Cause(&cause)
+		m.Death = trace.Death(&cause)
 	}
+	p := text.Printer{W: r.w}
+	p.Head(m)
 	// Whatever comes next, why it died is known.
 	r.w.Flush()
-	s.Maps()
+	p.Maps(trace.Head(stacks.Space, sym))
 	r.w.Flush()
-	if !s.Threads(stacks.Threads) && f.Partial {
-		r.partial(stacks)
+	sym.Stacks(m)
+	p.Threads(m)
+	if f.Partial {
+		r.partial(m)
 	}
 }
 
 // partial says of stacks that end in memory which was not kept why.
-func (r *reporter) partial(stacks *snapshot.Stacks) {
-	for i := range stacks.Threads {
-		if stacks.Threads[i].Stack.End == unwind.EndNoMemory {
+func (r *reporter) partial(m *stack.Process) {
+	for i := range m.Threads {
+		if m.Threads[i].End.Reason == stack.NoMemory {
 			r.problem("the core has memory that was not kept")
 			return
 		}

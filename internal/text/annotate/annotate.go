@@ -3,8 +3,8 @@ package annotate
 import (
 	"io"
 
-	"github.com/gatedso/bt/internal/render"
 	"github.com/gatedso/bt/internal/text/lines"
+	"github.com/gatedso/bt/stack"
 	"github.com/gatedso/bt/symbolize"
 )
 
@@ -21,8 +21,9 @@ type Options struct {
 	// Run. It may be called concurrently.
 	Names func() symbolize.Options
 
-	// Render says what stands behind an address.
-	Render render.Options
+	// Append appends what is to stand behind an address, nothing if there is
+	// nothing to say.
+	Append func(dst []byte, f *stack.Frame) []byte
 	// ReturnAddresses makes addresses of no form return addresses.
 	ReturnAddresses bool
 	// Workers is the number of goroutines; 0 means GOMAXPROCS, at most 16.
@@ -31,10 +32,9 @@ type Options struct {
 
 // Target names addresses. It is safe for concurrent use.
 type Target interface {
-	// find names the address that q means. It reports false if it is none of
-	// the target's code. The name's strings are valid as long as the target.
-	// w, if not nil, knows the line above.
-	find(q *query, w *worker) (symbolize.Name, bool)
+	// find names the address that q means, with frames of room. It returns nil
+	// if it is none of the target's code. w, if not nil, knows the line above.
+	find(q *query, w *worker, room *room) *stack.Frame
 	// bits32 reports whether its addresses have eight digits.
 	bits32() bool
 }
@@ -50,7 +50,6 @@ func Run(r io.Reader, w io.Writer, o Options) error {
 
 // passer makes what stream calls. done is to be called when it calls no more.
 func (o *Options) passer() (p lines.Passer, done func()) {
-	o.Render.PtrSize, o.Render.Raw = 8, false
 	s := &scanner{o: o}
 	target := o.Target
 	if target == nil {

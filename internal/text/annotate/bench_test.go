@@ -6,6 +6,8 @@ import (
 	"io"
 	"math/rand/v2"
 	"testing"
+
+	"github.com/gatedso/bt/internal/render/text"
 )
 
 func BenchmarkFilter(b *testing.B) {
@@ -38,7 +40,7 @@ func BenchmarkFilter(b *testing.B) {
 			b.Run(fmt.Sprintf("%s/workers=%d", bm.name, workers), func(b *testing.B) {
 				b.SetBytes(int64(in.Len()))
 				for b.Loop() {
-					if err := Run(bytes.NewReader(in.Bytes()), io.Discard, Options{Target: target, Workers: workers}); err != nil {
+					if err := Run(bytes.NewReader(in.Bytes()), io.Discard, Options{Append: new(text.Options).AppendName, Target: target, Workers: workers}); err != nil {
 						b.Fatal(err)
 					}
 				}

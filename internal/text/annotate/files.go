@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"errors"
 	"os"
-	"strings"
 	"sync"
 	"sync/atomic"
 
@@ -13,6 +12,7 @@ import (
 	"github.com/gatedso/bt/internal/names/debugfile"
 	"github.com/gatedso/bt/internal/procfs"
 	"github.com/gatedso/bt/maps"
+	"github.com/gatedso/bt/stack"
 	"github.com/gatedso/bt/symbolize"
 )
 
@@ -39,10 +39,10 @@ type files struct {
 
 func (t *files) bits32() bool { return false }
 
-func (t *files) find(q *query, w *worker) (symbolize.Name, bool) {
+func (t *files) find(q *query, w *worker, room *room) *stack.Frame {
 	path := q.path()
 	if len(path) == 0 {
-		return symbolize.Name{}, false
+		return nil
 	}
 	if !q.exact && w != nil {
 		w.afterSignal() // which comes back to here: not with the lock held
@@ -57,16 +57,13 @@ func (t *files) find(q *query, w *worker) (symbolize.Name, bool) {
 		im, known = t.paths[string(path)]
 	}
 	if im == nil {
-		return symbolize.Name{}, false
+		return nil
 	}
 	link, ok := q.link(im.Image)
 	if !ok {
-		return symbolize.Name{}, false
+		return nil
 	}
-	n := q.choose(w, im, link, func(exact bool) symbolize.Name { return t.sym.Image(im, link, exact) })
-	// It may be in a file that is closed by the time it is written.
-	n.Symbol = strings.Clone(n.Symbol)
-	return n, true
+	return q.choose(w, im, link, func(exact bool) *stack.Frame { return room.inImage(t.sym, im, link, exact) })
 }
 
 // path returns the absolute path that the text gives, nil if it gives none.
@@ -197,12 +194,12 @@ func (t *textSpace) bits32() bool {
 	return s != nil && s.bits32()
 }
 
-func (t *textSpace) find(q *query, w *worker) (symbolize.Name, bool) {
+func (t *textSpace) find(q *query, w *worker, room *room) *stack.Frame {
 	s := t.load()
 	if s == nil {
-		return symbolize.Name{}, false
+		return nil
 	}
-	return s.find(q, w)
+	return s.find(q, w, room)
 }
 
 // fewFiles opens a limited number of files.

@@ -13,6 +13,7 @@ import (
 	"github.com/gatedso/bt/elfsym"
 	"github.com/gatedso/bt/internal/image"
 	"github.com/gatedso/bt/internal/names/debugfile"
+	"github.com/gatedso/bt/internal/render/text"
 	"github.com/gatedso/bt/internal/testelf"
 	"github.com/gatedso/bt/maps"
 	"github.com/gatedso/bt/symbolize"
@@ -118,6 +119,9 @@ func run(t testing.TB, o Options, in string) string {
 
 func runFrom(t testing.TB, o Options, r io.Reader) string {
 	t.Helper()
+	if o.Append == nil {
+		o.Append = new(text.Options).AppendName
+	}
 	var out bytes.Buffer
 	if err := Run(r, &out, o); err != nil {
 		t.Fatal(err)

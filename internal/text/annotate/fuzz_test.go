@@ -9,7 +9,7 @@ import (
 	"testing"
 	"testing/iotest"
 
-	"github.com/gatedso/bt/symbolize"
+	"github.com/gatedso/bt/stack"
 )
 
 // everything names all that a form takes for an address.
@@ -17,26 +17,28 @@ type everything struct{ narrow bool }
 
 func (e everything) bits32() bool { return e.narrow }
 
-func (everything) find(q *query, w *worker) (symbolize.Name, bool) {
-	return q.choose(w, nil, 0, func(exact bool) symbolize.Name {
-		n := symbolize.Name{Symbol: mark, Offset: q.addr + q.off}
+func (everything) find(q *query, w *worker, room *room) *stack.Frame {
+	return q.choose(w, nil, 0, func(exact bool) *stack.Frame {
+		f := &room.frame(q.addr, exact)[0]
+		n := stack.Name{Symbol: mark, Offset: q.addr + q.off}
 		if exact && !q.exact {
 			n.Symbol, n.Offset = "__restore_rt", n.Offset%2
 		}
-		return n
-	}), true
+		f.Names = append(f.Names[:0], n)
+		return f
+	})
 }
 
 // mark is in no input.
-const mark = "\x01inserted\x01"
+const mark = "«inserted»"
 
-var inserted = regexp.MustCompile(` <(\x01inserted\x01|__restore_rt)\+0x[0-9a-f]+>`)
+var inserted = regexp.MustCompile(` <(«inserted»|__restore_rt)\+0x[0-9a-f]+>`)
 
 // checkText checks what holds for every text: without what is inserted it is
 // the text, and it does not matter how it arrives.
 func checkText(t *testing.T, in []byte, o Options) {
 	t.Helper()
-	if bytes.Contains(in, []byte("\x01")) || bytes.Contains(in, []byte("__restore_rt+")) {
+	if bytes.Contains(in, []byte("«")) || bytes.Contains(in, []byte("__restore_rt+")) {
 		return
 	}
 	var first string

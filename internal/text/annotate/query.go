@@ -8,7 +8,7 @@ import (
 	"github.com/gatedso/bt/elfsym"
 	"github.com/gatedso/bt/internal/guard"
 	"github.com/gatedso/bt/internal/image"
-	"github.com/gatedso/bt/symbolize"
+	"github.com/gatedso/bt/stack"
 )
 
 // query is what a text says of an address. Its slices are parts of the text.
@@ -184,13 +184,14 @@ func sameID(text, id []byte) bool {
 // is exact. A return address does not lie at the start of a function, but for
 // that of a signal trampoline, which the kernel and not a call has put there,
 // and the frame that the signal interrupted.
-func (q *query) choose(w *worker, im *image.Image, link uint64, name func(exact bool) symbolize.Name) symbolize.Name {
+func (q *query) choose(w *worker, im *image.Image, link uint64, name func(exact bool) *stack.Frame) *stack.Frame {
 	if q.exact && !q.probe {
 		return name(true)
 	}
 	at := name(true)
-	starts := at.Symbol != "" && at.Offset == 0
-	q.trampoline = starts && trampolineName(at.Symbol) || trampolineCode(im, link)
+	n := at.Function()
+	starts := n != nil && n.Symbol != "" && n.Offset == 0
+	q.trampoline = starts && trampolineName(n.Symbol) || trampolineCode(im, link)
 	if q.exact || q.trampoline || starts && w != nil && w.afterSignal() {
 		return at
 	}

@@ -13,6 +13,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/gatedso/bt/internal/render/text"
 	"github.com/gatedso/bt/internal/testelf"
 )
 
@@ -23,7 +24,9 @@ func TestLatency(t *testing.T) {
 		in, write := io.Pipe()
 		read, out := io.Pipe()
 		done := make(chan error)
-		go func() { done <- Run(in, out, Options{Target: target, Workers: workers}) }()
+		go func() {
+			done <- Run(in, out, Options{Append: new(text.Options).AppendName, Target: target, Workers: workers})
+		}()
 		lines := bufio.NewReader(read)
 		for range 100 {
 			io.WriteString(write, "at 0x401200\n")
@@ -72,7 +75,7 @@ func TestLongLine(t *testing.T) {
 	target := mapped(t, sysroot(t), sampleMaps)
 	const size = 256 << 20
 	var out counter
-	if err := Run(&endless{size}, &out, Options{Target: target}); err != nil {
+	if err := Run(&endless{size}, &out, Options{Append: new(text.Options).AppendName, Target: target}); err != nil {
 		t.Fatal(err)
 	}
 	if out.n != size {
@@ -89,7 +92,7 @@ func TestHostileLines(t *testing.T) {
 	target := mapped(t, sysroot(t), sampleMaps)
 	for _, part := range []string{"0x401200 (", "[0x401200", "(+0x1) [0x401200]", " ip 0x401200 in x[", "#1  0x401200 in ", "0x401200(", "\x1b[1m0x401200", "# thread\n# signal\n", "0000000000401200\n", "7f0000001000-7f0000003000 r-xp 00001000 fe:00 1 /lib/libfoo.so\n"} {
 		in := strings.Repeat(part, (1<<20)/len(part)-1) + "\n"
-		for _, o := range []Options{{Target: target}, {Names: names}} {
+		for _, o := range []Options{{Append: new(text.Options).AppendName, Target: target}, {Append: new(text.Options).AppendName, Names: names}} {
 			out := runFrom(t, o, strings.NewReader(in))
 			if insertion.ReplaceAllString(out, "") != in {
 				t.Errorf("many of %q become another text", part)

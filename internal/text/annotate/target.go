@@ -9,6 +9,7 @@ import (
 	"github.com/gatedso/bt/internal/image"
 	"github.com/gatedso/bt/internal/names/kallsyms"
 	"github.com/gatedso/bt/maps"
+	"github.com/gatedso/bt/stack"
 	"github.com/gatedso/bt/symbolize"
 )
 
@@ -36,13 +37,13 @@ func newSpace(s *image.Space, sym *symbolize.Symbolizer) *space {
 
 func (t *space) bits32() bool { return t.narrow }
 
-func (t *space) find(q *query, w *worker) (symbolize.Name, bool) {
+func (t *space) find(q *query, w *worker, room *room) *stack.Frame {
 	holds := q.hasAddr && t.holds(q)
 	if holds && q.place == placePerf {
 		for _, m := range t.modules(q) {
 			if im, err := m.Image(); err == nil {
 				if _, ok := q.link(im.Image); ok {
-					return symbolize.Name{}, false // it can be either
+					return nil // it can be either
 				}
 			}
 		}
@@ -55,8 +56,11 @@ func (t *space) find(q *query, w *worker) (symbolize.Name, bool) {
 				im, link = p.Image, p.Link(q.addr)
 			}
 		}
-		n := q.choose(w, im, link, func(exact bool) symbolize.Name { return t.sym.Name(q.addr, exact) })
-		return n, n.Symbol != "" || n.Module != nil
+		f := q.choose(w, im, link, func(exact bool) *stack.Frame { return room.inSpace(t.sym, q.addr, exact) })
+		if len(f.Names) == 0 && f.Module == nil {
+			return nil
+		}
+		return f
 	}
 	for _, m := range t.modules(q) {
 		im, err := m.Image()
@@ -64,12 +68,12 @@ func (t *space) find(q *query, w *worker) (symbolize.Name, bool) {
 			continue
 		}
 		if link, ok := q.link(im.Image); ok {
-			n := q.choose(w, im, link, func(exact bool) symbolize.Name { return t.sym.Image(im, link, exact) })
-			n.Module = m
-			return n, true
+			f := q.choose(w, im, link, func(exact bool) *stack.Frame { return room.inImage(t.sym, im, link, exact) })
+			f.Module = t.sym.Module(m)
+			return f
 		}
 	}
-	return symbolize.Name{}, false
+	return nil
 }
 
 // holds reports whether q's address is code of the space, and of the file that
@@ -142,10 +146,10 @@ func Image(im *image.Image, path string, sym *symbolize.Symbolizer) Target {
 
 func (t *oneImage) bits32() bool { return t.im.PtrSize() == 4 }
 
-func (t *oneImage) find(q *query, w *worker) (symbolize.Name, bool) {
+func (t *oneImage) find(q *query, w *worker, room *room) *stack.Frame {
 	ours := len(q.module) == 0 || q.means(t.path)
 	if !ours {
-		return symbolize.Name{}, false
+		return nil
 	}
 	// A form that names the file tells a run-time address; a number alone is
 	// what --exe is given for.
@@ -155,14 +159,14 @@ func (t *oneImage) find(q *query, w *worker) (symbolize.Name, bool) {
 	if len(q.module) > 0 && (!ok || q.place == placePerf) {
 		at, found := q.link(t.im.Image)
 		if ok && found {
-			return symbolize.Name{}, false // it can be either
+			return nil // it can be either
 		}
 		if found {
 			link, ok = at, true
 		}
 	}
 	if !ok {
-		return symbolize.Name{}, false
+		return nil
 	}
-	return q.choose(w, t.im, link, func(exact bool) symbolize.Name { return t.sym.Image(t.im, link, exact) }), true
+	return q.choose(w, t.im, link, func(exact bool) *stack.Frame { return room.inImage(t.sym, t.im, link, exact) })
 }

@@ -4,7 +4,7 @@ import (
 	"bytes"
 
 	"github.com/gatedso/bt/internal/text/lines"
-	"github.com/gatedso/bt/symbolize"
+	"github.com/gatedso/bt/stack"
 )
 
 // worker names the addresses of pieces.
@@ -18,6 +18,8 @@ type worker struct {
 
 	bt    btState
 	btEnd int // bt is the state behind data[:btEnd]
+
+	room, roomAbove room
 
 	a           around // of the number that is looked at
 	q           query
@@ -90,8 +92,11 @@ func (w *worker) line(dst []byte, start, end int, f *finder, t token) []byte {
 		if !found || q.named {
 			continue
 		}
-		w.name = w.appendName(w.name[:0], q)
-		if len(w.name) == 0 {
+		named := w.find(q, true)
+		if named == nil {
+			continue
+		}
+		if w.name = w.o.Append(w.name[:0], named); len(w.name) == 0 {
 			continue
 		}
 		at := t.end
@@ -154,32 +159,20 @@ func (w *worker) btFrame(start, end int) bool {
 	return w.bt.frame(w.o.ReturnAddresses)
 }
 
-// find names the address that q means; above says whether the line above
-// counts.
-func (w *worker) find(q *query, above bool) (symbolize.Name, bool) {
-	know := w
+// find names the address that q means, nil if it is nobody's code; above says
+// whether the line above counts.
+func (w *worker) find(q *query, above bool) *stack.Frame {
+	// To know the line above its addresses are named, without one above that.
+	know, room := w, &w.room
 	if !above {
-		know = nil
+		know, room = nil, &w.roomAbove
 	}
 	if w.space != nil {
-		if n, ok := w.space.find(q, know); ok {
-			return n, true
+		if f := w.space.find(q, know, room); f != nil {
+			return f
 		}
 	}
-	return w.target.find(q, know)
-}
-
-// appendName appends what is to stand behind an address, nothing if it has no
-// name.
-func (w *worker) appendName(dst []byte, q *query) []byte {
-	n, ok := w.find(q, true)
-	if !ok {
-		return dst
-	}
-	// The name alone, of what would be a line: without the address before it.
-	from := len(dst)
-	dst = w.o.Render.AppendFrame(dst, 0, &n)
-	return append(dst[:from], dst[from+16:len(dst)-1]...)
+	return w.target.find(q, know, room)
 }
 
 // afterSignal reports whether the line above stands for a signal, or is a frame

@@ -1,14 +1,29 @@
 package lines
 
-import "bytes"
+import (
+	"bytes"
+
+	"github.com/gatedso/bt/stack"
+)
 
 // answerer turns chunks into output.
 type answerer struct {
 	output
-	returns bool // Options.ReturnAddresses
+	opts *Options
 
-	ahead []uint64 // plain addresses read and not yet answered
+	ahead []address // read and not yet answered, at most most
+	most  int
+	room  [batch]stack.Frame
 }
+
+// address is an address to be answered.
+type address struct {
+	pc    uint64
+	exact bool
+}
+
+// batch is how many addresses are named at once.
+const batch = 64
 
 // tally is what an answered chunk adds to the Result.
 type tally struct {
@@ -23,6 +38,7 @@ type tally struct {
 // a.flushAt, and sets a.tally. It returns the error of flush.
 func (a *answerer) answer(c *chunk) error {
 	a.tally = tally{lines: bytes.Count(c.data, []byte("\n"))}
+	a.ahead = a.ahead[:0]
 	a.err = nil
 	if c.long != notLong {
 		if c.long == longFirst && !isComment(c.data) {
@@ -42,11 +58,10 @@ func (a *answerer) answer(c *chunk) error {
 
 func (a *answerer) segment(c *chunk, seg *segment) {
 	data, k := c.data[:seg.end], seg.kind
-	most := MaxBatch
+	a.most = batch
 	if _, ok := seg.space.(Bulk); ok {
-		most = MaxBulk
+		a.most = MaxBulk
 	}
-	a.ahead = a.ahead[:0]
 	for pos := seg.start; pos < len(data) && a.err == nil; {
 		// Most lines are one address and a newline.
 		digits := data[pos:]
@@ -55,63 +70,70 @@ func (a *answerer) segment(c *chunk, seg *segment) {
 		}
 		v, w := hexPrefix(digits)
 		if w > 0 && w <= 16 && w < len(digits) && digits[w] == '\n' {
-			if len(a.ahead) == most {
-				a.batch(seg.space, &k)
-			}
-			a.ahead = append(a.ahead, v)
+			a.addr(seg.space, v, &k)
 			pos = len(data) - len(digits) + w + 1
 			continue
-		}
-		a.batch(seg.space, &k)
-		if a.err != nil {
-			return
 		}
 		end := lineEnd(data, pos)
 		a.line(c, seg.space, &k, pos, end)
 		pos = end
 	}
-	a.batch(seg.space, &k)
+	a.batch(seg.space)
 }
 
-// batch answers the addresses in a.ahead, in their order.
-func (a *answerer) batch(space Space, k *kind) {
-	addrs := a.ahead
+// addr takes an address, to be answered before the next line of another kind.
+func (a *answerer) addr(space Space, v uint64, k *kind) {
+	if len(a.ahead) == a.most {
+		a.batch(space)
+	}
+	a.ahead = append(a.ahead, address{v, k.next(a.opts.ReturnAddresses)})
+}
+
+// batch answers the addresses that have been taken.
+func (a *answerer) batch(space Space) {
+	all := a.ahead
 	a.ahead = a.ahead[:0]
-	if bulk, ok := space.(Bulk); ok {
-		a.bulk(bulk, addrs, k)
+	if len(all) == 0 {
 		return
 	}
-	b, ok := space.(Batcher)
-	for len(addrs) > 0 && a.err == nil {
-		if !ok || k.exact > 0 || len(addrs) == 1 {
-			a.addr(space, addrs[0], k.next(a.returns))
-			addrs = addrs[1:]
-			continue
+	wordSize := 8
+	if space != nil {
+		wordSize = space.WordSize()
+	}
+	var found Found
+	if b, ok := space.(Bulk); ok && !a.opts.Raw {
+		found = b.Find(len(all), func(i int) (uint64, bool) { return all[i].pc, all[i].exact })
+	}
+	for first := 0; first < len(all) && a.err == nil; first += batch {
+		part := all[first:min(first+batch, len(all))]
+		frames := a.room[:len(part)]
+		for i, addr := range part {
+			frames[i].PC, frames[i].Exact = addr.pc, addr.exact
 		}
-		// All the rest are of one kind.
-		out, n := b.AnswerAll(a.out, addrs, k.next(a.returns), a.flushAt)
-		addrs = addrs[n:]
-		if a.out = out; len(out) >= a.flushAt {
-			a.out, a.err = a.flush(out)
+		a.name(space, found, frames, first)
+		for i := range frames {
+			a.out = a.opts.Append(a.out, &frames[i], wordSize)
+			if len(a.out) >= a.flushAt {
+				if a.out, a.err = a.flush(a.out); a.err != nil {
+					break
+				}
+			}
 		}
 	}
 }
 
-// bulk is batch for a Bulk.
-func (a *answerer) bulk(b Bulk, addrs []uint64, k *kind) {
-	for len(addrs) > 0 && a.err == nil && (k.exact > 0 || len(addrs) == 1) {
-		a.addr(b, addrs[0], k.next(a.returns))
-		addrs = addrs[1:]
-	}
-	if len(addrs) == 0 || a.err != nil {
-		return
-	}
-	found := b.Find(addrs, k.next(a.returns))
-	for i := 0; i < len(addrs) && a.err == nil; {
-		out, n := found.Append(a.out, i, a.flushAt)
-		i += n
-		if a.out = out; len(out) >= a.flushAt {
-			a.out, a.err = a.flush(out)
+// name names frames, which are those of found from the first-th on.
+func (a *answerer) name(space Space, found Found, frames []stack.Frame, first int) {
+	switch {
+	case found != nil:
+		found.Frames(frames, first)
+	case space != nil && !a.opts.Raw:
+		space.Frames(frames)
+	default:
+		a.tally.noSpace = a.tally.noSpace || space == nil
+		for i := range frames {
+			f := &frames[i]
+			f.Module, f.Names, f.Miss = nil, f.Names[:0], ""
 		}
 	}
 }
@@ -126,46 +148,35 @@ func (a *answerer) line(c *chunk, space Space, k *kind, pos, end int) {
 			t = trimLeft(t)
 			v, w := hexField(t)
 			if w == 0 {
-				break
+				return
 			}
 			t = t[w:]
-			a.addr(space, v, k.next(a.returns))
+			a.addr(space, v, k)
 		}
+		return
 	case formAddr:
-		a.addr(space, l.addr, k.next(a.returns))
+		a.addr(space, l.addr, k)
+		return
 	case formModule:
-		exact := k.next(a.returns)
 		if space == nil {
 			a.tally.noSpace = true
 		} else if addr, ok := space.Locate(string(l.module), l.addr); ok {
-			a.addr(space, addr, exact)
-			break
+			a.addr(space, addr, k)
+			return
 		}
-		a.malformed(c, pos, raw)
-		a.pass(raw)
+		k.skip(1)
 	case formInlined:
+		return
 	case formComment:
 		k.steer(l.text)
-		a.pass(raw)
-	case formBlank:
-		a.pass(raw)
-	default:
+	}
+	if a.batch(space); a.err != nil {
+		return
+	}
+	if l.form == formModule || l.form == formOther {
 		a.malformed(c, pos, raw)
-		a.pass(raw)
 	}
-}
-
-// addr answers one address.
-func (a *answerer) addr(space Space, v uint64, exact bool) {
-	if space == nil {
-		a.tally.noSpace = true
-		a.out = appendRaw(a.out, v)
-	} else {
-		a.out = space.Answer(a.out, v, exact)
-	}
-	if len(a.out) >= a.flushAt {
-		a.out, a.err = a.flush(a.out)
-	}
+	a.pass(raw)
 }
 
 // pass passes a line through as it is.
@@ -193,15 +204,4 @@ func excerpt(raw []byte) string {
 func isComment(b []byte) bool {
 	b = trimLeft(b)
 	return len(b) > 0 && b[0] == '#'
-}
-
-// appendRaw appends an address alone.
-func appendRaw(dst []byte, v uint64) []byte {
-	const digits = "0123456789abcdef"
-	var b [17]byte
-	for i := range 16 {
-		b[i] = digits[v>>(60-4*i)&15]
-	}
-	b[16] = '\n'
-	return append(dst, b[:]...)
 }

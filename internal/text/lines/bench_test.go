@@ -6,13 +6,16 @@ import (
 	"io"
 	"math/rand/v2"
 	"testing"
+
+	"github.com/gatedso/bt/stack"
 )
 
 // benchSpace answers with the least that an answer can be.
 type benchSpace struct{}
 
-func (benchSpace) Answer(dst []byte, addr uint64, exact bool) []byte { return appendRaw(dst, addr) }
-func (benchSpace) Locate(string, uint64) (uint64, bool)              { return 0, false }
+func (benchSpace) Frames([]stack.Frame)                 {}
+func (benchSpace) WordSize() int                        { return 8 }
+func (benchSpace) Locate(string, uint64) (uint64, bool) { return 0, false }
 
 func lines(n int, format string) []byte {
 	rnd := rand.New(rand.NewPCG(1, 2))
@@ -33,7 +36,7 @@ func TestNoAllocation(t *testing.T) {
 				lim := limits{chunk: 4 << 10, flush: 8 << 10, maxLine: 4 << 10}
 				return testing.AllocsPerRun(3, func() {
 					in.Seek(0, io.SeekStart)
-					if _, err := run(in, io.Discard, Options{Space: benchSpace{}, Workers: workers}, lim); err != nil {
+					if _, err := run(in, io.Discard, Options{Append: appendRaw, Space: benchSpace{}, Workers: workers}, lim); err != nil {
 						t.Fatal(err)
 					}
 				})
@@ -60,7 +63,7 @@ func BenchmarkRun(b *testing.B) {
 				in := lines(n, f.format)
 				b.SetBytes(int64(len(in)))
 				for b.Loop() {
-					if _, err := Run(bytes.NewReader(in), io.Discard, Options{Space: benchSpace{}, Workers: workers}); err != nil {
+					if _, err := Run(bytes.NewReader(in), io.Discard, Options{Append: appendRaw, Space: benchSpace{}, Workers: workers}); err != nil {
 						b.Fatal(err)
 					}
 				}

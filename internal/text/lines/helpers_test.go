@@ -12,24 +12,47 @@ import (
 	"testing"
 
 	"github.com/gatedso/bt/maps"
+	"github.com/gatedso/bt/stack"
 )
 
-// testSpace answers with the address, its kind, and what the space was made of.
+// testSpace names each address by what the space was made of.
 type testSpace struct{ tag string }
 
-func (s testSpace) Answer(dst []byte, addr uint64, exact bool) []byte {
-	dst = appendRaw(dst, addr)
+func (s testSpace) Frames(frames []stack.Frame) {
+	for i := range frames {
+		f := &frames[i]
+		f.Names = append(f.Names[:0], stack.Name{Symbol: s.tag})
+	}
+}
+
+func (testSpace) WordSize() int { return 8 }
+
+// appendTest answers with the address, its kind, and the name.
+func appendTest(dst []byte, f *stack.Frame, wordSize int) []byte {
+	dst = appendRaw(dst, f, wordSize)
+	if len(f.Names) == 0 {
+		return dst
+	}
 	dst[len(dst)-1] = ' '
-	if exact {
+	if f.Exact {
 		dst = append(dst, "exact"...)
 	} else {
 		dst = append(dst, "ret"...)
 	}
-	dst = append(append(dst, s.tag...), '\n')
-	if addr == 0x77 { // an answer of several lines
+	dst = append(append(dst, f.Names[0].Symbol...), '\n')
+	if f.PC == 0x77 { // an answer of several lines
 		dst = append(dst, strings.Repeat("more\n", 20)...)
 	}
 	return dst
+}
+
+// appendRaw appends an address alone.
+func appendRaw(dst []byte, f *stack.Frame, _ int) []byte {
+	const digits = "0123456789abcdef"
+	for i := range 16 {
+		dst = append(dst, digits[f.PC>>(60-4*i)&15])
+	}
+	return append(dst, '\n')
 }
 
 func (s testSpace) Locate(module string, off uint64) (uint64, bool) {
@@ -40,30 +63,6 @@ func (s testSpace) Locate(module string, off uint64) (uint64, bool) {
 		return 0x2000 + off, true
 	}
 	return 0, false
-}
-
-// testBatcher is testSpace for many addresses at once.
-type testBatcher struct{ testSpace }
-
-func (s testBatcher) AnswerAll(dst []byte, addrs []uint64, exact bool, limit int) ([]byte, int) {
-	if len(addrs) > MaxBatch {
-		panic("too many addresses")
-	}
-	for i, addr := range addrs {
-		if dst = s.Answer(dst, addr, exact); len(dst) >= limit {
-			return dst, i + 1
-		}
-	}
-	return dst, len(addrs)
-}
-
-// newTestBatcher is newTestSpace with testBatcher.
-func newTestBatcher(text []byte, head Head) (Space, error) {
-	s, err := newTestSpace(text, head)
-	if err != nil {
-		return nil, err
-	}
-	return testBatcher{s.(testSpace)}, nil
 }
 
 var errSpace = errors.New("no space from these maps")
@@ -169,7 +168,9 @@ func reference(in []byte, o Options, maxLine int) (string, Result, error) {
 				fmt.Fprintf(&out, "%016x\n", v)
 				return
 			}
-			out.Write(space.Answer(nil, v, exact))
+			f := []stack.Frame{{PC: v, Exact: exact}}
+			space.Frames(f)
+			out.Write(o.Append(nil, &f[0], space.WordSize()))
 		}
 
 		text := strings.TrimLeft(strings.TrimSuffix(body, "\r"), " \t")

@@ -1,7 +1,7 @@
 // Package lines answers addresses that arrive as text: plain hexadecimal
 // lists, bt's own reports, module+offset pairs, and what glibc's
 // backtrace_symbols prints. It knows nothing of ELF files or processes; a
-// Space turns an address into its answer.
+// Space names the addresses, and Options.Append prints them.
 //
 // The input is answered while it arrives, in constant memory. One goroutine
 // reads whatever is there, cuts it at line ends and notes what later lines
@@ -11,47 +11,36 @@ package lines
 
 import (
 	"io"
+
+	"github.com/gatedso/bt/stack"
 )
 
-// Space answers addresses of one address space. Its methods are called
-// concurrently from several goroutines.
+// Space names addresses of one address space. Its methods are called concurrently
+// from several goroutines.
 type Space interface {
-	// Answer appends the answer line or lines for one address to dst, each
-	// ended by '\n', and returns the extended slice. exact is false for a
-	// return address.
-	Answer(dst []byte, addr uint64, exact bool) []byte
+	// Frames names frames, of which PC and Exact are given, as
+	// symbolize.Symbolizer.Frames does: it overwrites the rest.
+	Frames(frames []stack.Frame)
+	// WordSize is the size in bytes of an address.
+	WordSize() int
 	// Locate turns an offset in a module into an address of this space.
 	// module is as the input has it: a path or a base name.
 	Locate(module string, off uint64) (addr uint64, ok bool)
 }
 
-// Batcher is a Space that answers many addresses faster than one by one.
-type Batcher interface {
-	Space
-	// AnswerAll appends the answers of at most MaxBatch addresses, in order,
-	// until dst is at least limit bytes long. It returns the extended slice
-	// and the number of addresses answered, at least one.
-	AnswerAll(dst []byte, addrs []uint64, exact bool, limit int) (out []byte, n int)
-}
-
-// MaxBatch is how many addresses a Batcher is given at once.
-const MaxBatch = 64
-
-// Bulk is a Space that finds what it answers for all addresses that there are at
-// once much faster than for a few: see Options.Bulk.
+// Bulk is a Space that names all addresses that there are at once much faster than
+// a few at a time: see Options.Bulk.
 type Bulk interface {
 	Space
-	// Find looks up addresses, as many as MaxBulk. The Found is used by one
+	// Find looks up n addresses, at most MaxBulk. The Found is used by one
 	// goroutine.
-	Find(addrs []uint64, exact bool) Found
+	Find(n int, frame func(i int) (pc uint64, exact bool)) Found
 }
 
-// Found answers addresses that were given to Find.
+// Found names addresses that were given to Find.
 type Found interface {
-	// Append appends the answers of the addresses from the first-th on, in
-	// order, until dst is at least limit bytes long. It returns the extended slice
-	// and the number of addresses answered, at least one.
-	Append(dst []byte, first, limit int) (out []byte, n int)
+	// Frames is Space.Frames for the addresses from the first-th on.
+	Frames(frames []stack.Frame, first int)
 }
 
 // MaxBulk is how many addresses a Bulk is given at once.
@@ -89,6 +78,13 @@ type Options struct {
 	// address comes after maps lines, at most once per run of maps lines,
 	// never concurrently, and owns its arguments. An error ends the run.
 	NewSpace func(mapsText []byte, head Head) (Space, error)
+
+	// Append appends the answer to an address to dst, one or several lines, and
+	// returns the extended slice. It is called concurrently.
+	Append func(dst []byte, f *stack.Frame, wordSize int) []byte
+
+	// Raw leaves addresses unnamed.
+	Raw bool
 
 	// ReturnAddresses makes addresses with no `# thread` line above them
 	// return addresses; otherwise they are exact.
@@ -164,7 +160,7 @@ func run(r io.Reader, w io.Writer, o Options, lim limits) (Result, error) {
 	}
 	return pump(r, w, work{
 		scan:   sc.scan,
-		worker: func() worker { return &answerer{returns: o.ReturnAddresses} },
+		worker: func() worker { return &answerer{opts: &o} },
 	}, o.Workers, lim)
 }
 

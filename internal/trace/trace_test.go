@@ -1,4 +1,4 @@
-package render
+package trace_test
 
 import (
 	"bufio"
@@ -20,9 +20,14 @@ import (
 	"github.com/gatedso/bt/internal/image"
 	"github.com/gatedso/bt/internal/process"
 	"github.com/gatedso/bt/internal/procfs"
+	"github.com/gatedso/bt/internal/render"
+	"github.com/gatedso/bt/internal/render/text"
+	"github.com/gatedso/bt/internal/snapshot"
 	"github.com/gatedso/bt/internal/testelf"
+	"github.com/gatedso/bt/internal/trace"
 	"github.com/gatedso/bt/internal/unwind"
 	"github.com/gatedso/bt/maps"
+	"github.com/gatedso/bt/stack"
 	"github.com/gatedso/bt/symbolize"
 )
 
@@ -49,7 +54,36 @@ const testMaps = "" +
 	"00040000-00041000 r-xp 00003000 08:01 3                                  /lib/gone.so (deleted)\n" +
 	"00050000-00051000 rwxp 00000000 00:00 0                                  [anon:jit\x1b]\n"
 
-func newStacks(t *testing.T, o Options, text string) (*Stacks, *bytes.Buffer) {
+// printer prints threads as bt does.
+type printer struct {
+	*text.Printer
+	out   bytes.Buffer
+	space *image.Space
+	sym   *symbolize.Symbolizer
+}
+
+// model returns the model of threads, named.
+func (p *printer) model(threads ...process.Unwound) *stack.Process {
+	m := trace.Process(1234, "./prog\x1b[31m a\\b\n", 0, &snapshot.Stacks{Space: p.space, Threads: threads})
+	if !p.Options.Raw {
+		p.sym.Stacks(m)
+	}
+	return m
+}
+
+// threads prints threads, and tells whether nothing is missing.
+func (p *printer) threads(threads ...process.Unwound) bool {
+	m := p.model(threads...)
+	p.Threads(m)
+	return m.Complete()
+}
+
+func (p *printer) text() *bytes.Buffer {
+	p.W.Flush()
+	return &p.out
+}
+
+func newPrinter(t *testing.T, o text.Options, mapsText string) *printer {
 	t.Helper()
 	f := testelf.File{
 		BuildID:  []byte{0xca, 0xfe, 0x01},
@@ -64,7 +98,7 @@ func newStacks(t *testing.T, o Options, text string) (*Stacks, *bytes.Buffer) {
 	if err := os.WriteFile(path, f.Bytes(), 0o644); err != nil {
 		t.Fatal(err)
 	}
-	m, err := maps.Parse([]byte(text))
+	m, err := maps.Parse([]byte(mapsText))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -73,8 +107,9 @@ func newStacks(t *testing.T, o Options, text string) (*Stacks, *bytes.Buffer) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	out := new(bytes.Buffer)
-	return &Stacks{W: bufio.NewWriter(out), Options: o, Symbols: sym, Space: space}, out
+	p := &printer{space: space, sym: sym}
+	p.Printer = &text.Printer{W: bufio.NewWriter(&p.out), Options: o}
+	return p
 }
 
 func thread(a *arch.Arch, frames ...unwind.Frame) process.Unwound {
@@ -113,10 +148,10 @@ func TestFrames(t *testing.T) {
 	for _, tt := range []struct {
 		name string
 		arch *arch.Arch
-		o    Options
+		o    text.Options
 		want []string
 	}{
-		{"64-bit", amd64.Arch, Options{}, []string{
+		{"64-bit", amd64.Arch, text.Options{}, []string{
 			"0000000000011000 <first+0x0>",
 			"0000000000011040 <first+0x40>",
 			"0000000000011050 <foo::bar(int)+0x10>",
@@ -130,7 +165,7 @@ func TestFrames(t *testing.T) {
 			"0000000000000000",
 			"ffffffffffffffff",
 		}},
-		{"32-bit", i386.Arch, Options{}, []string{
+		{"32-bit", i386.Arch, text.Options{}, []string{
 			"00011000 <first+0x0>",
 			"00011040 <first+0x40>",
 			"00011050 <foo::bar(int)+0x10>",
@@ -144,7 +179,7 @@ func TestFrames(t *testing.T) {
 			"00000000",
 			"ffffffffffffffff",
 		}},
-		{"--module", i386.Arch, Options{Module: true}, []string{
+		{"--module", i386.Arch, text.Options{Module: true}, []string{
 			"00011000 <first+0x0> /lib/libfoo.so",
 			"00011040 <first+0x40> /lib/libfoo.so",
 			"00011050 <foo::bar(int)+0x10> /lib/libfoo.so",
@@ -158,7 +193,7 @@ func TestFrames(t *testing.T) {
 			"00000000",
 			"ffffffffffffffff",
 		}},
-		{"--build-id", i386.Arch, Options{BuildID: true}, []string{
+		{"--build-id", i386.Arch, text.Options{BuildID: true}, []string{
 			"00011000 <first+0x0> [cafe01]",
 			"00011040 <first+0x40> [cafe01]",
 			"00011050 <foo::bar(int)+0x10> [cafe01]",
@@ -172,7 +207,7 @@ func TestFrames(t *testing.T) {
 			"00000000",
 			"ffffffffffffffff",
 		}},
-		{"--module --build-id --color", i386.Arch, Options{Module: true, BuildID: true, Color: true}, []string{
+		{"--module --build-id --color", i386.Arch, text.Options{Module: true, BuildID: true, Color: true}, []string{
 			"00011000 <\x1b[32mfirst\x1b[0m+0x0> /lib/libfoo.so [cafe01]",
 			"00011040 <\x1b[32mfirst\x1b[0m+0x40> /lib/libfoo.so [cafe01]",
 			"00011050 <\x1b[32mfoo::bar(int)\x1b[0m+0x10> /lib/libfoo.so [cafe01]",
@@ -186,33 +221,32 @@ func TestFrames(t *testing.T) {
 			"00000000",
 			"ffffffffffffffff",
 		}},
-		{"--raw", i386.Arch, Options{Raw: true, Module: true, BuildID: true, Color: true}, []string{
+		{"--raw", i386.Arch, text.Options{Raw: true, Module: true, BuildID: true, Color: true}, []string{
 			"00011000", "00011040", "00011050", "00011084", "000110f0", "00021004", "000210f0",
 			"00030010", "00040010", "00050010", "00000000", "ffffffffffffffff",
 		}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			s, out := newStacks(t, tt.o, testMaps)
-			if !s.Threads([]process.Unwound{thread(tt.arch, frames...)}) {
+			s := newPrinter(t, tt.o, testMaps)
+			if !s.threads(thread(tt.arch, frames...)) {
 				t.Error("not complete")
 			}
-			s.W.Flush()
 			head := `# thread 1235 "worker"`
 			if tt.o.Color {
 				head = "\x1b[2m" + head + "\x1b[0m"
 			}
-			golden(t, out, append([]string{head}, tt.want...)...)
+			golden(t, s.text(), append([]string{head}, tt.want...)...)
 		})
 	}
 }
 
 // Every reason for which a stack ends, and what else starts with '#'.
 func TestComments(t *testing.T) {
-	s, out := newStacks(t, Options{}, testMaps)
-	s.Process(1234, "./prog\x1b[31m a\\b\n")
+	s := newPrinter(t, text.Options{}, testMaps)
+	s.Head(s.model())
 	complete := func(u process.Unwound, want bool) {
 		t.Helper()
-		if got := s.Threads([]process.Unwound{u}); got != want {
+		if got := s.threads(u); got != want {
 			t.Errorf("%q: complete %v", u.Name, got)
 		}
 	}
@@ -244,7 +278,6 @@ func TestComments(t *testing.T) {
 	end(unwind.EndLoop, 0x7ff000)
 	end(unwind.EndNoRegister, uint64(i386.EBP))
 	end(unwind.EndNoRegister, 30)
-	s.W.Flush()
 	one := "00011000 <first+0x0>"
 	want := []string{
 		`# process 1234 ./prog\x1b[31m a\\b\x0a`,
@@ -270,22 +303,21 @@ func TestComments(t *testing.T) {
 	} {
 		want = append(want, `# thread 1235 ""`, one, "# end: "+text)
 	}
-	golden(t, out, want...)
+	golden(t, s.text(), want...)
 }
 
 // A signal's name stands before its trampoline, and each thread has its own
 // digits.
 func TestSignals(t *testing.T) {
-	s, out := newStacks(t, Options{}, testMaps)
+	s := newPrinter(t, text.Options{}, testMaps)
 	tramp := func(signo uint8) unwind.Frame {
 		return unwind.Frame{PC: 0x11008, Exact: true, Signal: true, Signo: signo}
 	}
-	s.Threads([]process.Unwound{
+	s.threads(
 		thread(i386.Arch, exact(0x11000), tramp(10), exact(0x11040), ret(0x11044)),
 		thread(amd64.Arch, tramp(0), exact(0x11040), tramp(37), exact(0x11000)),
-	})
-	s.W.Flush()
-	golden(t, out,
+	)
+	golden(t, s.text(),
 		`# thread 1235 "worker"`,
 		"00011000 <first+0x0>",
 		"# signal SIGUSR1",
@@ -302,24 +334,12 @@ func TestSignals(t *testing.T) {
 	)
 }
 
-func TestSignalName(t *testing.T) {
-	for n, want := range map[int]string{
-		1: "SIGHUP", 6: "SIGABRT", 9: "SIGKILL", 10: "SIGUSR1", 11: "SIGSEGV", 17: "SIGCHLD", 29: "SIGIO", 31: "SIGSYS",
-		32: "32", 33: "33", 34: "SIGRTMIN", 35: "SIGRTMIN+1", 37: "SIGRTMIN+3", 64: "SIGRTMIN+30", 65: "65", 0: "0", -1: "-1",
-	} {
-		if got := SignalName(n); got != want {
-			t.Errorf("%d: %s, want %s", n, got, want)
-		}
-	}
-}
-
 // What a report holds before the stacks: nothing in it drives the terminal, and
 // each line is one line.
 func TestMaps(t *testing.T) {
-	s, out := newStacks(t, Options{Color: true}, testMaps)
-	s.Maps()
-	s.W.Flush()
-	golden(t, out,
+	s := newPrinter(t, text.Options{Color: true}, testMaps)
+	s.Maps(trace.Head(s.space, s.sym))
+	golden(t, s.text(),
 		"00010000-00012000 r-xp 00000000 08:01 1                                  /lib/libfoo.so",
 		"00020000-00022000 r-xp 00000000 08:01 2                                  /lib/a b\\x1b[31m\\012.so",
 		"00030000-00031000 rwxp 00000000 00:00 0 ",
@@ -332,10 +352,9 @@ func TestMaps(t *testing.T) {
 
 // --verbose tells of each frame how it was found and what named it.
 func TestNotes(t *testing.T) {
-	s, _ := newStacks(t, Options{}, testMaps)
+	s := newPrinter(t, text.Options{}, testMaps)
 	var notes []string
-	s.Note = func(format string, args ...any) { notes = append(notes, fmt.Sprintf(format, args...)) }
-	s.Threads([]process.Unwound{thread(i386.Arch, exact(0x11000), ret(0x110f0), ret(0x30010), ret(0x40010))})
+	render.Notes(s.model(thread(i386.Arch, exact(0x11000), ret(0x110f0), ret(0x30010), ret(0x40010))), func(format string, args ...any) { notes = append(notes, fmt.Sprintf(format, args...)) })
 	want := []string{
 		"thread 1235: 00011000 found by registers, named by .symtab of /lib/libfoo.so (opened by test)",
 		"thread 1235: 000110f0 found by cfi, not named: no symbol covers it, /lib/libfoo.so (opened by test)",
@@ -344,35 +363,5 @@ func TestNotes(t *testing.T) {
 	}
 	if d := cmp.Diff(want, notes); d != "" {
 		t.Errorf("(-want +got):\n%s", d)
-	}
-}
-
-// A line costs no allocation.
-func TestAppendFrameAllocs(t *testing.T) {
-	o := Options{Module: true, Color: true}
-	n := symbolize.Name{Symbol: "foo::bar(int)", Offset: 0x1234}
-	buf := make([]byte, 0, 256)
-	if allocs := testing.AllocsPerRun(100, func() { buf = o.AppendFrame(buf[:0], 0x7f0012345678, &n) }); allocs > 0 {
-		t.Errorf("%v allocations", allocs)
-	}
-	if got := string(buf); got != "00007f0012345678 <\x1b[32mfoo::bar(int)\x1b[0m+0x1234>\n" {
-		t.Errorf("%q", got)
-	}
-}
-
-func TestAppendAddr(t *testing.T) {
-	for _, addr := range []uint64{0, 1, 0x9a, 0xfedcba9876543210, 0x0123456789abcdef, 1<<64 - 1, 1<<32 - 1, 1 << 32} {
-		o := Options{PtrSize: 8}
-		if got, want := string(o.AppendAddr(nil, addr)), fmt.Sprintf("%016x", addr); got != want {
-			t.Errorf("%s, want %s", got, want)
-		}
-		o.PtrSize = 4
-		width := 8
-		if addr >= 1<<32 {
-			width = 16
-		}
-		if got, want := string(o.AppendAddr(nil, addr)), fmt.Sprintf("%0*x", width, addr); got != want {
-			t.Errorf("32 bits: %s, want %s", got, want)
-		}
 	}
 }

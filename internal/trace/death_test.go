@@ -1,4 +1,4 @@
-package render
+package trace_test
 
 import (
 	"bufio"
@@ -12,7 +12,10 @@ import (
 	"github.com/gatedso/bt/internal/arch/amd64"
 	"github.com/gatedso/bt/internal/arch/i386"
 	"github.com/gatedso/bt/internal/fault"
+	"github.com/gatedso/bt/internal/render/text"
+	"github.com/gatedso/bt/internal/trace"
 	"github.com/gatedso/bt/maps"
+	"github.com/gatedso/bt/stack"
 )
 
 func TestCause(t *testing.T) {
@@ -58,11 +61,11 @@ func TestCause(t *testing.T) {
 	} {
 		var out bytes.Buffer
 		w := bufio.NewWriter(&out)
-		s := Stacks{W: w}
 		c := fault.Explain(tt.death)
-		s.Cause(&c)
+		p := text.Printer{W: w}
+		p.Head(&stack.Process{PID: 1, Name: "x", Death: trace.Death(&c)})
 		w.Flush()
-		if diff := cmp.Diff(strings.Split(tt.want, "\n"), strings.Split(out.String(), "\n")); diff != "" {
+		if diff := cmp.Diff(strings.Split(tt.want, "\n"), strings.Split(strings.TrimPrefix(out.String(), "# process 1 x\n"), "\n")); diff != "" {
 			t.Error(diff)
 		}
 	}

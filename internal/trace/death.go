@@ -1,7 +1,6 @@
-package render
+package trace
 
 import (
-	"encoding/hex"
 	"fmt"
 	"strconv"
 	"strings"
@@ -10,28 +9,40 @@ import (
 	"github.com/gatedso/bt/internal/escape"
 	"github.com/gatedso/bt/internal/fault"
 	"github.com/gatedso/bt/maps"
+	"github.com/gatedso/bt/stack"
 )
 
-// Cause prints why a thread died: one line, and those of the instruction and
-// the registers where they are known. They are comments to bt.
-func (s *Stacks) Cause(c *fault.Cause) {
-	s.comment("%s", CauseText(c))
-	if c.HasPC && c.Arch != nil {
-		s.Options.PtrSize = c.Arch.PtrSize
+// Death returns the model of why a thread died.
+func Death(c *fault.Cause) *stack.Death {
+	d := &stack.Death{Signal: fault.SignalName(c.Signo), Text: DeathText(c), WordSize: 8}
+	if c.HasAddr {
+		addr := c.Addr
+		d.Addr = &addr
+	}
+	if c.Arch != nil {
+		d.WordSize = c.Arch.PtrSize
 	}
 	if c.Insn.Size > 0 {
-		s.comment("instruction %s: %s", s.Options.AppendAddr(nil, c.InsnAddr), c.Insn.Text)
+		d.Instruction = &stack.Instruction{Addr: c.InsnAddr, Text: c.Insn.Text}
 	}
 	if len(c.Code) > 0 {
-		s.comment("code %s", codeText(c.Code, c.InsnAddr-c.CodeAddr))
+		d.Code, d.CodeAddr, d.PC = c.Code, c.CodeAddr, c.InsnAddr
 	}
-	s.registers(c)
+	if c.Arch == nil || c.Regs == nil {
+		return d
+	}
+	for r, name := range c.Arch.Names {
+		if v, ok := c.Regs.Get(arch.Reg(r)); ok {
+			d.Registers = append(d.Registers, stack.Register{Name: name, Value: v})
+		}
+	}
+	return d
 }
 
-// CauseText says in one line why a thread died.
-func CauseText(c *fault.Cause) string {
+// DeathText says in one line why a thread died.
+func DeathText(c *fault.Cause) string {
 	var b strings.Builder
-	b.WriteString("killed by " + SignalName(c.Signo))
+	b.WriteString("killed by " + fault.SignalName(c.Signo))
 	if c.Info != nil {
 		b.WriteString(" (" + c.Info.Name() + ")")
 	}
@@ -99,49 +110,4 @@ func mappingText(m *maps.Mapping) string {
 		name = "(anon)"
 	}
 	return fmt.Sprintf("%s (0x%x-0x%x)", name, m.Start, m.End)
-}
-
-// codeText prints the bytes with the one at index at marked.
-func codeText(code []byte, at uint64) string {
-	var b strings.Builder
-	for i := range code {
-		if i > 0 {
-			b.WriteByte(' ')
-		}
-		digits := hex.EncodeToString(code[i : i+1])
-		if uint64(i) == at {
-			digits = "<" + digits + ">"
-		}
-		b.WriteString(digits)
-	}
-	return b.String()
-}
-
-// registers prints the registers, four in a line.
-func (s *Stacks) registers(c *fault.Cause) {
-	if c.Arch == nil || c.Regs == nil {
-		return
-	}
-	var line []byte
-	n := 0
-	flush := func() {
-		if n > 0 {
-			s.comment("registers%s", line)
-		}
-		line, n = line[:0], 0
-	}
-	for r := range c.Arch.Names {
-		v, ok := c.Regs.Get(arch.Reg(r))
-		if !ok {
-			continue
-		}
-		line = append(line, ' ')
-		line = append(line, c.Arch.Names[r]...)
-		line = append(line, '=')
-		line = s.Options.AppendAddr(line, v)
-		if n++; n == 4 {
-			flush()
-		}
-	}
-	flush()
 }

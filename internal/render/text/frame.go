@@ -1,0 +1,173 @@
+// Package text prints stacks as text for people, which bt reads again. The form is a
+// contract: a frame's first two fields are its address and <symbol+0xoffset>, and
+// every line that is no frame starts with '#'.
+package text
+
+import (
+	"path"
+	"strconv"
+
+	"github.com/gatedso/bt/internal/escape"
+	"github.com/gatedso/bt/internal/render"
+	"github.com/gatedso/bt/stack"
+)
+
+// Options says what a frame's line shows.
+type Options struct {
+	Raw       bool // the address alone
+	Module    bool
+	BuildID   bool
+	Source    bool // the place in the source
+	Inlines   bool // inlined calls, as lines of their own
+	Basenames bool // of source files the last part of the path
+	Color     bool
+}
+
+// The colours of a terminal, chosen to be legible on light and dark grounds.
+const (
+	dim   = "\x1b[2m"
+	green = "\x1b[32m"
+	reset = "\x1b[0m"
+)
+
+// AppendFrame appends a frame's line, after those of the calls that are inlined
+// there and of the frames of a language runtime that it runs.
+func (o *Options) AppendFrame(dst []byte, f *stack.Frame, wordSize int) []byte {
+	if !o.Raw {
+		for i := 0; i < len(f.Names)-1; i++ {
+			if n := &f.Names[i]; n.Language != "" || o.Inlines {
+				dst = o.appendCall(render.AppendAddr(dst, f.PC, wordSize), n)
+			}
+		}
+	}
+	dst = render.AppendAddr(dst, f.PC, wordSize)
+	if !o.Raw {
+		dst = o.appendName(dst, f, o.Inlines)
+	}
+	return append(dst, '\n')
+}
+
+// AppendName appends what stands behind the address of a frame's line: the name of
+// the function and the columns, each after a blank.
+func (o *Options) AppendName(dst []byte, f *stack.Frame) []byte {
+	return o.appendName(dst, f, false)
+}
+
+// appendName is AppendName; inlines tells that inlined calls have lines of their
+// own.
+func (o *Options) appendName(dst []byte, f *stack.Frame, inlines bool) []byte {
+	n := f.Function()
+	if n != nil && n.Symbol != "" {
+		dst = o.appendSymbol(dst, n)
+		dst = append(dst, "+0x"...)
+		dst = strconv.AppendUint(dst, n.Offset, 16)
+		dst = append(dst, '>')
+	}
+	if m := f.Module; m != nil && (o.Module || o.BuildID) {
+		dst = o.appendModule(dst, f, n != nil && n.Symbol != "")
+	}
+	if o.Source && n != nil {
+		if !inlines {
+			n = innermost(f)
+		}
+		dst = o.appendPlace(dst, n)
+	}
+	return dst
+}
+
+// innermost returns the name of f that has the place of its address.
+func innermost(f *stack.Frame) *stack.Name {
+	for i := range f.Names {
+		if f.Names[i].Language == "" {
+			return &f.Names[i]
+		}
+	}
+	return f.Function()
+}
+
+// appendCall appends the rest of the line of a call that has no code of its own.
+func (o *Options) appendCall(dst []byte, n *stack.Name) []byte {
+	dst = append(o.appendSymbol(dst, n), '>')
+	if n.Language != "" {
+		dst = o.appendPlace(dst, n)
+		dst = append(dst, " ("...)
+		dst = append(dst, n.Language...)
+		return append(dst, ")\n"...)
+	}
+	return append(o.appendPlace(dst, n), " (inlined)\n"...)
+}
+
+// appendSymbol appends the name without its offset and the closing bracket.
+func (o *Options) appendSymbol(dst []byte, n *stack.Name) []byte {
+	dst = append(dst, " <"...)
+	name := n.Symbol
+	if name == "" {
+		name = "?" // an inlined function whose name is not known
+	}
+	if !o.Color {
+		return escape.AppendName(dst, name)
+	}
+	dst = append(dst, green...)
+	dst = escape.AppendName(dst, name)
+	return append(dst, reset...)
+}
+
+// appendModule appends the columns of the module; named tells that there is a
+// symbol.
+func (o *Options) appendModule(dst []byte, f *stack.Frame, named bool) []byte {
+	switch m := f.Module; {
+	case !o.Module:
+	case named:
+		dst = append(dst, ' ')
+		dst = escape.AppendName(dst, m.Path)
+	default:
+		dst = append(dst, " ("...)
+		dst = escape.AppendName(dst, path.Base(m.Path))
+		dst = append(dst, "+0x"...)
+		dst = strconv.AppendUint(dst, f.ModuleOffset, 16)
+		dst = append(dst, ')')
+	}
+	if o.BuildID && f.Module.BuildID != "" {
+		dst = append(dst, " ["...)
+		dst = append(dst, f.Module.BuildID...)
+		dst = append(dst, ']')
+	}
+	return dst
+}
+
+// appendPlace appends FILE:LINE:COLUMN, without the column where there is none,
+// and FILE:? for code that belongs to no line.
+func (o *Options) appendPlace(dst []byte, n *stack.Name) []byte {
+	if n.File == "" {
+		return dst
+	}
+	file := n.File
+	if o.Basenames {
+		file = path.Base(file)
+	}
+	dst = append(dst, ' ')
+	dst = escape.AppendName(dst, file)
+	dst = append(dst, ':')
+	if n.Line == 0 {
+		return append(dst, '?')
+	}
+	dst = strconv.AppendInt(dst, int64(n.Line), 10)
+	if n.Column != 0 {
+		dst = append(dst, ':')
+		dst = strconv.AppendInt(dst, int64(n.Column), 10)
+	}
+	return dst
+}
+
+// AppendComment appends a line that is no frame.
+func (o *Options) AppendComment(dst []byte, text string) []byte {
+	if o.Color {
+		dst = append(dst, dim...)
+	}
+	dst = append(dst, "# "...)
+	dst = append(dst, text...)
+	if o.Color {
+		dst = append(dst, reset...)
+	}
+	return append(dst, '\n')
+}

@@ -1,0 +1,127 @@
+package text
+
+import (
+	"bufio"
+	"encoding/hex"
+	"fmt"
+	"strings"
+
+	"github.com/gatedso/bt/internal/escape"
+	"github.com/gatedso/bt/internal/render"
+	"github.com/gatedso/bt/maps"
+	"github.com/gatedso/bt/stack"
+)
+
+// Printer prints processes. Errors of W stay in W, until its Flush.
+type Printer struct {
+	W       *bufio.Writer
+	Options Options
+
+	line []byte
+}
+
+func (p *Printer) comment(format string, args ...any) {
+	p.line = p.Options.AppendComment(p.line[:0], fmt.Sprintf(format, args...))
+	p.W.Write(p.line)
+}
+
+// Maps prints the head of a report: all that it takes to name raw addresses
+// elsewhere.
+func (p *Printer) Maps(h *render.Head) {
+	for i := range h.Maps {
+		p.line = maps.AppendLine(p.line[:0], &h.Maps[i])
+		p.W.WriteString(escape.Text(string(p.line)))
+		p.W.WriteByte('\n')
+	}
+	for _, b := range h.BuildIDs {
+		fmt.Fprintf(p.W, "# build-id %s %s\n", b.ID, escape.Name(b.Path))
+	}
+	for _, s := range h.GateSymbols {
+		fmt.Fprintf(p.W, "# gate-symbol %x %x %s\n", s.Addr, s.Size, escape.Name(s.Name))
+	}
+}
+
+// Process prints a process.
+func (p *Printer) Process(m *stack.Process) {
+	p.Head(m)
+	p.Threads(m)
+}
+
+// Head prints a process's head, and why it died.
+func (p *Printer) Head(m *stack.Process) {
+	p.comment("process %d %s", m.PID, escape.Name(m.Name))
+	if m.Death != nil {
+		p.death(m.Death)
+	}
+}
+
+// Threads prints the threads, and what concerns several of them.
+func (p *Printer) Threads(m *stack.Process) {
+	for i := range m.Threads {
+		p.thread(&m.Threads[i], m.WordSizeOf(&m.Threads[i]))
+	}
+	p.notes(m.Notes)
+}
+
+func (p *Printer) notes(notes []stack.Note) {
+	for i := range notes {
+		p.comment("%s", escape.Text(notes[i].Text))
+	}
+}
+
+func (p *Printer) thread(t *stack.Thread, wordSize int) {
+	p.comment("thread %d \"%s\"", t.TID, escape.Name(t.Name))
+	if t.NotStopped != "" {
+		p.comment("not stopped: %s", escape.Text(t.NotStopped))
+	}
+	p.notes(t.Notes)
+	for i := range t.Frames {
+		f := &t.Frames[i]
+		if f.Signal != nil {
+			p.comment("%s", strings.TrimRight("signal "+f.Signal.Name, " "))
+		}
+		p.line = p.Options.AppendFrame(p.line[:0], f, wordSize)
+		p.W.Write(p.line)
+	}
+	if t.End.Reason != stack.Outermost {
+		p.comment("end: %s", escape.Text(t.End.Text))
+	}
+}
+
+// death prints why a process died: one line, and those of the instruction and the
+// registers where they are known.
+func (p *Printer) death(d *stack.Death) {
+	p.comment("%s", escape.Text(d.Text))
+	if i := d.Instruction; i != nil {
+		p.comment("instruction %s: %s", render.AppendAddr(nil, i.Addr, d.WordSize), escape.Text(i.Text))
+	}
+	if len(d.Code) > 0 {
+		p.comment("code %s", codeText(d.Code, d.PC-d.CodeAddr))
+	}
+	const perLine = 4
+	var line []byte
+	for i, r := range d.Registers {
+		line = append(append(append(line, ' '), r.Name...), '=')
+		line = render.AppendAddr(line, r.Value, d.WordSize)
+		if i%perLine == perLine-1 || i == len(d.Registers)-1 {
+			p.comment("registers%s", line)
+			line = line[:0]
+		}
+	}
+}
+
+// codeText prints bytes with the one at index at marked.
+func codeText(code []byte, at uint64) string {
+	var b strings.Builder
+	for i := range code {
+		if i > 0 {
+			b.WriteByte(' ')
+		}
+		digits := hex.EncodeToString(code[i : i+1])
+		if uint64(i) == at {
+			digits = "<" + digits + ">"
+		}
+		b.WriteString(digits)
+	}
+	return b.String()
+}

@@ -1,0 +1,18 @@
+package symbolize
+
+import (
+	"encoding/hex"
+
+	"github.com/gatedso/bt/internal/image"
+	"github.com/gatedso/bt/stack"
+)
+
+// newModule tells of m what the model holds.
+func newModule(m *image.Module) *stack.Module {
+	out := &stack.Module{Path: m.Path}
+	if _, err := m.Image(); err != nil {
+		out.Error = err.Error()
+	}
+	out.BuildID, out.Via = hex.EncodeToString(m.MappedBuildID()), m.Via()
+	return out
+}

@@ -1,0 +1,101 @@
+package symbolize
+
+import (
+	"slices"
+
+	"github.com/gatedso/bt/elfsym"
+	"github.com/gatedso/bt/internal/guard"
+	"github.com/gatedso/bt/internal/image"
+	"github.com/gatedso/bt/maps"
+	"github.com/gatedso/bt/stack"
+)
+
+// maxPass is the number of addresses in one image above which its symbol index is
+// worth building; fewer are found in one pass over the symbol table.
+const maxPass = 256
+
+// Stacks names all frames of a process. It reads each symbol table in a single
+// pass, where that is cheaper than an index. Frames with the same address share
+// their names.
+func (s *Symbolizer) Stacks(p *stack.Process) {
+	type address struct {
+		pc    uint64
+		exact bool
+	}
+	index := make(map[address]int)
+	var frames []stack.Frame
+	for i := range p.Threads {
+		for _, f := range p.Threads[i].Frames {
+			a := address{f.PC, f.Exact}
+			if _, known := index[a]; !known {
+				index[a] = len(frames)
+				frames = append(frames, stack.Frame{PC: f.PC, Exact: f.Exact})
+			}
+		}
+	}
+	if guard.Read(func() error { s.together(frames); return nil }) != nil {
+		s.frames(frames)
+	}
+	if s.options.Lines {
+		s.Lines(frames).add(frames, 0)
+	}
+	for i := range p.Threads {
+		for j := range p.Threads[i].Frames {
+			f := &p.Threads[i].Frames[j]
+			named := &frames[index[address{f.PC, f.Exact}]]
+			f.Module, f.ModuleOffset, f.Names, f.Miss = named.Module, named.ModuleOffset, named.Names, named.Miss
+		}
+	}
+}
+
+// inOne are frames of one image.
+type inOne struct {
+	mod    *image.Module // one of those that have the image
+	frames []*stack.Frame
+	links  []uint64
+}
+
+// together is Frames for any number of frames and a caller that guards it.
+func (s *Symbolizer) together(frames []stack.Frame) {
+	all := make(map[*image.Image]*inOne)
+	for i := range frames {
+		f := &frames[i]
+		addr := lookupAddress(f)
+		p := s.space.Locate(addr)
+		if p.Image == nil || p.Module.Gate != maps.NoGate {
+			s.one(f, p)
+			continue
+		}
+		g := all[p.Image]
+		if g == nil {
+			g = &inOne{mod: p.Module}
+			all[p.Image] = g
+		}
+		f.Module = s.module(p.Module)
+		g.frames, g.links = append(g.frames, f), append(g.links, p.Link(addr))
+	}
+	for im, g := range all {
+		n := s.namesOf(im, g.mod)
+		if len(g.links) <= maxPass {
+			n.pass(s, g.links, g.frames)
+			continue
+		}
+		for k := 0; k < len(g.links); k += elfsym.MaxBatch {
+			end := min(k+elfsym.MaxBatch, len(g.links))
+			n.batch(s, g.links[k:end], g.frames[k:end])
+		}
+	}
+}
+
+// pass is batch for any number of frames, by one pass over each symbol table.
+func (n *imageNames) pass(s *Symbolizer, links []uint64, out []*stack.Frame) {
+	sorted := slices.Clone(links)
+	slices.Sort(sorted)
+	sorted = slices.Compact(sorted)
+	answers := n.findAll(sorted)
+	for i, f := range out {
+		f.ModuleOffset = links[i] + f.PC - lookupAddress(f)
+		k, _ := slices.BinarySearch(sorted, links[i])
+		s.set(f, links[i], &answers[k])
+	}
+}
