@@ -13,11 +13,11 @@ func (im *Image) findTables() []*table {
 	var out []*table
 	add := func(name string, syms, strs []byte) {
 		t := &table{name: name, strs: strs, is64: im.Class == elf.ELFCLASS64, order: im.Order}
-		size := symSize32
-		if t.is64 {
-			size = symSize64
-		}
+		size := int(im.symSize())
 		n := min(len(syms)/size, maxSyms)
+		if n < len(syms)/size {
+			im.cutTable(name, uint64(len(syms)), uint64(n))
+		}
 		if n < 2 || len(strs) < 2 { // the first symbol and string are always null
 			return
 		}
@@ -44,6 +44,14 @@ func (im *Image) findTables() []*table {
 		}
 	}
 	return out
+}
+
+// symSize is the size in bytes of a symbol.
+func (im *Image) symSize() uint64 {
+	if im.Class == elf.ELFCLASS64 {
+		return symSize64
+	}
+	return symSize32
 }
 
 // execSections tells for each section index whether a symbol may be defined
@@ -76,7 +84,11 @@ func (im *Image) sectionTable(typ elf.SectionType) (syms, strs []byte) {
 		if str.Type != elf.SHT_STRTAB || str.Flags&elf.SHF_COMPRESSED != 0 {
 			continue
 		}
-		return im.clip(s.Offset, s.FileSize), im.clip(str.Offset, str.FileSize)
+		syms, strs = im.clip(s.Offset, s.FileSize), im.clip(str.Offset, str.FileSize)
+		if room := uint64(len(im.data)) - min(s.Offset, uint64(len(im.data))); uint64(len(syms)) < min(s.FileSize, room) {
+			im.cutTable(s.Name, s.FileSize, uint64(len(syms))/im.symSize())
+		}
+		return syms, strs
 	}
 	return nil, nil
 }
@@ -115,12 +127,8 @@ func (im *Image) dynamicTable() (syms, strs []byte) {
 	if n == 0 && gnuHash != 0 {
 		n = im.gnuHashCount(im.at(gnuHash))
 	}
-	entry := uint64(symSize32)
-	if im.Class == elf.ELFCLASS64 {
-		entry = symSize64
-	}
 	syms, strs = im.at(symtab), im.at(strtab)
-	return syms[:min(uint64(len(syms)), n*entry)], strs[:min(uint64(len(strs)), strsz)]
+	return syms[:min(uint64(len(syms)), n*im.symSize())], strs[:min(uint64(len(strs)), strsz)]
 }
 
 // dynamic yields the entries of PT_DYNAMIC.

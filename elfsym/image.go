@@ -1,12 +1,9 @@
 package elfsym
 
 import (
-	"bytes"
 	"debug/elf"
 	"encoding/binary"
-	"errors"
 	"fmt"
-	"io"
 	"sync"
 	"sync/atomic"
 
@@ -25,6 +22,8 @@ type Image struct {
 
 	data   []byte
 	mapped bool // data is a mapping of a file: reading it may fault
+	holes  []hole
+	cut    string // see Cut
 	secs   []*elf.Section
 	loads  []Segment
 	dyn    []byte  // PT_DYNAMIC
@@ -59,13 +58,13 @@ type noteRange struct {
 // headers cannot be read, such as one copied from a process's memory, is read
 // without them.
 func New(data []byte, name string) (*Image, error) {
-	return newImage(data, name, false)
+	return newImage(data, name, false, nil)
 }
 
-func newImage(data []byte, name string, mapped bool) (im *Image, err error) {
-	im = &Image{Name: name, data: data, mapped: mapped}
+func newImage(data []byte, name string, mapped bool, holes []hole) (im *Image, err error) {
+	im = &Image{Name: name, data: data, mapped: mapped, holes: holes}
 	err = guard.Read(func() error {
-		f, err := parse(data)
+		f, err := im.parse()
 		if err != nil {
 			return err
 		}
@@ -76,79 +75,6 @@ func newImage(data []byte, name string, mapped bool) (im *Image, err error) {
 		return nil, fmt.Errorf("%s: %w", name, err)
 	}
 	return im, nil
-}
-
-// errNotELF is what users read when they name the wrong file.
-var errNotELF = errors.New("not an ELF file")
-
-// parse has debug/elf read the headers, and tries once more without section
-// headers when these are what it cannot read: they are not part of what is
-// loaded into memory, so that e_shoff often points past the end of an image.
-func parse(data []byte) (*elf.File, error) {
-	if !bytes.HasPrefix(data, []byte(elf.ELFMAG)) {
-		return nil, errNotELF
-	}
-	f, err := tryParse(bytes.NewReader(data))
-	if err == nil {
-		return f, nil
-	}
-	r, ok := withoutSections(data)
-	if !ok {
-		return nil, err
-	}
-	if f, err2 := tryParse(r); err2 == nil {
-		return f, nil
-	}
-	return nil, err
-}
-
-// tryParse calls debug/elf, which may panic on what it did not expect.
-func tryParse(r io.ReaderAt) (f *elf.File, err error) {
-	err = guard.Library(func() error {
-		f, err = elf.NewFile(r)
-		return err
-	})
-	if err != nil {
-		return nil, err
-	}
-	return f, nil
-}
-
-// patched is data with another ELF header.
-type patched struct {
-	header []byte
-	data   []byte
-}
-
-func (p *patched) ReadAt(b []byte, off int64) (int, error) {
-	if off < 0 || off >= int64(len(p.data)) {
-		return 0, io.EOF
-	}
-	n := copy(b, p.data[off:])
-	if off < int64(len(p.header)) {
-		copy(b[:n], p.header[off:])
-	}
-	if n < len(b) {
-		return n, io.EOF
-	}
-	return n, nil
-}
-
-// withoutSections clears e_shoff, e_shnum and e_shstrndx.
-func withoutSections(data []byte) (io.ReaderAt, bool) {
-	var size, shoff, width, shnum int // of the header and its fields
-	switch {
-	case len(data) >= 64 && elf.Class(data[elf.EI_CLASS]) == elf.ELFCLASS64:
-		size, shoff, width, shnum = 64, 40, 8, 60
-	case len(data) >= 52 && elf.Class(data[elf.EI_CLASS]) == elf.ELFCLASS32:
-		size, shoff, width, shnum = 52, 32, 4, 48
-	default:
-		return nil, false
-	}
-	h := bytes.Clone(data[:size])
-	clear(h[shoff : shoff+width])
-	clear(h[shnum : shnum+4])
-	return &patched{header: h, data: data}, true
 }
 
 // load takes over what the headers say, clipped to the bytes that exist.
@@ -173,13 +99,14 @@ func (im *Image) load(f *elf.File) {
 	im.findPLT()
 }
 
-// clip returns the part of [off, off+size) that exists in the file.
+// clip returns the part of [off, off+size) that exists in the file, up to a hole.
 func (im *Image) clip(off, size uint64) []byte {
 	n := uint64(len(im.data))
 	if off >= n {
 		return nil
 	}
-	return im.data[off : off+min(size, n-off) : off+min(size, n-off)]
+	size = im.upToHole(off, min(size, n-off))
+	return im.data[off : off+size : off+size]
 }
 
 // addrMask keeps the bits of an address of this file's class.

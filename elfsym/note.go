@@ -7,7 +7,10 @@ import (
 	"github.com/gatedso/bt/internal/guard"
 )
 
-const ntGNUBuildID = 3
+const (
+	ntGNUBuildID = 3
+	maxNotes     = 16 << 20 // bytes of one segment or section that are searched
+)
 
 // noteAlign returns what the parts of a note are padded to. The ELF
 // specification's 8 bytes for 64-bit files are used by .note.gnu.property only;
@@ -44,7 +47,7 @@ func (im *Image) BuildID() (id []byte) {
 // findBuildID walks notes: the sizes of name and descriptor, the type, then
 // both, each padded.
 func (im *Image) findBuildID(r noteRange) []byte {
-	for b := r.data; len(b) >= 12; {
+	for b := r.data[:min(len(r.data), maxNotes)]; len(b) >= 12; {
 		nameSize := uint64(im.Order.Uint32(b))
 		descSize := uint64(im.Order.Uint32(b[4:]))
 		typ := im.Order.Uint32(b[8:])

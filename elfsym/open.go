@@ -30,7 +30,7 @@ func Open(f *os.File, name string) (*Image, error) {
 	if err != nil {
 		return nil, fmt.Errorf("%s: mmap: %w", name, err)
 	}
-	im, err := newImage(data, name, true)
+	im, err := newImage(data, name, true, holesOf(f))
 	if err != nil {
 		guard.Unmap(data)
 		return nil, err

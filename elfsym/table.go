@@ -37,8 +37,9 @@ func (s *symbol) typ() elf.SymType { return elf.ST_TYPE(s.info) }
 const (
 	symSize64 = 24
 	symSize32 = 16
-	// maxSyms keeps the numbers of two tables' symbols below 2^31.
-	maxSyms = 1<<30 - 1
+	// maxSyms is more than any program's table has: 1.5 GiB. The numbers of two
+	// tables' symbols must stay below 2^31.
+	maxSyms = 1 << 26
 )
 
 // at decodes entry i, which must be below t.n.

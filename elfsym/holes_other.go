@@ -1,0 +1,7 @@
+//go:build !linux
+
+package elfsym
+
+import "os"
+
+func holesOf(*os.File) []hole { return nil }
