@@ -155,25 +155,31 @@ func (l *Lines) at(dst []stack.Name, i int) []stack.Name {
 		return dst
 	}
 	p := &l.parts[l.part[i]]
-	if p.answers == nil {
-		return dst
+	n := len(dst)
+	if p.answers != nil {
+		dst = appendNames(dst, p.answers, int(l.index[i]))
 	}
+	if len(dst) == n {
+		dst = appendGo(dst, p.names.im, p.links[l.index[i]])
+	}
+	return dst
+}
+
+// appendNames appends what DWARF says, if that is where the address is.
+func appendNames(dst []stack.Name, a *dwarf.Answers, i int) []stack.Name {
 	var room [16]dwarf.Frame
-	frames := p.answers.Frames(room[:0], int(l.index[i]))
-	if len(frames) == 0 {
+	frames := a.Frames(room[:0], i)
+	if len(frames) == 0 || len(frames) == 1 && frames[0].File == "" {
 		return dst
 	}
-	var own stack.Name
 	for _, f := range frames {
 		n := stack.Name{File: f.File, Line: int(f.Line), Column: int(f.Column)}
 		if f.Inlined {
 			n.Symbol, n.Inlined = f.Func, true
-			dst = append(dst, n)
-		} else {
-			own = n
 		}
+		dst = append(dst, n)
 	}
-	return append(dst, own)
+	return dst
 }
 
 // maxInlinedNames bounds the names that are remembered for one image.

@@ -20,7 +20,7 @@ func (im *Image) goTab() *gopcln.Table {
 	im.goOnce.Do(func() {
 		for _, name := range pclntabSections {
 			if s, ok := im.Section(name); ok {
-				im.goTable = im.openGoTab(s.Data)
+				im.goTable, im.goAddr = im.openGoTab(s.Data), s.Addr
 				return
 			}
 		}
@@ -34,7 +34,7 @@ func (im *Image) goTab() *gopcln.Table {
 			}
 			data := im.Bytes(s.Vaddr, int(s.Filesz))
 			if off, ok := gopcln.Find(data, im.Order); ok {
-				im.goTable = im.openGoTab(data[off:])
+				im.goTable, im.goAddr = im.openGoTab(data[off:]), s.Vaddr+uint64(off)
 				return
 			}
 		}

@@ -27,6 +27,10 @@ type Image struct {
 	ehOnce, debugOnce, goOnce sync.Once
 	eh, debug                 *cfi.Table
 	goTable                   *gopcln.Table
+	goAddr                    uint64 // of pclntab
+
+	goLinesOnce sync.Once
+	goLineTable *gopcln.Lines
 
 	prepared, debugMade atomic.Bool
 

@@ -21,11 +21,15 @@ const maxName = 1 << 16
 // has the type arguments where this has "[...]", and "." for "·". The bytes are
 // the table's memory; they are nil when the record is damaged.
 func (f Func) NameBytes() []byte {
-	off := f.t.uint(f.rec[nameField:], 4)
-	if off >= uint64(len(f.t.names)) {
+	return cstring(f.t.names, f.t.uint(f.rec[nameField:], 4))
+}
+
+// cstring returns the string at off, nil if there is none.
+func cstring(b []byte, off uint64) []byte {
+	if off >= uint64(len(b)) {
 		return nil
 	}
-	b := f.t.names[off:min(off+maxName, uint64(len(f.t.names)))]
+	b = b[off:min(off+maxName, uint64(len(b)))]
 	n := bytes.IndexByte(b, 0)
 	if n < 0 {
 		return nil
@@ -97,12 +101,15 @@ type values struct {
 	left    int // pairs, at most
 }
 
-// maxPairs bounds a table: one pair for each change of SP.
+// maxPairs bounds a table: one pair for each change of the value.
 const maxPairs = 1 << 20
 
-func (f Func) walk() values {
+func (f Func) walk() values { return f.walkAt(f.field(pcspField)) }
+
+// walkAt walks the table at off; 0 is none.
+func (f Func) walkAt(off uint32) values {
 	w := values{val: -1, pc: f.Entry, end: f.End, quantum: f.t.quantum, left: maxPairs}
-	if off := f.t.uint(f.rec[pcspField:], 4); off != 0 && off < uint64(len(f.t.values)) {
+	if off != 0 && uint64(off) < uint64(len(f.t.values)) {
 		w.b = f.t.values[off:]
 	}
 	return w

@@ -43,6 +43,8 @@ type Table struct {
 	funcs  []byte // what the records' offsets are relative to
 	names  []byte
 	values []byte // pc-value tables
+	cus    []byte // offsets in files, by compilation unit; since Go 1.16
+	files  []byte // source files
 }
 
 // ErrNoText means that the address of runtime.text is in no header: always so
@@ -136,11 +138,11 @@ func open(data []byte) (*Table, error) {
 			t.pcs = data[n:]
 		}
 	case go116:
-		t.names, t.values, t.funcs = part(2), part(5), part(6)
+		t.names, t.cus, t.files, t.values, t.funcs = part(2), part(3), part(4), part(5), part(6)
 		t.pcs = t.funcs
 	default:
 		t.text = word(2)
-		t.names, t.values, t.funcs = part(3), part(6), part(7)
+		t.names, t.cus, t.files, t.values, t.funcs = part(3), part(4), part(5), part(6), part(7)
 		t.pcs = t.funcs
 		t.width = 4
 	}
