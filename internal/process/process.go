@@ -29,6 +29,11 @@ type Thread struct {
 	NotStopped string
 	HasRegs    bool
 
+	// Kernel says what a thread that the kernel has made in the process is for.
+	// It never runs the process's code: it has no registers and no stack there,
+	// and nothing is missing. Empty for all others.
+	Kernel string
+
 	// TopOfStack is the address up to which the snapshot holds the thread's
 	// stack, upwards from the stack pointer; informative.
 	TopOfStack uint64

@@ -211,6 +211,9 @@ type walkers struct {
 }
 
 func (w *walkers) walk(t *process.Thread, mem unwind.Memory, maxFrames int) unwind.Stack {
+	if t.Kernel != "" {
+		return unwind.Stack{}
+	}
 	if t.Arch == nil || !t.HasRegs {
 		return unwind.Stack{End: unwind.EndNoRegister}
 	}

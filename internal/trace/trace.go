@@ -51,6 +51,11 @@ func thread(u *process.Unwound, space *image.Space, wordSize int) stack.Thread {
 			}
 		}
 	}
+	if u.Kernel != "" {
+		t.Notes = append(t.Notes, stack.Note{Kind: "kernel thread", Text: "kernel thread: " + u.Kernel + ", without a user stack"})
+		t.End = stack.End{Reason: stack.Outermost}
+		return t
+	}
 	t.End = end(u, space, wordSize)
 	return t
 }

@@ -98,6 +98,9 @@ func (s *state) fromC(f Frame, p *plan) (regs arch.Regs, end End, at uint64) {
 			s.system = goSystem{sp: f.SP, known: true, asked: s.system.asked}
 			return regs, end, at
 		}
+		if end == EndNoMemory {
+			missing = at
+		}
 	}
 	if missing != 0 {
 		return regs, EndNoMemory, missing

@@ -3,6 +3,7 @@ package live
 import (
 	"slices"
 	"strconv"
+	"strings"
 
 	"golang.org/x/sys/unix"
 
@@ -56,19 +57,32 @@ func (t *tracer) registers() {
 		case th.out.Arch == nil:
 			th.out.Machine = arch.HostName()
 		case th.sp == 0 && noUserRegs(th):
-			// What io_uring and vhost make inside the process.
 			th.out.HasRegs = false
-			th.out.NotStopped = "a worker inside the kernel, with no user stack"
+			th.out.Kernel = kernelWorker(th.name)
 		}
 		if mask, errno := sigmask(th.tid); errno == 0 {
 			th.out.Blocked, th.out.HasBlocked = mask, true
 		}
 	}
 	for i := range t.threads {
-		if th := &t.threads[i]; th.wanted && (th.st == stuck || th.st == denying) {
+		if th := &t.threads[i]; th.wanted && (th.st == stuck || th.st == denying || th.st == withheld) {
 			t.fromSyscall(th)
 		}
 	}
+}
+
+// kernelWorker says what a thread without registers is, which the kernel has made
+// inside the process (io_uring/io-wq.c, io_uring/sqpoll.c, drivers/vhost/vhost.c).
+func kernelWorker(name string) string {
+	switch {
+	case strings.HasPrefix(name, "iou-wrk-"):
+		return "a worker of io_uring"
+	case strings.HasPrefix(name, "iou-sqp-"):
+		return "io_uring's thread that polls a submission queue"
+	case strings.HasPrefix(name, "vhost-"):
+		return "a worker of vhost"
+	}
+	return "made by the kernel"
 }
 
 func noUserRegs(th *tracee) bool {
@@ -80,6 +94,8 @@ func noUserRegs(th *tracee) bool {
 func (t *tracer) fromSyscall(th *tracee) {
 	st, _ := t.stat(th.tid)
 	switch {
+	case th.st == withheld:
+		th.out.NotStopped = th.why
 	case th.st == denying:
 		th.out.NotStopped = "not permitted"
 		if st, err := t.task.Dir.Status(strconv.Itoa(th.tid) + "/status"); err == nil {
@@ -95,6 +111,9 @@ func (t *tracer) fromSyscall(th *tracee) {
 		th.out.NotStopped = "it did not stop"
 	}
 	_, args, sp, pc, ok := t.syscall(th)
+	if th.st == withheld {
+		args, sp, pc, ok = th.at.args, th.at.sp, th.at.pc, true
+	}
 	if !ok {
 		return
 	}
@@ -219,7 +238,7 @@ func (t *tracer) copyStacks() {
 	total, n := 0, 0
 	for i := range t.threads {
 		th := &t.threads[i]
-		if th.st == halted || th.st == stuck {
+		if th.st == halted || th.st == stuck || th.st == withheld {
 			t.reader.tid = th.tid // one with an address space, unlike a dead leader
 		}
 		if th.wanted && th.st != over && th.out.HasRegs && th.sp != 0 {

@@ -161,6 +161,8 @@ type tracee struct {
 	seen    int // the listing that it was last in
 	sig     int // what it was about to receive when it stopped
 	refused unix.Errno
+	why     string      // it is withheld
+	at      syscallRegs // where it is then
 
 	wanted bool
 	out    Thread
@@ -169,15 +171,22 @@ type tracee struct {
 	lo, hi uint64 // the addresses to copy
 }
 
+// syscallRegs is what /proc/PID/task/TID/syscall tells of a thread's registers.
+type syscallRegs struct {
+	args   []uint64
+	sp, pc uint64
+}
+
 type traceeState uint8
 
 const (
-	found   traceeState = iota // not seized yet
-	seized                     // told to stop, or about to be
-	halted                     // stopped
-	stuck                      // seized, but it does not stop
-	denying                    // may not be seized
-	over                       // ended
+	found    traceeState = iota // not seized yet
+	seized                      // told to stop, or about to be
+	halted                      // stopped
+	stuck                       // seized, but it does not stop
+	denying                     // may not be seized
+	withheld                    // must not be interrupted, and is not seized
+	over                        // ended
 )
 
 // tracer takes one snapshot.
@@ -201,6 +210,7 @@ type tracer struct {
 	pause    time.Duration
 	mapsText []byte
 	mapsErr  error
+	dumping  bool // the kernel is writing a core of it
 	renewed  bool // the leader was lost after it had stopped
 	attached bool // a thread could not be detached: the one that seized it must end
 }
@@ -233,6 +243,12 @@ func (p *Process) newTracer(mm *maps.Map, o *Options) (*tracer, error) {
 	}
 	for i := range t.threads {
 		t.threads[i].name = t.comm(t.threads[i].tid)
+	}
+	if st, err := p.dir.Status("status"); err == nil {
+		t.dumping = dumpsCore(st)
+	}
+	if p.held == 0 {
+		t.spare(0)
 	}
 	for i := range mm.Entries {
 		if mm.Entries[i].Path == "[stack]" {

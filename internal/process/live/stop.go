@@ -40,6 +40,9 @@ func (t *tracer) stopAll() {
 			}
 		}
 		t.wait(from)
+		if round == 0 {
+			t.release()
+		}
 		from = len(t.threads)
 		if t.unchanged() || t.budget.late() || !t.findNew() {
 			return
@@ -56,7 +59,9 @@ func (t *tracer) seizeAll(from int) {
 	var done atomic.Bool
 	collector := time.AfterFunc(graceExec, func() { t.p.collect(&done) })
 	for i := from; i < len(t.threads); i++ {
-		t.seize(&t.threads[i])
+		if t.threads[i].st == found {
+			t.seize(&t.threads[i])
+		}
 	}
 	done.Store(true)
 	collector.Stop()
