@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/gatedso/bt/internal/fault"
@@ -67,33 +68,49 @@ func (a *app) coreStacks(out *output, tids []int) error {
 	if len(c.file.Threads) == 0 {
 		return fmt.Errorf("%s holds no thread: addresses in it can be named", a.core)
 	}
-	stacks := snapshot.Core(c.src, snapshot.Options{TIDs: tids, MaxFrames: a.maxFrames, Cache: a.session().Images})
-	defer stacks.Close()
-	if len(tids) > 0 && len(stacks.Threads) == 0 {
-		return errors.New("none of the threads asked for is in the core")
-	}
-	for _, tid := range stacks.Gone {
-		a.incomplete("thread %d is not in %s", tid, a.core)
-	}
-	p := trace.Process(c.file.PID, c.name(), c.file.PtrSize(), stacks)
-	if d, ok := c.src.Death(); ok {
-		cause := fault.Explain(d)
-		p.Death = trace.Death(&cause)
-	}
 	w := bufio.NewWriterSize(out, 64<<10)
-	if !a.print(w, out, p, stacks.Space, a.session().Names(stacks.Space.Maps)) {
-		a.status = exitIncomplete
-		a.explainPartial(c.file, p)
-	}
-	return w.Flush()
-}
-
-// explainPartial says how to see what a stack lacks that only was not kept.
-func (a *app) explainPartial(f *core.File, p *stack.Process) {
-	for i := range p.Threads {
-		if f.Partial && p.Threads[i].End.Reason == stack.NoMemory {
-			a.errorf("%s: memory that it holds was not kept while it was read: decompress it, or save it to a file, to see all", a.core)
-			return
+	var pr *printer
+	notKept := false
+	o := snapshot.Options{TIDs: tids, MaxFrames: a.maxFrames, Cache: a.session().Images}
+	for stacks := range snapshot.CoreParts(c.src, o, coreThreads) {
+		p := trace.Process(c.file.PID, c.name(), c.file.PtrSize(), stacks)
+		if pr == nil {
+			if len(tids) > 0 && len(stacks.Threads) == 0 {
+				return errors.New("none of the threads asked for is in the core")
+			}
+			for _, tid := range stacks.Gone {
+				a.incomplete("thread %d is not in %s", tid, a.core)
+			}
+			if d, ok := c.src.Death(); ok {
+				cause := fault.Explain(d)
+				p.Death = trace.Death(&cause)
+			}
+			pr = a.printer(w, out, stacks.Space, a.session().Names(stacks.Space.Maps))
+			pr.name(p)
+			pr.text.Head(p)
+		} else {
+			pr.name(p)
+		}
+		pr.text.Threads(p)
+		if err := w.Flush(); err != nil {
+			return err
+		}
+		if !p.Complete() {
+			a.status = exitIncomplete
+			notKept = notKept || c.file.Partial && lacksMemory(p)
 		}
 	}
+	if notKept {
+		a.errorf("%s: memory that it holds was not kept while it was read: decompress it, or save it to a file, to see all", a.core)
+	}
+	return nil
+}
+
+// coreThreads is how many threads of a core are unwound, named and printed
+// together: a core can have any number of them.
+const coreThreads = 1024
+
+// lacksMemory reports whether a stack ended for want of memory.
+func lacksMemory(p *stack.Process) bool {
+	return slices.ContainsFunc(p.Threads, func(t stack.Thread) bool { return t.End.Reason == stack.NoMemory })
 }

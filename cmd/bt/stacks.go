@@ -90,20 +90,39 @@ func (a *app) printProcess(w *bufio.Writer, out *output, p *live.Process, m *sta
 // print names the frames of a process, prints it, and reports whether nothing is
 // missing.
 func (a *app) print(w *bufio.Writer, out *output, m *stack.Process, space *image.Space, names symbolize.Options) (complete bool) {
+	p := a.printer(w, out, space, names)
+	p.name(m)
+	p.text.Process(m)
+	return m.Complete()
+}
+
+// printer names and prints what belongs to one address space.
+type printer struct {
+	app  *app
+	sym  *symbolize.Symbolizer
+	text text.Printer
+}
+
+// printer returns a printer, and prints the maps where they are wanted.
+func (a *app) printer(w *bufio.Writer, out *output, space *image.Space, names symbolize.Options) *printer {
 	sym, err := symbolize.New(space, names)
 	a.gateProblem(err)
-	r := text.Printer{W: w, Options: a.renderOptions(out)}
+	p := &printer{app: a, sym: sym, text: text.Printer{W: w, Options: a.renderOptions(out)}}
 	if a.withMaps {
-		r.Maps(trace.Head(space, sym))
+		p.text.Maps(trace.Head(space, sym))
 	}
-	if !a.raw {
-		sym.Stacks(m)
-		if a.verbose {
-			render.Notes(m, a.errorf)
-		}
+	return p
+}
+
+// name names the frames of a process, unless addresses alone are wanted.
+func (p *printer) name(m *stack.Process) {
+	if p.app.raw {
+		return
 	}
-	r.Process(m)
-	return m.Complete()
+	p.sym.Stacks(m)
+	if p.app.verbose {
+		render.Notes(m, p.app.errorf)
+	}
 }
 
 // processName is what the process was called by, or its command name.

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"iter"
 	"os"
 	"path/filepath"
 	"slices"
@@ -319,29 +320,72 @@ const maxOpened = 256
 // o.Source is not used. Threads of a CPU that bt does not unwind have one frame,
 // where they were.
 func Core(src *CoreSource, o Options) *Stacks {
-	f := src.f
+	s := newCore(src, o)
+	w := newCoreWalk(s, src)
+	for i := range src.f.Threads {
+		w.take(&src.f.Threads[i], &o)
+	}
+	return s
+}
+
+// CoreParts is Core for a core of any number of threads: it takes up to n at a
+// time. Each Stacks is valid until the next one; the last is closed at the end.
+// There is one, without threads, where none is wanted.
+func CoreParts(src *CoreSource, o Options, n int) iter.Seq[*Stacks] {
+	return func(yield func(*Stacks) bool) {
+		s := newCore(src, o)
+		defer s.Close()
+		w := newCoreWalk(s, src)
+		for i := range src.f.Threads {
+			w.take(&src.f.Threads[i], &o)
+			if len(s.Threads) == n {
+				if !yield(s) {
+					return
+				}
+				w.given = true
+				s.Threads = s.Threads[:0]
+			}
+		}
+		if len(s.Threads) > 0 || !w.given {
+			yield(s)
+		}
+	}
+}
+
+func newCore(src *CoreSource, o Options) *Stacks {
 	s := &Stacks{Space: image.NewSpace(src.Maps, src, o.Cache)}
 	for _, tid := range o.TIDs {
-		if !slices.ContainsFunc(f.Threads, func(t core.Thread) bool { return t.TID == tid }) {
+		if !slices.ContainsFunc(src.f.Threads, func(t core.Thread) bool { return t.TID == tid }) {
 			s.Gone = append(s.Gone, tid)
 		}
 	}
-	w := walkers{code: s.Space}
-	mem := f.Memory(func(addr uint64, b []byte) int {
+	return s
+}
+
+// coreWalk adds the stacks of a core's threads to s.
+type coreWalk struct {
+	s       *Stacks
+	walkers walkers
+	mem     unwind.Memory
+	given   bool // a part has been given out
+}
+
+func newCoreWalk(s *Stacks, src *CoreSource) *coreWalk {
+	return &coreWalk{s: s, walkers: walkers{code: s.Space}, mem: src.f.Memory(func(addr uint64, b []byte) int {
 		n, _ := src.ReadMemory(addr, b)
 		return n
-	})
-	for i := range f.Threads {
-		t := &f.Threads[i]
-		if len(o.TIDs) > 0 && !slices.Contains(o.TIDs, t.TID) {
-			continue
-		}
-		u := process.Unwound{Thread: t.Thread}
-		u.Stack = w.walk(&u.Thread, mem, o.MaxFrames)
-		if len(u.Stack.Frames) == 0 && t.HasPC {
-			u.Stack.Frames = []unwind.Frame{{PC: t.PC, SP: t.SP, Exact: true}}
-		}
-		s.Threads = append(s.Threads, u)
+	})}
+}
+
+// take adds the stack of a thread, if it is wanted.
+func (w *coreWalk) take(t *core.Thread, o *Options) {
+	if len(o.TIDs) > 0 && !slices.Contains(o.TIDs, t.TID) {
+		return
 	}
-	return s
+	u := process.Unwound{Thread: t.Thread}
+	u.Stack = w.walkers.walk(&u.Thread, w.mem, o.MaxFrames)
+	if len(u.Stack.Frames) == 0 && t.HasPC {
+		u.Stack.Frames = []unwind.Frame{{PC: t.PC, SP: t.SP, Exact: true}}
+	}
+	w.s.Threads = append(w.s.Threads, u)
 }

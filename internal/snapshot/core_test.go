@@ -6,10 +6,12 @@ import (
 	"encoding/binary"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
 	"github.com/gatedso/bt/internal/image"
+	"github.com/gatedso/bt/internal/process"
 	"github.com/gatedso/bt/internal/process/core"
 	"github.com/gatedso/bt/internal/testcore"
 	"github.com/gatedso/bt/internal/testelf"
@@ -251,4 +253,38 @@ func FuzzCore(f *testing.F) {
 			}
 		}
 	})
+}
+
+// Parts are the whole, whatever their size.
+func TestCoreParts(t *testing.T) {
+	c := &testcore.Core{Loads: []testcore.Load{{Addr: 0x7ffe0000, Filesz: 0x1000, Flags: elf.PF_R | elf.PF_W}}}
+	for tid := range 5 {
+		c.Notes = append(c.Notes, c.AMD64(7+tid, 11, uint64(0x1000+tid), 0x7ffe0100))
+	}
+	f, err := core.New(c.Bytes())
+	if err != nil {
+		t.Fatal(err)
+	}
+	src := NewCoreSource(f, CoreFiles{})
+	defer src.Close()
+	for _, tids := range [][]int{nil, {9, 7}, {1}} {
+		o := Options{TIDs: tids, Cache: new(image.Cache)}
+		whole := Core(src, o)
+		for _, n := range []int{1, 2, 5, 6} {
+			var got []process.Unwound
+			parts := 0
+			for s := range CoreParts(src, o, n) {
+				if len(s.Threads) > n || len(s.Gone) != len(whole.Gone) {
+					t.Errorf("%d threads in a part of %d, gone %v", len(s.Threads), n, s.Gone)
+				}
+				got = append(got, s.Threads...)
+				parts++
+			}
+			same := func(a, b process.Unwound) bool { return a.TID == b.TID && len(a.Stack.Frames) == len(b.Stack.Frames) }
+			if !slices.EqualFunc(got, whole.Threads, same) || parts != max(1, (len(got)+n-1)/n) {
+				t.Errorf("threads %v in parts of %d: %d threads in %d parts, want %d", tids, n, len(got), parts, len(whole.Threads))
+			}
+		}
+		whole.Close()
+	}
 }

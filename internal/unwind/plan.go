@@ -152,22 +152,27 @@ func (w *Walker) analyze(pc, lookup uint64) (arch.Layout, bool) {
 	if !ok || pc-start > maxText {
 		return arch.Layout{}, false
 	}
-	if cap(w.text) < maxText {
-		w.text = make([]byte, maxText)
-	}
-	text := w.text[:maxText]
+	text := w.scratch(maxText)
 	text = text[:w.code.Text(start, text)]
 	return w.arch.Analyze(text, start, lookup)
 }
 
+// scratch is room for n bytes of code, until it is asked for again.
+func (w *Walker) scratch(n int) []byte {
+	if cap(w.text) < n {
+		w.text = make([]byte, n)
+	}
+	return w.text[:n]
+}
+
 // ahead follows the code around pc to where it returns.
 func (w *Walker) ahead(pc uint64, exact bool) (arch.Layout, bool) {
-	var buf [8 << 10]byte
+	buf := w.scratch(8 << 10)
 	from := (pc - uint64(len(buf)/4)) &^ 15
-	n := w.code.Text(from, buf[:])
+	n := w.code.Text(from, buf)
 	if n == 0 {
 		from = pc &^ 15 // near the start of what is mapped
-		n = w.code.Text(from, buf[:])
+		n = w.code.Text(from, buf)
 	}
 	return w.arch.Ahead(buf[:n], int(pc-from), !exact)
 }

@@ -64,10 +64,6 @@ type Thread struct {
 	// layout of most machines: signo, errno, code. Nil if the core has none.
 	Siginfo []byte
 
-	// Registers is the general register set as the kernel lays it out for
-	// the machine (elf_gregset_t).
-	Registers []byte
-
 	tls uint64 // thread pointer, 0 if it is not known
 }
 

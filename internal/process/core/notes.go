@@ -5,6 +5,7 @@ import (
 	"debug/elf"
 	"encoding/binary"
 	"fmt"
+	"slices"
 
 	"github.com/gatedso/bt/internal/arch/all"
 )
@@ -49,6 +50,22 @@ func wanted(typ uint32) bool {
 // notes reads the notes of one segment as far as they reach, and reports
 // whether none is cut short.
 func (f *File) notes(h *header, b []byte) (whole bool) {
+	// Making room step by step would take three times the memory.
+	threads := 0
+	eachNote(h, b, func(typ uint32, _ []byte) {
+		if typ == ntPRStatus {
+			threads++
+		}
+	})
+	if threads > 0 {
+		f.Threads = slices.Grow(f.Threads, threads)
+	}
+	return eachNote(h, b, func(typ uint32, desc []byte) { f.note(h, typ, desc) })
+}
+
+// eachNote calls found for the notes that are wanted, as far as they reach, and
+// reports whether none is cut short.
+func eachNote(h *header, b []byte, found func(typ uint32, desc []byte)) (whole bool) {
 	for len(b) >= noteHeader {
 		namesz, descsz := uint64(h.order.Uint32(b)), uint64(h.order.Uint32(b[4:]))
 		typ := h.order.Uint32(b[8:])
@@ -63,7 +80,7 @@ func (f *File) notes(h *header, b []byte) (whole bool) {
 			return false
 		}
 		if isCore(name) && wanted(typ) {
-			f.note(h, typ, b[:descsz])
+			found(typ, b[:descsz])
 		}
 		b = b[min(align4(descsz), uint64(len(b))):]
 	}
@@ -132,7 +149,6 @@ func (f *File) prstatus(h *header, b []byte) {
 		// pr_fpvalid, an int, follows, and padding.
 		set = set[:(len(set)-4)/word*word]
 	}
-	t.Registers = bytes.Clone(set)
 	t.PC, t.HasPC = word(h.order, set, abi.Regset.Word, abi.Regset.PC)
 	if mask := abi.Regset.PCMask; mask != 0 {
 		t.PC &= mask

@@ -70,6 +70,7 @@ func mapped(file *os.File, size int64) (*File, error) {
 		return nil, err
 	}
 	f.close = func() error { return guard.Unmap(data) }
+	guard.Discard(data) // the notes of many threads are many pages
 	return f, nil
 }
 
