@@ -82,6 +82,12 @@ type Arch struct {
 	// TLSBase reads the base address of thread-local storage from such a
 	// register set. It is nil where the register set does not hold it.
 	TLSBase func(b []byte) (uint64, bool)
+	// TLSRegset is the type of another register set, whose first word is that
+	// base; 0 where there is none.
+	TLSRegset uint32
+	// PACRegset is the type of the register set struct user_pac_mask, whose
+	// second word is the mask for StripPAC; 0 where there is none.
+	PACRegset uint32
 	// TLSEntry reads the number of the descriptor that holds that base, for
 	// PTRACE_GET_THREAD_AREA, from such a register set. It is nil for a CPU
 	// that has no descriptors.
@@ -98,6 +104,8 @@ type Arch struct {
 	// the MaxCall bytes before the return address as can be read.
 	AfterCall func(code []byte) bool
 	MaxCall   int
+
+	// Analyze, Edge and Ahead are nil for a CPU whose code bt cannot follow.
 
 	// Analyze finds the frame at pc by following the instructions of a
 	// function from its start: for code that has no call frame information.
@@ -155,6 +163,9 @@ type Return struct {
 // GoFrames is how Go's compiler makes the frames of a CPU, beyond what its table
 // of stack pointer deltas tells.
 type GoFrames struct {
+	// Known is set where the rest is known. Elsewhere Go's table is not asked for
+	// frames, but for names.
+	Known bool
 	// FramePointer is set where every function that has a frame keeps a frame
 	// pointer, which Arch.Chain describes.
 	FramePointer bool
@@ -206,8 +217,11 @@ type Layout struct {
 	Offset   int64
 	Indirect bool
 	Add      int64
-	Return   Return
-	Saved    []SavedReg
+	// Least is set where the CFA may lie higher: the caller's stack pointer is
+	// not known then.
+	Least  bool
+	Return Return
+	Saved  []SavedReg
 
 	// InFrame lists the registers that were saved on an aligned stack, at no
 	// fixed distance from the CFA: they lie at Frame+Offset.

@@ -90,7 +90,7 @@ func (im *Image) goRow(pc uint64, exact bool) (row *cfi.Row, how unwind.How, kno
 	}
 	a := im.Arch()
 	delta, ok := f.SPDelta(pc)
-	if a == nil || !ok {
+	if a == nil || !a.Go.Known || !ok {
 		return nil, 0, false
 	}
 	b := goRows{arch: a, row: &cfi.Row{Func: f.Entry, FuncEnd: f.End, Start: pc, End: pc + 1, RA: uint8(a.PC)}}

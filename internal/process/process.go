@@ -23,6 +23,10 @@ type Thread struct {
 	Blocked    uint64
 	HasBlocked bool
 
+	// PACMask has the bits of a code address that hold its signature; 0 where
+	// that is not known, or addresses are not signed.
+	PACMask uint64
+
 	// NotStopped says why the thread could not be stopped. Its registers
 	// then come from /proc/PID/task/TID/syscall (the stack pointer and the
 	// pc alone), or are missing altogether when HasRegs is false.

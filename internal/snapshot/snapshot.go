@@ -229,6 +229,7 @@ func (w *walkers) walk(t *process.Thread, mem unwind.Memory, maxFrames int) unwi
 		Regs:       t.Regs,
 		Blocked:    t.Blocked,
 		HasBlocked: t.HasBlocked,
+		PACMask:    t.PACMask,
 		MaxFrames:  maxFrames,
 	}, mem)
 }

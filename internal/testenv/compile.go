@@ -13,7 +13,8 @@ import (
 )
 
 // packages are Debian's of the compilers.
-var packages = map[string]string{"gcc": "gcc", "g++": "g++", "musl-gcc": "musl-tools"}
+var packages = map[string]string{"gcc": "gcc", "g++": "g++", "musl-gcc": "musl-tools",
+	"aarch64-linux-gnu-gcc-12": "gcc-12-aarch64-linux-gnu libc6-dev-arm64-cross"}
 
 // Compile runs the C compiler cc to make the program prog, which t will run. It
 // skips t where cc is missing, or with -m32 what gcc needs for 32-bit programs;

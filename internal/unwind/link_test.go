@@ -122,7 +122,91 @@ func TestSignedChain(t *testing.T) {
 	mem.put(stack+16, 8, stack+48, signature|(codeG+9)) // G's frame, which G called
 	mem.put(stack+48, 8, stack+64, codeH+9)
 	s := unwind.New(linkArch(), &c).Walk(unwind.Start{Regs: regs(map[arch.Reg]uint64{
-		linkPC: codeG + 20, linkSP: stack, linkFP: stack + 16,
+		linkPC: codeG + 20, linkSP: stack, linkFP: stack + 16, linkLR: codeG + 9,
 	})}, mem)
 	check(t, s, unwind.EndOutermost, 0, codeG+20, codeG+9, codeH+9)
+}
+
+// On a CPU whose frames keep the frame record anywhere, the chain does not tell the
+// caller's stack pointer: a row that needs it is not believed with a wrong one.
+func TestChainLosesSP(t *testing.T) {
+	record := func() *cfi.Row {
+		row := linkRow(48, off(-40), false)
+		row.Regs[linkFP] = off(-48)
+		return row
+	}
+	for _, tt := range []struct {
+		name string
+		row  *cfi.Row
+		end  unwind.End
+		at   uint64
+		want []uint64
+		how  unwind.How
+	}{
+		{"a frame record", record(), unwind.EndOutermost, 0, []uint64{codeG + 20, codeF + 9, codeH + 9}, unwind.HowFramePointer},
+		{"no frame record", linkRow(48, off(-40), false), unwind.EndNoRegister, uint64(linkSP), []uint64{codeG + 20, codeF + 9}, 0},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			a := linkArch()
+			a.Chain.Least = true
+			var c fakeCode
+			c.add(&fakeFunc{start: codeG, text: calls(256)})
+			c.fn(codeF, tt.row)
+			c.fn(codeH, linkRow(0, cfi.Rule{Kind: cfi.Undefined}, false))
+			mem := newMem(stack, 0x100)
+			mem.put(stack+16, 8, stack+96, codeF+9) // G's record, in a frame of 80 bytes
+			mem.put(stack+96, 8, 0, codeH+9)        // F's
+			s := unwind.New(a, &c).Walk(unwind.Start{Regs: regs(map[arch.Reg]uint64{
+				linkPC: codeG + 20, linkSP: stack, linkFP: stack + 16, linkLR: codeF + 9,
+			})}, mem)
+			check(t, s, tt.end, tt.at, tt.want...)
+			if n := len(s.Frames); n > 2 && s.Frames[n-1].How != tt.how {
+				t.Errorf("found by %v, want %v", s.Frames[n-1].How, tt.how)
+			}
+		})
+	}
+}
+
+// The link register is a frame's own only where no call has been made since.
+func TestLinkRegisterAfterCall(t *testing.T) {
+	var c fakeCode
+	c.fn(codeF, linkRow(32, off(-8), false))
+	c.fn(codeG, linkRow(16, cfi.Rule{}, false)) // says that nothing has been saved
+	mem := newMem(stack, 0x100)
+	mem.put(stack+24, 8, codeG+9)
+	s := unwind.New(linkArch(), &c).Walk(unwind.Start{Regs: regs(map[arch.Reg]uint64{linkPC: codeF + 4, linkSP: stack})}, mem)
+	check(t, s, unwind.EndBadRow, codeG+9, codeF+4, codeG+9)
+}
+
+// An interrupted function that nothing describes may be a leaf, or not have made its
+// frame record yet: the chain of frame pointers would pass over its caller.
+func TestInterruptedWithoutRow(t *testing.T) {
+	for _, tt := range []struct {
+		name    string
+		lr      uint64
+		symbols bool
+		end     unwind.End
+		at      uint64
+		want    []uint64
+	}{
+		{"a leaf", codeF + 9, true, unwind.EndOutermost, 0, []uint64{codeG + 20, codeF + 9, codeH + 9}},
+		{"with its own record", codeH + 9, false, unwind.EndOutermost, 0, []uint64{codeG + 20, codeH + 9}},
+		{"after a call of its own", codeG + 9, true, unwind.EndOutermost, 0, []uint64{codeG + 20, codeH + 9}},
+		{"nobody knows", codeF + 9, false, unwind.EndNoInfo, codeG + 20, []uint64{codeG + 20}},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			a := linkArch()
+			a.Chain.Least = true
+			var c fakeCode
+			c.add(&fakeFunc{start: codeF, text: calls(256), symbol: tt.symbols})
+			c.add(&fakeFunc{start: codeG, text: calls(256), symbol: tt.symbols})
+			c.fn(codeH, linkRow(0, cfi.Rule{Kind: cfi.Undefined}, false))
+			mem := newMem(stack, 0x100)
+			mem.put(stack+32, 8, 0, codeH+9)
+			s := unwind.New(a, &c).Walk(unwind.Start{Regs: regs(map[arch.Reg]uint64{
+				linkPC: codeG + 20, linkSP: stack, linkFP: stack + 32, linkLR: tt.lr,
+			})}, mem)
+			check(t, s, tt.end, tt.at, tt.want...)
+		})
+	}
 }

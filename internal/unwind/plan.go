@@ -148,6 +148,9 @@ func (w *Walker) makePlan(pc uint64, exact bool) *plan {
 
 // analyze follows the instructions of the function that holds lookup.
 func (w *Walker) analyze(pc, lookup uint64) (arch.Layout, bool) {
+	if w.arch.Analyze == nil {
+		return arch.Layout{}, false
+	}
 	start, ok := w.code.FuncStart(lookup)
 	if !ok || pc-start > maxText {
 		return arch.Layout{}, false
@@ -167,6 +170,9 @@ func (w *Walker) scratch(n int) []byte {
 
 // ahead follows the code around pc to where it returns.
 func (w *Walker) ahead(pc uint64, exact bool) (arch.Layout, bool) {
+	if w.arch.Ahead == nil {
+		return arch.Layout{}, false
+	}
 	buf := w.scratch(8 << 10)
 	from := (pc - uint64(len(buf)/4)) &^ 15
 	n := w.code.Text(from, buf)
@@ -179,6 +185,9 @@ func (w *Walker) ahead(pc uint64, exact bool) (arch.Layout, bool) {
 
 // edge asks whether pc is at the first or the last instructions of a function.
 func (w *Walker) edge(pc uint64) (arch.Layout, bool) {
+	if w.arch.Edge == nil {
+		return arch.Layout{}, false
+	}
 	var before [4]byte
 	var code [16]byte
 	n := w.code.Text(pc, code[:])

@@ -26,6 +26,9 @@ func (s *state) step(f Frame, p *plan) (Frame, End, uint64) {
 	var regs arch.Regs
 	var end End
 	var at uint64
+	if s.lostSP(p) {
+		p = &byChain
+	}
 	how := p.how
 	switch p.method {
 	case byRow:
@@ -62,6 +65,9 @@ func (s *state) step(f Frame, p *plan) (Frame, End, uint64) {
 	}
 	if p.signal {
 		s.leaveSignal(p)
+	}
+	if p.method == byNothing && s.arch.Chain.Least {
+		regs.Clear(s.arch.SP)
 	}
 	s.regs = regs
 	return next, stepOn, 0
@@ -175,8 +181,11 @@ func (s *state) byRow(f Frame, row *cfi.Row) (regs arch.Regs, end End, at uint64
 	if end != stepOn {
 		return regs, end, at
 	}
-	if row.Regs[row.RA].Kind == cfi.Unspecified && arch.Reg(row.RA) == s.arch.PC {
-		return regs, EndBadRow, f.PC
+	if k := row.Regs[row.RA].Kind; k == cfi.Unspecified || k == cfi.SameValue {
+		// It is in the link register: a call since has put another there.
+		if k == cfi.Unspecified && arch.Reg(row.RA) == s.arch.PC || s.arch.Entry.Return.InReg && !f.Exact {
+			return regs, EndBadRow, f.PC
+		}
 	}
 	regs.Set(s.arch.SP, cfa)
 	for i := range s.arch.NumRegs {
@@ -346,6 +355,12 @@ func (s *state) returnAddress(ret arch.Return, cfa uint64) (pc uint64, end End, 
 // byFramePointer takes the frame pointer at its word: it points at the saved
 // frame pointer, with the return address above.
 func (s *state) byFramePointer(f Frame) (regs arch.Regs, end End, at uint64) {
+	switch s.record(f) {
+	case noRecord:
+		return s.byLayout(f, &s.arch.Entry)
+	case mayRecord:
+		return regs, EndNoInfo, f.PC
+	}
 	fp, ok := s.regs.Get(s.arch.FP)
 	if !ok {
 		return regs, EndNoInfo, f.PC

@@ -9,6 +9,7 @@ import (
 
 	"github.com/gatedso/bt/internal/arch"
 	"github.com/gatedso/bt/internal/arch/amd64"
+	"github.com/gatedso/bt/internal/arch/arm64"
 	"github.com/gatedso/bt/internal/arch/i386"
 )
 
@@ -16,6 +17,7 @@ import (
 var cpus = [...]*arch.Arch{
 	amd64.Arch,
 	i386.Arch,
+	arm64.Arch,
 }
 
 // List returns every CPU that bt unwinds.

@@ -15,6 +15,8 @@ func TestFor(t *testing.T) {
 	}{
 		{elf.EM_X86_64, elf.ELFCLASS64, "x86_64"},
 		{elf.EM_386, elf.ELFCLASS32, "i686"},
+		{elf.EM_AARCH64, elf.ELFCLASS64, "aarch64"},
+		{elf.EM_AARCH64, elf.ELFCLASS32, ""},
 		{elf.EM_X86_64, elf.ELFCLASS32, ""}, // x32
 		{elf.EM_386, elf.ELFCLASS64, ""},
 		{elf.EM_IA_64, elf.ELFCLASS64, ""},
@@ -77,8 +79,11 @@ func check(t *testing.T, a *arch.Arch) {
 			t.Errorf("%s does not tell where the return address is", name)
 		}
 	}
-	if a.AfterCall == nil || a.MaxCall == 0 || a.Analyze == nil || a.Edge == nil || a.Ahead == nil || len(a.Trampolines) == 0 {
+	if a.AfterCall == nil || a.MaxCall == 0 || len(a.Trampolines) == 0 {
 		t.Error("what the code tells is missing")
+	}
+	if follows := a.Analyze != nil; (a.Edge != nil) != follows || (a.Ahead != nil) != follows {
+		t.Error("of Analyze, Edge and Ahead one is there, but not all")
 	}
 }
 

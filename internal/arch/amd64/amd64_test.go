@@ -56,7 +56,7 @@ func TestTrampolines(t *testing.T) {
 			for _, info := range []string{"plain", "siginfo"} {
 				for _, restorer := range []string{"libc", "own"} {
 					t.Run(info+"/"+restorer, func(t *testing.T) {
-						sigtest.Check(t, Arch, exe, []string{info, restorer}, want())
+						sigtest.Check(t, Arch, []string{exe}, []string{info, restorer}, want())
 					})
 				}
 			}

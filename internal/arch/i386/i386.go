@@ -42,6 +42,7 @@ var Arch = &arch.Arch{
 	Entry:   x86.I386.Entry(),
 	Chain:   x86.I386.Chain(),
 	RedZone: 128, // none in the psABI: for what has just been popped
+	Go:      arch.GoFrames{Known: true, G: arch.MaxRegs},
 
 	RegsetSize:   regsetSize,
 	DecodeRegset: decodeRegset,
@@ -54,8 +55,6 @@ var Arch = &arch.Arch{
 	Traps: arch.Traps{Breakpoint: 1},
 
 	Trampolines: trampolines,
-
-	Go: arch.GoFrames{G: arch.MaxRegs},
 
 	AfterCall: x86.I386.AfterCall,
 	MaxCall:   x86.MaxCall,

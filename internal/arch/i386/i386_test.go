@@ -42,7 +42,7 @@ func TestTrampolines(t *testing.T) {
 		// Bare handlers return to the vDSO.
 		for _, restorer := range []string{"libc", "own", "bare"} {
 			t.Run(info+"/"+restorer, func(t *testing.T) {
-				sigtest.Check(t, Arch, exe, []string{info, restorer}, map[arch.Reg]uint64{
+				sigtest.Check(t, Arch, []string{exe}, []string{info, restorer}, map[arch.Reg]uint64{
 					EAX: 0x1001, EBX: 0x1002, ECX: 0x1003, EDX: 0x1004, ESI: 0x1005, EDI: 0x1006, EBP: 0x1007,
 				})
 			})

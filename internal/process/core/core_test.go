@@ -162,7 +162,7 @@ func TestMachines(t *testing.T) {
 		{"i386", elf.EM_386, elf.ELFCLASS32, le, 0, 144, 24, 120, 132, 4, true, 0},
 		{"ARM", elf.EM_ARM, elf.ELFCLASS32, le, 0, 148, 24, 132, 124, 4, false, 0},
 		{"ARM", elf.EM_ARM, elf.ELFCLASS32, be, 0, 148, 24, 132, 124, 4, false, 0},
-		{"AArch64", elf.EM_AARCH64, elf.ELFCLASS64, le, 0, 392, 32, 368, 360, 8, false, 0},
+		{"AArch64", elf.EM_AARCH64, elf.ELFCLASS64, le, 0, 392, 32, 368, 360, 8, true, 0},
 		{"ppc64", elf.EM_PPC64, elf.ELFCLASS64, be, 0, 504, 32, 368, 120, 8, false, 0},
 		{"ppc64", elf.EM_PPC64, elf.ELFCLASS64, le, 0, 504, 32, 368, 120, 8, false, 0},
 		{"ppc", elf.EM_PPC, elf.ELFCLASS32, be, 0, 268, 24, 200, 76, 4, false, 0},
@@ -452,4 +452,41 @@ func same(t *testing.T, a, b *File) {
 	if !slices.EqualFunc(flat(a), flat(b), func(a, b piece) bool { return a.start == b.start && bytes.Equal(a.data, b.data) }) {
 		t.Error("the memory differs")
 	}
+}
+
+// Register sets beyond the general one come behind it, of another owner: on a CPU
+// that has thread-local storage and signatures in such.
+func TestOtherRegsets(t *testing.T) {
+	c := testcore.Core{Machine: elf.EM_AARCH64}
+	words := func(list ...uint64) (b []byte) {
+		for _, v := range list {
+			b = binary.LittleEndian.AppendUint64(b, v)
+		}
+		return b
+	}
+	thread := func(tid int) testcore.Note {
+		return c.Thread(testcore.Thread{TID: tid, Words: 34, Regs: map[int]uint64{31: 0x7000, 32: 0x4000}}, 32, 112)
+	}
+	c.Notes = []testcore.Note{
+		{Name: "LINUX", Type: 0x401, Desc: words(0x1111, 0)}, // of no thread
+		thread(1),
+		{Name: "LINUX", Type: 0x401, Desc: words(0x5555, 0)},
+		{Name: "CORE", Type: 0x406, Desc: words(1, 2)}, // not its owner
+		{Name: "LINUX", Type: 0x406, Desc: words(0x7f000000000000, 0x7f001000000000)},
+		thread(2),
+		{Name: "LINUX", Type: 0x406, Desc: words(1)}, // cut short
+	}
+	check := func(how string, f *File, err error) {
+		if err != nil || len(f.Threads) != 2 {
+			t.Fatalf("%s: %+v, %v", how, f, err)
+		}
+		a, b := f.Threads[0], f.Threads[1]
+		if a.tls != 0x5555 || a.PACMask != 0x7f001000000000 || b.tls != 0 || b.PACMask != 0 {
+			t.Errorf("%s: thread pointers %#x, %#x, masks %#x, %#x", how, a.tls, b.tls, a.PACMask, b.PACMask)
+		}
+	}
+	f, err := New(c.Bytes())
+	check("at once", f, err)
+	f, err = Stream(bytes.NewReader(c.Bytes()), StreamOptions{})
+	check("as a stream", f, err)
 }

@@ -10,7 +10,8 @@ import (
 	"github.com/gatedso/bt/internal/arch/all"
 )
 
-// The notes that are read (include/uapi/linux/elf.h), all of owner "CORE".
+// The notes that are read (include/uapi/linux/elf.h), all of owner "CORE". Register
+// sets beyond the general one are of owner "LINUX".
 const (
 	ntPRStatus = 1
 	ntPRPSInfo = 3
@@ -39,12 +40,12 @@ const noteHeader = 12
 
 // wanted reports whether a note is read at all: of a core with many threads
 // most bytes are vector registers.
-func wanted(typ uint32) bool {
+func (f *File) wanted(typ uint32) bool {
 	switch typ {
 	case ntPRStatus, ntPRPSInfo, ntAuxv, ntSiginfo, ntFile:
 		return true
 	}
-	return false
+	return f.isRegset(typ)
 }
 
 // notes reads the notes of one segment as far as they reach, and reports
@@ -52,20 +53,24 @@ func wanted(typ uint32) bool {
 func (f *File) notes(h *header, b []byte) (whole bool) {
 	// Making room step by step would take three times the memory.
 	threads := 0
-	eachNote(h, b, func(typ uint32, _ []byte) {
-		if typ == ntPRStatus {
+	eachNote(h, b, func(owner []byte, typ uint32, _ []byte) {
+		if typ == ntPRStatus && isCore(owner) {
 			threads++
 		}
 	})
 	if threads > 0 {
 		f.Threads = slices.Grow(f.Threads, threads)
 	}
-	return eachNote(h, b, func(typ uint32, desc []byte) { f.note(h, typ, desc) })
+	return eachNote(h, b, func(owner []byte, typ uint32, desc []byte) {
+		if f.wanted(typ) {
+			f.owned(h, owner, typ, desc)
+		}
+	})
 }
 
-// eachNote calls found for the notes that are wanted, as far as they reach, and
-// reports whether none is cut short.
-func eachNote(h *header, b []byte, found func(typ uint32, desc []byte)) (whole bool) {
+// eachNote calls found for the notes, as far as they reach, and reports whether none
+// is cut short.
+func eachNote(h *header, b []byte, found func(owner []byte, typ uint32, desc []byte)) (whole bool) {
 	for len(b) >= noteHeader {
 		namesz, descsz := uint64(h.order.Uint32(b)), uint64(h.order.Uint32(b[4:]))
 		typ := h.order.Uint32(b[8:])
@@ -79,9 +84,7 @@ func eachNote(h *header, b []byte, found func(typ uint32, desc []byte)) (whole b
 		if descsz > uint64(len(b)) {
 			return false
 		}
-		if isCore(name) && wanted(typ) {
-			found(typ, b[:descsz])
-		}
+		found(name, typ, b[:descsz])
 		b = b[min(align4(descsz), uint64(len(b))):]
 	}
 	return true
@@ -89,8 +92,25 @@ func eachNote(h *header, b []byte, found func(typ uint32, desc []byte)) (whole b
 
 func align4(n uint64) uint64 { return (n + 3) &^ 3 }
 
-// isCore reports whether a note's owner is the one whose types are known here.
-func isCore(name []byte) bool { return string(name) == "CORE\x00" || string(name) == "CORE" }
+// isCore reports whether a note is of the owner of most that are read.
+func isCore(owner []byte) bool { return string(owner) == "CORE\x00" || string(owner) == "CORE" }
+
+// longestOwner bounds the names of notes that are read, with their padding.
+const longestOwner = 8
+
+// owned reads a note, if its owner is one whose types are known here. It reports
+// whether it did.
+func (f *File) owned(h *header, owner []byte, typ uint32, desc []byte) bool {
+	switch {
+	case isCore(owner):
+		f.note(h, typ, desc)
+	case string(owner) == "LINUX\x00":
+		f.regset(h, typ, desc)
+	default:
+		return false
+	}
+	return true
+}
 
 func (f *File) note(h *header, typ uint32, desc []byte) {
 	switch typ {
@@ -165,6 +185,30 @@ func (f *File) prstatus(h *header, b []byte) {
 		f.problem("thread %d: the register set of %s is not known: %d bytes", t.TID, abi.Name, len(set))
 	}
 	f.Threads = append(f.Threads, t)
+}
+
+// isRegset reports whether typ is that of a register set, beyond the general one,
+// that is of use for the last thread.
+func (f *File) isRegset(typ uint32) bool {
+	if len(f.Threads) == 0 || typ == 0 {
+		return false
+	}
+	a := f.Threads[len(f.Threads)-1].Arch
+	return a != nil && (typ == a.TLSRegset || typ == a.PACRegset)
+}
+
+// regset reads another register set of the last thread.
+func (f *File) regset(h *header, typ uint32, b []byte) {
+	if !f.isRegset(typ) {
+		return
+	}
+	t := &f.Threads[len(f.Threads)-1]
+	switch size := t.Arch.PtrSize; typ {
+	case t.Arch.TLSRegset:
+		t.tls, _ = word(h.order, b, size, 0)
+	case t.Arch.PACRegset:
+		t.PACMask, _ = word(h.order, b, size, 1)
+	}
 }
 
 // word returns word i of a register set, whose words have size bytes.

@@ -263,15 +263,13 @@ func (in *input) notes(f *File, h *header, p *phdr, max int) (whole bool) {
 			return false
 		}
 		next := min(in.pos+namesz+align4(descsz), end)
-		const longest = 8 // "CORE", its NUL, and padding
-		if namesz <= longest && wanted(typ) && descsz <= uint64(max/4) && used+int(descsz) <= max {
+		if namesz <= longestOwner && f.wanted(typ) && descsz <= uint64(max/4) && used+int(descsz) <= max {
 			note := make([]byte, namesz+descsz)
 			if in.read(note) < len(note) {
 				return false
 			}
-			if isCore(note[:owner]) {
+			if f.owned(h, note[:owner], typ, note[namesz:]) {
 				used += int(descsz)
-				f.note(h, typ, note[namesz:])
 			}
 		}
 		if !in.skipTo(next) {

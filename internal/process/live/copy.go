@@ -32,7 +32,7 @@ func (t *tracer) registers() {
 			continue
 		}
 		b := room[i*regsetRoom : (i+1)*regsetRoom]
-		n, errno := regset(th.tid, b)
+		n, errno := regset(th.tid, ntPrstatus, b)
 		if errno == unix.ESRCH { // killed, maybe by execve: nothing else ends a stop
 			th.st, t.attached = over, true
 			t.renewed = t.renewed || th.tid == t.p.PID
@@ -50,6 +50,9 @@ func (t *tracer) registers() {
 			if r, ok := a.DecodeRegset(th.regs); ok {
 				th.out.Arch, th.out.Regs, th.out.HasRegs = a, r, true
 				th.sp, _ = r.Get(a.SP)
+				if a.PACRegset != 0 {
+					th.out.PACMask, _ = regsetWord(th.tid, a.PACRegset, 1)
+				}
 				break
 			}
 		}
@@ -172,6 +175,9 @@ func (th *tracee) threadPointer() (uint64, bool) {
 	a := th.out.Arch
 	if a.TLSBase != nil {
 		return a.TLSBase(th.regs)
+	}
+	if a.TLSRegset != 0 {
+		return regsetWord(th.tid, a.TLSRegset, 0)
 	}
 	if a.TLSEntry != nil {
 		if entry, ok := a.TLSEntry(th.regs); ok {

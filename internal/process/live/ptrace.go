@@ -47,12 +47,12 @@ func detach(tid, sig int) unix.Errno {
 	return errno
 }
 
-// regset reads the general registers into b and returns their size: the
-// kernel gives 32-bit code its own set.
-func regset(tid int, b []byte) (int, unix.Errno) {
+// regset reads a register set into b and returns its size. Of the general
+// registers, ntPrstatus, the kernel gives 32-bit code its own set.
+func regset(tid int, typ uint32, b []byte) (int, unix.Errno) {
 	iov := unix.Iovec{Base: &b[0]}
 	iov.SetLen(len(b))
-	errno := ptrace(ptraceGetRegset, tid, ntPrstatus, unsafe.Pointer(&iov))
+	errno := ptrace(ptraceGetRegset, tid, uintptr(typ), unsafe.Pointer(&iov))
 	return int(iov.Len), errno
 }
 
@@ -60,6 +60,13 @@ func sigmask(tid int) (uint64, unix.Errno) {
 	var mask uint64
 	errno := ptrace(ptraceGetSigmask, tid, 8, unsafe.Pointer(&mask))
 	return mask, errno
+}
+
+// regsetWord reads word i of a register set of 64-bit words.
+func regsetWord(tid int, typ uint32, i int) (uint64, bool) {
+	var b [2]uint64
+	n, errno := regset(tid, typ, unsafe.Slice((*byte)(unsafe.Pointer(&b)), int(unsafe.Sizeof(b))))
+	return b[i], errno == 0 && n >= 8*(i+1)
 }
 
 // threadArea returns the base of a segment of the GDT's thread-local entries.

@@ -10,6 +10,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -40,11 +41,11 @@ type frame struct {
 	sp, pc      uint64
 }
 
-func run(t *testing.T, exe string, args ...string) frame {
+func run(t *testing.T, command ...string) frame {
 	t.Helper()
-	out, err := exec.Command(exe, args...).Output()
+	out, err := exec.Command(command[0], command[1:]...).Output()
 	if err != nil {
-		t.Fatalf("%s %v: %v\n%s", exe, args, err, out)
+		t.Fatalf("%v: %v\n%s", command, err, out)
 	}
 	var f frame
 	for _, line := range strings.Split(string(out), "\n") {
@@ -67,12 +68,12 @@ func run(t *testing.T, exe string, args ...string) frame {
 	return f
 }
 
-// Check runs the program and checks that one of the trampolines of a is the
+// Check runs the program, by command and args, and checks that one of the trampolines of a is the
 // one it has, and finds in its frame the registers, which the program has set
 // to want, the signal and its mask.
-func Check(t *testing.T, a *arch.Arch, exe string, args []string, want map[arch.Reg]uint64) {
+func Check(t *testing.T, a *arch.Arch, command, args []string, want map[arch.Reg]uint64) {
 	t.Helper()
-	f := run(t, exe, args...)
+	f := run(t, slices.Concat(command, args)...)
 	word := func(off int64, size int) uint64 {
 		if off < 0 || off+int64(size) > int64(len(f.stack)) {
 			t.Fatalf("offset %d is not in the frame", off)

@@ -26,9 +26,9 @@ static void dump(const char *name, const unsigned char *p, int n) {
 
 static inline __attribute__((always_inline)) void report(void) {
 	unsigned char *ret = __builtin_return_address(0);
-	unsigned char *sp = (unsigned char *)__builtin_frame_address(0) + 2 * sizeof(long);
 	dump("code", ret, 9);
-	dump("stack", sp, 512);
+	/* The stack pointer as it will be when the handler has returned. */
+	dump("stack", __builtin_dwarf_cfa(), 640);
 	printf("sp %lx\npc %lx\n", before_sp, (unsigned long)trap);
 	fflush(stdout);
 	_exit(0);
@@ -55,6 +55,20 @@ __asm__(
 	"mov $0x100c, %r12; mov $0x100d, %r13; mov $0x100e, %r14; mov $0x100f, %r15\n"
 	"trap: ud2\n"
 	"restore: restore_rt: mov $15, %eax; syscall\n");
+#elif defined __aarch64__
+#define MOV(n, v) "mov x" #n ", #" #v "\n"
+__asm__(
+	".globl run, trap, restore, restore_rt\n"
+	"run: stp x29, x30, [sp, #-16]!\n"
+	"mov x0, sp; adrp x1, before_sp; str x0, [x1, #:lo12:before_sp]\n"
+	MOV(0, 0x1000) MOV(1, 0x1001) MOV(2, 0x1002) MOV(3, 0x1003) MOV(4, 0x1004) MOV(5, 0x1005)
+	MOV(6, 0x1006) MOV(7, 0x1007) MOV(8, 0x1008) MOV(9, 0x1009) MOV(10, 0x100a) MOV(11, 0x100b)
+	MOV(12, 0x100c) MOV(13, 0x100d) MOV(14, 0x100e) MOV(15, 0x100f) MOV(16, 0x1010) MOV(17, 0x1011)
+	MOV(18, 0x1012) MOV(19, 0x1013) MOV(20, 0x1014) MOV(21, 0x1015) MOV(22, 0x1016) MOV(23, 0x1017)
+	MOV(24, 0x1018) MOV(25, 0x1019) MOV(26, 0x101a) MOV(27, 0x101b) MOV(28, 0x101c) MOV(29, 0x101d)
+	MOV(30, 0x101e)
+	"trap: .inst 0\n"
+	"restore: restore_rt: mov x8, #139; svc #0\n");
 #else
 __asm__(
 	".globl run, trap, restore, restore_rt\n"

@@ -1,0 +1,120 @@
+// Package arm64 describes the 64-bit ARM CPU. Code is not followed yet: what call
+// frame information does not describe is unwound by frame pointers alone.
+package arm64
+
+import (
+	"debug/elf"
+	"encoding/binary"
+	"strconv"
+
+	"github.com/gatedso/bt/internal/arch"
+)
+
+// DWARF register numbers: DWARF for the Arm 64-bit Architecture (AADWARF64),
+// section 4.1. X0 to X30 are 0 to 30.
+const (
+	X0 arch.Reg = 0
+	X8 arch.Reg = 8
+	FP arch.Reg = 29 // X29
+	LR arch.Reg = 30 // X30: the return-address column
+	SP arch.Reg = 31
+	PC arch.Reg = 32
+
+	numRegs = 33
+)
+
+// Arch is the 64-bit ARM CPU.
+var Arch = &arch.Arch{
+	Name:    "aarch64",
+	Machine: elf.EM_AARCH64,
+	Class:   elf.ELFCLASS64,
+	Hosts:   []string{"arm64"},
+	PtrSize: 8,
+
+	NumRegs: numRegs,
+	Names:   names(),
+	PC:      PC,
+	SP:      SP,
+	FP:      FP,
+
+	Entry: arch.Layout{Base: SP, Return: arch.Return{InReg: true, Reg: LR}},
+	// Procedure Call Standard for the Arm 64-bit Architecture (AAPCS64),
+	// section 6.4.6: the frame record is the caller's x29 and the return address.
+	// Where in its frame a function puts the record is its own affair, so the
+	// stack pointer that follows is not the caller's but lies below it.
+	Chain: arch.Layout{
+		Base: FP, Offset: 16, Least: true, Return: arch.Return{Offset: -8},
+		Saved: []arch.SavedReg{{Reg: FP, Offset: -16}, {Reg: LR, Offset: arch.NoOffset}},
+	},
+	StripPAC: stripPAC,
+	Go:       arch.GoFrames{G: arch.MaxRegs},
+
+	RegsetSize:   regsetSize,
+	DecodeRegset: decodeRegset,
+	TLSRegset:    ntARMTLS,
+	PACRegset:    ntARMPACMask,
+	Syscalls: arch.Syscalls{
+		Args:  []arch.Reg{X0, X0 + 1, X0 + 2, X0 + 3, X0 + 4, X0 + 5},
+		Vfork: []int{220, 435}, // clone, clone3: include/uapi/asm-generic/unistd.h
+	},
+
+	Trampolines: trampolines,
+
+	AfterCall: afterCall,
+	MaxCall:   4,
+}
+
+func names() []string {
+	list := make([]string, 0, numRegs)
+	for i := range 31 {
+		list = append(list, "x"+strconv.Itoa(i))
+	}
+	return append(list, "sp", "pc")
+}
+
+// Types of register sets (include/uapi/linux/elf.h).
+const (
+	ntARMTLS     = 0x401
+	ntARMPACMask = 0x406
+)
+
+// The register set is struct user_pt_regs of the kernel's
+// arch/arm64/include/uapi/asm/ptrace.h: x0 to x30, sp, pc, pstate.
+const regsetSize = 34 * 8
+
+func decodeRegset(b []byte) (regs arch.Regs, ok bool) {
+	if len(b) != regsetSize {
+		return regs, false
+	}
+	for r := range numRegs {
+		regs.Set(arch.Reg(r), binary.LittleEndian.Uint64(b[8*r:]))
+	}
+	return regs, true
+}
+
+// unsigned are the bits of a process's code address where nothing is known of the
+// mask: those of addresses with 48 bits, which is all that a process gets that does
+// not ask for more (Documentation/arch/arm64/memory.rst of the kernel).
+const unsigned = 1<<48 - 1
+
+// stripPAC takes the pointer authentication code out of the bits that hold it, and
+// the tag, if there is one, off the top byte (the instruction XPACI does both where
+// the kernel uses TBI for code). In addresses of processes these bits are zero.
+func stripPAC(ra, mask uint64) uint64 {
+	if mask == 0 {
+		mask = ^uint64(unsigned)
+	}
+	return ra &^ mask
+}
+
+// afterCall reports whether the last instruction of code is a call: bl, blr, or one
+// of those that authenticate the register, blraa, blraaz, blrab and blrabz (Arm
+// Architecture Reference Manual, "Branches, Exception Generating and System
+// instructions").
+func afterCall(code []byte) bool {
+	if len(code) < 4 {
+		return false
+	}
+	in := binary.LittleEndian.Uint32(code[len(code)-4:])
+	return in>>26 == 0x25 || in&0xfffffc1f == 0xd63f0000 || in&0xfefff800 == 0xd63f0800
+}
