@@ -108,12 +108,12 @@ func (a *app) openTarget(pids []int) (space lines.Space, closeTarget func(), err
 		closeTarget = func() { done(); p.Close() }
 		space = a.newSpace(image.NewSpace(m, snapshot.Source(p, a.sysroot), a.session().Images), names)
 	case a.core != "":
-		c, err := a.openCore()
+		c, err := a.session().OpenCore(a.core, a.exe, a.incomplete)
 		if err != nil {
 			return nil, nil, err
 		}
-		closeTarget = c.close
-		space = a.newSpace(image.NewSpace(c.src.Maps, c.src, a.session().Images), a.session().Names(c.src.Maps))
+		closeTarget = func() { c.Close() }
+		space = a.newSpace(image.NewSpace(c.Source.Maps, c.Source, a.session().Images), a.session().Names(c.Source.Maps))
 	case a.mapsFile != "":
 		// A saved copy, or what bt maps printed: that has comment lines.
 		b, err := os.ReadFile(a.mapsFile)

@@ -15,6 +15,7 @@ import (
 	"github.com/gatedso/bt/internal/gate/store"
 	"github.com/gatedso/bt/internal/gate/vdso"
 	"github.com/gatedso/bt/internal/process/live"
+	"github.com/gatedso/bt/internal/session"
 	"github.com/gatedso/bt/maps"
 )
 
@@ -187,7 +188,7 @@ func (a *app) gateOf(pid int, r *gateReport) (*maps.Map, *vdso.Image, error) {
 		return nil, nil, err
 	}
 	defer p.Close()
-	r.PID, r.Process = p.PID, processName(p)
+	r.PID, r.Process = p.PID, session.ProcessName(p)
 	text, err := p.Maps()
 	if err != nil {
 		return nil, nil, err

@@ -2,6 +2,7 @@ package main
 
 import (
 	"bufio"
+	"context"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -14,6 +15,7 @@ import (
 	"github.com/gatedso/bt/internal/fault"
 	"github.com/gatedso/bt/internal/guard"
 	"github.com/gatedso/bt/internal/process/live"
+	"github.com/gatedso/bt/internal/session"
 	"github.com/gatedso/bt/internal/snapshot"
 	"github.com/gatedso/bt/internal/trace"
 )
@@ -167,24 +169,18 @@ func (r *deaths) dying(d *live.Dying) {
 
 func (r *deaths) report(d *live.Dying) error {
 	a, p := r.app, d.Process
-	o := snapshot.Options{
-		First:     d.TID,
-		MaxFrames: a.maxFrames,
-		Cache:     a.session().Images,
-		Source:    snapshot.Source(p, a.sysroot),
-	}
+	o := session.StackOptions{First: d.TID, MaxFrames: a.maxFrames}
 	if !r.flags.allThreads {
 		o.TIDs = []int{d.TID}
 	}
-	stacks, err := snapshot.Process(p, o)
+	stacks, err := a.session().Stop(context.Background(), p, o)
 	if err != nil {
 		return err
 	}
 	defer stacks.Close()
-	m := trace.Process(p.PID, processName(p), 0, stacks)
-	cause := fault.Explain(death(d, stacks))
-	m.Death = trace.Death(&cause)
-	a.printProcess(r.w, r.out, p, m, stacks.Space)
+	cause := fault.Explain(death(d, stacks.Taken))
+	stacks.Model.Death = trace.Death(&cause)
+	a.print(r.w, r.out, stacks)
 	return nil
 }
 

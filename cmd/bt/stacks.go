@@ -2,14 +2,13 @@ package main
 
 import (
 	"bufio"
-	"errors"
+	"context"
 
 	"github.com/gatedso/bt/internal/image"
 	"github.com/gatedso/bt/internal/process/live"
 	"github.com/gatedso/bt/internal/render"
 	"github.com/gatedso/bt/internal/render/text"
-	"github.com/gatedso/bt/internal/snapshot"
-	"github.com/gatedso/bt/internal/trace"
+	"github.com/gatedso/bt/internal/session"
 	"github.com/gatedso/bt/maps"
 	"github.com/gatedso/bt/stack"
 	"github.com/gatedso/bt/symbolize"
@@ -51,49 +50,35 @@ func (a *app) process(w *bufio.Writer, out *output, pid int, tids []int) error {
 	if p.PID != pid {
 		a.errorf("%d is a thread of process %d: printing the process", pid, p.PID)
 	}
-	stacks, err := snapshot.Process(p, snapshot.Options{
-		TIDs:      tids,
-		MaxFrames: a.maxFrames,
-		MaxPause:  a.maxPause,
-		Cache:     a.session().Images,
-		Source:    snapshot.Source(p, a.sysroot),
-	})
+	stacks, err := a.session().Stop(context.Background(), p, a.stackOptions(tids))
 	if err != nil {
 		return err
 	}
 	defer stacks.Close()
-	if len(stacks.Threads) == 0 {
-		return errors.New("none of the threads asked for is in the process")
-	}
-	for _, tid := range stacks.Gone {
-		if len(tids) > 0 {
-			a.incomplete("thread %d is not in process %d", tid, p.PID)
-		}
-	}
-	if p.LeaderGone() {
-		a.incomplete("process %d: its main thread has ended, the others are printed", p.PID)
-	}
-
-	if !a.printProcess(w, out, p, trace.Process(p.PID, processName(p), 0, stacks), stacks.Space) {
-		a.status = exitIncomplete
-	}
+	a.missing(stacks)
+	a.print(w, out, stacks)
 	return nil
 }
 
-// printProcess is print for a running process.
-func (a *app) printProcess(w *bufio.Writer, out *output, p *live.Process, m *stack.Process, space *image.Space) (complete bool) {
-	names, done := a.session().ProcessNames(p, space.Maps)
-	defer done()
-	return a.print(w, out, m, space, names)
+func (a *app) stackOptions(tids []int) session.StackOptions {
+	return session.StackOptions{TIDs: tids, MaxFrames: a.maxFrames, MaxPause: a.maxPause}
 }
 
-// print names the frames of a process, prints it, and reports whether nothing is
-// missing.
-func (a *app) print(w *bufio.Writer, out *output, m *stack.Process, space *image.Space, names symbolize.Options) (complete bool) {
-	p := a.printer(w, out, space, names)
-	p.name(m)
-	p.text.Process(m)
-	return m.Complete()
+// missing says what was asked for and is not there.
+func (a *app) missing(stacks *session.Stacks) {
+	for _, text := range stacks.Missing {
+		a.incomplete("%s", text)
+	}
+}
+
+// print names the frames of a process and prints it.
+func (a *app) print(w *bufio.Writer, out *output, stacks *session.Stacks) {
+	p := a.printer(w, out, stacks)
+	p.name(stacks.Model)
+	p.text.Process(stacks.Model)
+	if !stacks.Model.Complete() {
+		a.status = exitIncomplete
+	}
 }
 
 // printer names and prints what belongs to one address space.
@@ -104,12 +89,12 @@ type printer struct {
 }
 
 // printer returns a printer, and prints the maps where they are wanted.
-func (a *app) printer(w *bufio.Writer, out *output, space *image.Space, names symbolize.Options) *printer {
-	sym, err := symbolize.New(space, names)
+func (a *app) printer(w *bufio.Writer, out *output, stacks *session.Stacks) *printer {
+	sym, err := stacks.Symbols()
 	a.gateProblem(err)
 	p := &printer{app: a, sym: sym, text: text.Printer{W: w, Options: a.renderOptions(out)}}
 	if a.withMaps {
-		p.text.Maps(trace.Head(space, sym))
+		p.text.Maps(stacks.Head())
 	}
 	return p
 }
@@ -123,14 +108,6 @@ func (p *printer) name(m *stack.Process) {
 	if p.app.verbose {
 		render.Notes(m, p.app.errorf)
 	}
-}
-
-// processName is what the process was called by, or its command name.
-func processName(p *live.Process) string {
-	if args := p.Cmdline(); len(args) > 0 && args[0] != "" {
-		return args[0]
-	}
-	return "[" + p.Comm() + "]"
 }
 
 // savedSpace is the address space of saved maps.
