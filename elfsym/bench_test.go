@@ -126,11 +126,11 @@ func BenchmarkLookupRef(b *testing.B) {
 		im := open1(b, path)
 		defer im.Close()
 		addrs := randomAddrs(im, 1<<20)
-		im.LookupRef(0)
+		im.lookupRef(0)
 		b.ReportAllocs()
 		i := 0
 		for b.Loop() {
-			im.LookupRef(addrs[i&(1<<20-1)])
+			im.lookupRef(addrs[i&(1<<20-1)])
 			i++
 		}
 	})
@@ -142,7 +142,7 @@ func BenchmarkFindAll(b *testing.B) {
 		im := open1(b, path)
 		defer im.Close()
 		addrs := randomAddrs(im, 1<<20)
-		im.LookupRef(0)
+		im.lookupRef(0)
 		var refs [MaxBatch]Ref
 		var offs [MaxBatch]uint64
 		b.ReportAllocs()
@@ -161,7 +161,7 @@ func BenchmarkNameBytes(b *testing.B) {
 		addrs := randomAddrs(im, 1<<20)
 		i := 0
 		for b.Loop() {
-			if ref, _, ok := im.LookupRef(addrs[i&(1<<20-1)]); ok {
+			if ref, _, ok := im.lookupRef(addrs[i&(1<<20-1)]); ok {
 				im.NameBytes(ref)
 			}
 			i++

@@ -150,12 +150,12 @@ func compareWithReference(t *testing.T, path string, ref *reference) {
 			}
 		}
 		check("LookupAll", matches[i].Name, matches[i].Value, matches[i].OK)
-		r, value, ok := indexed.LookupRef(a)
+		r, value, ok := indexed.lookupRef(a)
 		name := ""
 		if ok {
 			name = string(indexed.NameBytes(r))
 		}
-		check("LookupRef", name, value, ok)
+		check("lookupRef", name, value, ok)
 		for k, im := range []*Image{scanning, indexed} {
 			s, ok := im.Symbol(refs[i][k])
 			check("FindAll", s.Name, a-offs[i][k], ok)

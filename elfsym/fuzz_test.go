@@ -20,7 +20,7 @@ func exercise(data []byte) {
 	defer im.Close()
 	im.BuildID()
 	im.EhFrameHdr()
-	im.HasSymbols()
+	im.hasSymbols()
 	for _, name := range []string{".text", ".symtab", ".debug_info", ".debug_line"} {
 		im.Section(name)
 	}
@@ -42,7 +42,7 @@ func exercise(data []byte) {
 	for i := range addrs {
 		im.Lookup(addrs[i])
 		im.FuncStart(addrs[i])
-		if ref, _, ok := im.LookupRef(addrs[i]); ok {
+		if ref, _, ok := im.lookupRef(addrs[i]); ok {
 			im.NameBytes(ref)
 			im.Symbol(ref)
 			im.Version(ref)

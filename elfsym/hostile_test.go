@@ -253,7 +253,7 @@ func TestManySymbolsOneName(t *testing.T) {
 			t.Fatalf("%#x: %d %#x %v", addr, ref, value, ok)
 		}
 	}
-	if ref, _, ok := im.LookupRef(text); !ok || len(im.NameBytes(ref)) < 1<<20-7 {
+	if ref, _, ok := im.lookupRef(text); !ok || len(im.NameBytes(ref)) < 1<<20-7 {
 		t.Errorf("%d bytes", len(im.NameBytes(ref)))
 	}
 }

@@ -312,14 +312,14 @@ func TestTruncatedWhileOpen(t *testing.T) {
 		return im
 	}
 	indexed := open()
-	ref, _, ok := indexed.LookupRef(text)
+	ref, _, ok := indexed.lookupRef(text)
 	if !ok {
 		t.Fatal("no symbol")
 	}
 	if err := os.Truncate(path, 0); err != nil {
 		t.Fatal(err)
 	}
-	if _, _, ok := indexed.LookupRef(text + 9); !ok {
+	if _, _, ok := indexed.lookupRef(text + 9); !ok {
 		t.Error("the index does not need the file")
 	}
 	if s, ok := indexed.Symbol(ref); ok {
@@ -339,8 +339,8 @@ func TestTruncatedWhileOpen(t *testing.T) {
 	if _, ok := im.FuncStart(text); ok {
 		t.Error("FuncStart")
 	}
-	if _, _, ok := im.LookupRef(text); ok {
-		t.Error("LookupRef")
+	if _, _, ok := im.lookupRef(text); ok {
+		t.Error("lookupRef")
 	}
 	if id := im.BuildID(); id != nil {
 		t.Errorf("BuildID: %x", id)

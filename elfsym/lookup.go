@@ -35,8 +35,8 @@ const maxScans = 8
 // maxBatch is the largest batch for which a scan beats building the index.
 const maxBatch = 4096
 
-// HasSymbols reports whether there is a symbol table at all.
-func (im *Image) HasSymbols() bool { return len(im.tables) > 0 }
+// hasSymbols reports whether there is a symbol table at all.
+func (im *Image) hasSymbols() bool { return len(im.tables) > 0 }
 
 // NumSymbols returns the number of entries of all symbol tables.
 func (im *Image) NumSymbols() int { return int(im.numSyms) }
@@ -147,10 +147,10 @@ func (im *Image) indexed() *index {
 	return ix
 }
 
-// LookupRef finds the symbol that names vaddr, and its value, from the index,
+// lookupRef finds the symbol that names vaddr, and its value, from the index,
 // which the first call builds. It allocates nothing and reads no byte of the
 // file, so that it needs no Protect.
-func (im *Image) LookupRef(vaddr uint64) (ref Ref, value uint64, ok bool) {
+func (im *Image) lookupRef(vaddr uint64) (ref Ref, value uint64, ok bool) {
 	ix := im.index.Load()
 	if ix == nil {
 		ix = im.indexed()

@@ -21,7 +21,7 @@ import (
 func peerFiles(t *testing.T) (out []string) {
 	for _, path := range realFiles(t) {
 		if im, err := OpenPath(path); err == nil {
-			if debugFileOf(path) == "" && im.HasSymbols() {
+			if debugFileOf(path) == "" && im.hasSymbols() {
 				out = append(out, path)
 			}
 			im.Close()
@@ -146,7 +146,7 @@ func TestNm(t *testing.T) {
 			}
 			bad := 0
 			for addr, names := range starts {
-				ref, value, ok := im.LookupRef(addr)
+				ref, value, ok := im.lookupRef(addr)
 				if ok && value == addr && names[string(im.NameBytes(ref))] {
 					continue
 				}

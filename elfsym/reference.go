@@ -6,7 +6,7 @@ import "github.com/gatedso/bt/internal/guard"
 // the symbol: for callers that remember names by reference.
 func (im *Image) Find(vaddr uint64) (ref Ref, value uint64, ok bool) {
 	if im.index.Load() != nil {
-		return im.LookupRef(vaddr)
+		return im.lookupRef(vaddr)
 	}
 	refs := [1]uint32{none}
 	err := guard.Read(func() error {
@@ -38,7 +38,7 @@ func (im *Image) Named(yield func(Symbol) bool) {
 			if !ok {
 				continue
 			}
-			if best, _, ok := im.LookupRef(s.Value); ok && best == ref && !yield(s) {
+			if best, _, ok := im.lookupRef(s.Value); ok && best == ref && !yield(s) {
 				break
 			}
 		}
@@ -49,5 +49,5 @@ func (im *Image) Named(yield func(Symbol) bool) {
 // Data is the image's bytes, as the file has them; valid until Close.
 func (im *Image) Data() []byte { return im.data }
 
-// Indexed reports whether the symbol index has been built: LookupRef is cheap.
+// Indexed reports whether the symbol index has been built: lookupRef is cheap.
 func (im *Image) Indexed() bool { return im.index.Load() != nil }

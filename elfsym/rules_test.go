@@ -68,10 +68,10 @@ func lookups(t *testing.T, b []byte, addr uint64) string {
 	scanned := name(im.symbol(Ref(refs[0])))
 	looked := name(im.Lookup(addr))
 	indexed := "-"
-	if ref, value, ok := im.LookupRef(addr); ok {
+	if ref, value, ok := im.lookupRef(addr); ok {
 		s, ok2 := im.Symbol(ref)
 		if s.Value != value || string(im.NameBytes(ref)) != s.Name {
-			t.Errorf("%#x: LookupRef value %#x, Symbol %+v, NameBytes %q", addr, value, s, im.NameBytes(ref))
+			t.Errorf("%#x: lookupRef value %#x, Symbol %+v, NameBytes %q", addr, value, s, im.NameBytes(ref))
 		}
 		indexed = name(s, ok2)
 	}
@@ -280,7 +280,7 @@ func TestSymbolFields(t *testing.T) {
 	if _, ok := im.FuncStart(text + 0x100); ok {
 		t.Error("FuncStart of nothing")
 	}
-	if !im.HasSymbols() || im.NumSymbols() != 4 {
+	if !im.hasSymbols() || im.NumSymbols() != 4 {
 		t.Errorf("%d symbols", im.NumSymbols())
 	}
 	if s, ok := im.Symbol(99); ok || s.Name != "" || im.NameBytes(99) != nil {
@@ -308,13 +308,13 @@ func TestAdaptive(t *testing.T) {
 	}
 	addr := uint64(text)
 	if n := testing.AllocsPerRun(1000, func() {
-		ref, _, ok := im.LookupRef(addr)
+		ref, _, ok := im.lookupRef(addr)
 		if !ok || len(im.NameBytes(ref)) < 2 {
 			t.Error(addr)
 		}
 		addr = text + (addr-text+8)%800
 	}); n != 0 {
-		t.Errorf("LookupRef and NameBytes: %v allocations", n)
+		t.Errorf("lookupRef and NameBytes: %v allocations", n)
 	}
 }
 
@@ -366,7 +366,7 @@ func TestConcurrent(t *testing.T) {
 				if s, ok := im.Lookup(text + 9); !ok || s.Name != "g" {
 					t.Error(s)
 				}
-				if ref, _, ok := im.LookupRef(text + 1); !ok || string(im.NameBytes(ref)) != "f" {
+				if ref, _, ok := im.lookupRef(text + 1); !ok || string(im.NameBytes(ref)) != "f" {
 					t.Error(ref)
 				}
 				im.Section(".text")

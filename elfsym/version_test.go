@@ -72,7 +72,7 @@ func versioned(class elf.Class, order testelf.ByteOrder) testelf.File {
 // versionAt returns the version of the symbol that names addr.
 func versionAt(t *testing.T, im *Image, addr uint64) string {
 	t.Helper()
-	ref, _, ok := im.LookupRef(addr)
+	ref, _, ok := im.lookupRef(addr)
 	if !ok {
 		t.Fatalf("%#x has no name", addr)
 	}

@@ -31,7 +31,7 @@ func TestGateLineIA64(t *testing.T) {
 		if last.Path != path {
 			t.Errorf("path %q, want %q", last.Path, path)
 		}
-		if last.IsFile() || last.Special() {
+		if last.IsFile() || last.special() {
 			t.Errorf("%q: file or special", path)
 		}
 		if got := m.Gates(); len(got) != 1 || got[0] != last {

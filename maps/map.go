@@ -8,7 +8,7 @@ import (
 )
 
 // Map is an address space: the entries of one /proc/PID/maps. It is made by
-// New, Parse or ReadMap and must not be changed afterwards; any number of
+// New or Parse and must not be changed afterwards; any number of
 // goroutines may use it.
 type Map struct {
 	Entries []Mapping // in the order of the file
@@ -50,7 +50,7 @@ func (m *Map) unescapeOld() {
 	}
 	for i := range m.Entries {
 		e := &m.Entries[i]
-		if e.Special() || !e.blank() && (e.Deleted || strings.ContainsAny(e.Path, " \t")) {
+		if e.special() || !e.blank() && (e.Deleted || strings.ContainsAny(e.Path, " \t")) {
 			return
 		}
 	}

@@ -79,9 +79,9 @@ func (m *Mapping) IsFile() bool {
 	return m.Inode != 0 && len(m.Path) > 0 && m.Path[0] == '/'
 }
 
-// Special reports whether the mapping has one of the kernel's own names:
+// special reports whether the mapping has one of the kernel's own names:
 // [heap], [stack], [vdso], [anon:…], [uprobes] and their like.
-func (m *Mapping) Special() bool {
+func (m *Mapping) special() bool {
 	return m.Inode == 0 && bracketed(m.Path)
 }
 

@@ -118,8 +118,8 @@ func TestKinds(t *testing.T) {
 		{Mapping{Path: "anon_inode:[io_uring]", Inode: 3}, false, false},
 		{Mapping{}, false, false},
 	} {
-		if tt.m.IsFile() != tt.file || tt.m.Special() != tt.special {
-			t.Errorf("%q: IsFile %v, Special %v", tt.m.Path, tt.m.IsFile(), tt.m.Special())
+		if tt.m.IsFile() != tt.file || tt.m.special() != tt.special {
+			t.Errorf("%q: IsFile %v, Special %v", tt.m.Path, tt.m.IsFile(), tt.m.special())
 		}
 	}
 }
@@ -160,7 +160,7 @@ func TestRoundTrip(t *testing.T) {
 		if err != nil {
 			continue // gone, or not ours
 		}
-		m, err := ReadMap(bytes.NewReader(want))
+		m, err := Parse(want)
 		if err != nil {
 			t.Errorf("%s: %v", name, err)
 			continue

@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
-	"io"
 	"strings"
 )
 
@@ -81,15 +80,6 @@ func Parse(b []byte) (*Map, error) {
 		}
 	}
 	return New(entries), nil
-}
-
-// ReadMap reads r to its end and parses what it held.
-func ReadMap(r io.Reader) (*Map, error) {
-	b, err := io.ReadAll(r)
-	if err != nil {
-		return nil, err
-	}
-	return Parse(b)
 }
 
 // parse fills m, which must be zero. A path equal to prev shares its memory:

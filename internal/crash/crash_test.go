@@ -93,7 +93,7 @@ func TestFileName(t *testing.T) {
 // private makes a directory for reports.
 func private(t *testing.T) *Dir {
 	t.Helper()
-	d, err := CreateDir(filepath.Join(t.TempDir(), "a/b/crashes"))
+	d, err := createDir(filepath.Join(t.TempDir(), "a/b/crashes"))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -307,7 +307,7 @@ func TestOpenDir(t *testing.T) {
 	os.Chmod(filepath.Join(top, "writable"), 0o777)
 	os.Mkdir(filepath.Join(top, "writable/dir"), 0o700)
 	for name, want := range map[string]string{"theirs": "belongs to user 12345", "below/dir": "belongs to user 12345", "writable/dir": "chmod go-w"} {
-		d, err := CreateDir(filepath.Join(top, name))
+		d, err := createDir(filepath.Join(top, name))
 		if err == nil {
 			d.Close()
 		}

@@ -64,8 +64,8 @@ func OpenDir(path string) (*Dir, error) {
 	return d, nil
 }
 
-// CreateDir is OpenDir that makes the directory where there is none.
-func CreateDir(path string) (*Dir, error) {
+// createDir is OpenDir that makes the directory where there is none.
+func createDir(path string) (*Dir, error) {
 	d, err := OpenDir(path)
 	if !errors.Is(err, fs.ErrNotExist) {
 		return d, err

@@ -48,7 +48,7 @@ func (h *Handler) Run() error {
 		return h.fail(err)
 	}
 	proc := openProc(h.Procfs, &h.Request) // never closed: a read of it that hangs goes on
-	d, err := CreateDir(h.Dir)
+	d, err := createDir(h.Dir)
 	if err != nil {
 		return h.fail(err)
 	}

@@ -46,7 +46,7 @@ func Install(o Options) (Settings, error) {
 	if err != nil {
 		return Settings{}, err
 	}
-	d, err := CreateDir(dir)
+	d, err := createDir(dir)
 	if err != nil {
 		return Settings{}, err
 	}

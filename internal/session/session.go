@@ -88,6 +88,13 @@ func (s *Session) Close() error {
 	return err
 }
 
+// StopDownloads ends a download that goes on; those that follow fail.
+func (s *Session) StopDownloads() {
+	if s.helper != nil {
+		s.helper.Stop()
+	}
+}
+
 func (s *Session) note(format string, args ...any) {
 	if s.options.Note != nil {
 		s.options.Note(format, args...)

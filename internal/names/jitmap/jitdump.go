@@ -33,10 +33,10 @@ const (
 // maxDump bounds what is read of a jitdump file, which holds the code itself.
 const maxDump = 4 << 30
 
-// ReadDump reads a jitdump file of size bytes. Later functions override earlier
+// readDump reads a jitdump file of size bytes. Later functions override earlier
 // ones, and moves are followed; a last record that is not complete is left
 // out. With an error the table holds what was read before.
-func ReadDump(r io.ReaderAt, size int64) (*Table, error) {
+func readDump(r io.ReaderAt, size int64) (*Table, error) {
 	return readAll(&dump{}, r, size)
 }
 

@@ -75,7 +75,7 @@ func sample(order binary.AppendByteOrder, headerSize uint32) []byte {
 
 func dumpTable(t testing.TB, b []byte) *Table {
 	t.Helper()
-	tab, err := ReadDump(bytes.NewReader(b), int64(len(b)))
+	tab, err := readDump(bytes.NewReader(b), int64(len(b)))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -165,7 +165,7 @@ func TestDumpErrors(t *testing.T) {
 		"version":     with(4, 2),
 		"header size": with(8, 39),
 	} {
-		if tab, err := ReadDump(bytes.NewReader(b), int64(len(b))); !errors.Is(err, errNoDump) || tab.Len() != 0 {
+		if tab, err := readDump(bytes.NewReader(b), int64(len(b))); !errors.Is(err, errNoDump) || tab.Len() != 0 {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
@@ -173,7 +173,7 @@ func TestDumpErrors(t *testing.T) {
 	second := 40 + loadSize + len("first") + 1 + 0x100
 	for size, want := range map[uint32]string{0: "", 1: "malformed record at 0x", 15: "malformed record at 0x", 1 << 31: ""} {
 		b := with(second+4, size)
-		tab, err := ReadDump(bytes.NewReader(b), int64(len(b)))
+		tab, err := readDump(bytes.NewReader(b), int64(len(b)))
 		expect(t, tab, 0x1000, "first+0x0", 0x2000, "")
 		if (err != nil) != (want != "") || err != nil && !strings.Contains(err.Error(), want) {
 			t.Errorf("size %d: %v", size, err)
@@ -191,7 +191,7 @@ func TestDumpErrors(t *testing.T) {
 	if name, _, _ := dumpTable(t, d.b).Lookup(0x1000); len(name) != maxName {
 		t.Errorf("a name of %d bytes", len(name))
 	}
-	tab, err := ReadDump(bytes.NewReader(good), maxDump+1)
+	tab, err := readDump(bytes.NewReader(good), maxDump+1)
 	expect(t, tab, 0x1000, "first+0x0")
 	if !errors.Is(err, ErrTooLarge) {
 		t.Error(err)
@@ -206,7 +206,7 @@ func FuzzDump(f *testing.F) {
 	d.move(0x1000, 0x1080, 0x100, 1)
 	f.Add(d.b, uint16(150))
 	f.Fuzz(func(t *testing.T, b []byte, cut uint16) {
-		whole, err := ReadDump(bytes.NewReader(b), int64(len(b)))
+		whole, err := readDump(bytes.NewReader(b), int64(len(b)))
 		g := growing{fresh: func() reader { return new(dump) }}
 		for _, n := range []int{min(int(cut), len(b)), len(b)} {
 			if _, stepErr := g.update(bytes.NewReader(b), int64(n)); stepErr != nil && err == nil {

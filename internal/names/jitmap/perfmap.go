@@ -13,13 +13,13 @@ const maxPerfMap = 1 << 30
 // usualLine is how long lines are on average.
 const usualLine = 48
 
-// ReadPerfMap reads a perf map of size bytes: a line for each function,
+// readPerfMap reads a perf map of size bytes: a line for each function,
 // `START SIZE NAME`, both numbers in hexadecimal, with or without 0x
 // (tools/perf/Documentation/jit-interface.txt). Later lines override earlier
 // ones. Lines of another form are left out, and so is an unfinished last line:
 // its writer has not got to the end of the name. With an error the table
 // holds what was read before.
-func ReadPerfMap(r io.ReaderAt, size int64) (*Table, error) {
+func readPerfMap(r io.ReaderAt, size int64) (*Table, error) {
 	return readAll(&perfMap{}, r, size)
 }
 

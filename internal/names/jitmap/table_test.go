@@ -25,7 +25,7 @@ func describe(t *Table, addr uint64) string {
 
 func perfTable(t testing.TB, text string) *Table {
 	t.Helper()
-	tab, err := ReadPerfMap(strings.NewReader(text), int64(len(text)))
+	tab, err := readPerfMap(strings.NewReader(text), int64(len(text)))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -90,7 +90,7 @@ func TestPerfMapLongLines(t *testing.T) {
 			if reader != nil {
 				r = dribble{r}
 			}
-			tab, err := ReadPerfMap(r, int64(len(text)))
+			tab, err := readPerfMap(r, int64(len(text)))
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -154,17 +154,17 @@ func TestOverlaps(t *testing.T) {
 func TestErrors(t *testing.T) {
 	broken := errors.New("broken")
 	head := strings.Repeat("1000 10 f\n", 10)
-	tab, err := ReadPerfMap(failing{strings.NewReader(head), broken}, 1000)
+	tab, err := readPerfMap(failing{strings.NewReader(head), broken}, 1000)
 	if !errors.Is(err, broken) || describe(tab, 0x1000) != "f+0x0" {
 		t.Error(err)
 	}
-	if tab, err = ReadPerfMap(strings.NewReader(head), 1000); err != nil || tab.Len() != 1 {
+	if tab, err = readPerfMap(strings.NewReader(head), 1000); err != nil || tab.Len() != 1 {
 		t.Error(err) // it shrank
 	}
-	if tab, err = ReadPerfMap(strings.NewReader(head), maxPerfMap+1); !errors.Is(err, ErrTooLarge) || tab.Len() != 0 {
+	if tab, err = readPerfMap(strings.NewReader(head), maxPerfMap+1); !errors.Is(err, ErrTooLarge) || tab.Len() != 0 {
 		t.Error(err)
 	}
-	_, err = ReadDump(failing{strings.NewReader(""), broken}, 1000)
+	_, err = readDump(failing{strings.NewReader(""), broken}, 1000)
 	if !errors.Is(err, broken) {
 		t.Error(err)
 	}
@@ -243,7 +243,7 @@ func FuzzPerfMap(f *testing.F) {
 	f.Add([]byte("1000 100 a b\n0x1010 0x10 c\n1020 10 d\r\n1000 10 e\n"), uint16(12))
 	f.Add([]byte("ffffffffffffffff 1 x\nfffffffffffffffe 1 y\n0 ffffffff z\n"), uint16(3))
 	f.Fuzz(func(t *testing.T, b []byte, cut uint16) {
-		whole, err := ReadPerfMap(bytes.NewReader(b), int64(len(b)))
+		whole, err := readPerfMap(bytes.NewReader(b), int64(len(b)))
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -63,7 +63,7 @@ func FuzzTable(f *testing.F) {
 				}
 			}
 			n = 0
-			table.Rows(pc, func(r *Row) bool { n++; return n < 20 })
+			table.rows(pc, func(r *Row) bool { n++; return n < 20 })
 			EhFrameAddr(config.EhFrameHdr, config.PtrSize, config.Order)
 		}
 	})

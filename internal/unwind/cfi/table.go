@@ -156,9 +156,9 @@ func (s *lazySection) nextFunc(pc uint64) (start uint64, ok bool) {
 	return 0, false
 }
 
-// Rows yields all rows of the FDE that covers pc, in order, until yield returns
+// rows yields all rows of the FDE that covers pc, in order, until yield returns
 // false. The row is valid until yield returns. Errors are as for Row.
-func (t *Table) Rows(pc uint64, yield func(*Row) bool) error {
+func (t *Table) rows(pc uint64, yield func(*Row) bool) error {
 	m := new(vm) // not a shared one: yield may not return
 	s, err := t.find(pc, &m.fde)
 	if err != nil {

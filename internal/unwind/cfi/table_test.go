@@ -198,17 +198,17 @@ func TestRows(t *testing.T) {
 		got = append(got, fmt.Sprintf("%#x-%#x:%d", r.Start, r.End, r.CFA.N))
 		return true
 	}
-	if err := table.Rows(0x1080, collect); err == nil {
+	if err := table.rows(0x1080, collect); err == nil {
 		t.Error("no error for an unmatched restore_state")
 	}
 	if want := []string{"0x1000-0x1001:8", "0x1001-0x1004:16", "0x1004-0x1008:24"}; !slices.Equal(got, want) {
 		t.Errorf("%q", got)
 	}
-	if err := table.Rows(0x1100, collect); err != ErrNoFDE {
+	if err := table.rows(0x1100, collect); err != ErrNoFDE {
 		t.Error(err)
 	}
 	n := 0
-	if err := table.Rows(0x1000, func(*Row) bool { n++; return false }); err != nil || n != 1 {
+	if err := table.rows(0x1000, func(*Row) bool { n++; return false }); err != nil || n != 1 {
 		t.Error(n, err)
 	}
 }

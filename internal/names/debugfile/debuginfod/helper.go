@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"sync/atomic"
 )
 
 // HelperName is the program that downloads. It stands beside bt or on the PATH.
@@ -28,6 +29,8 @@ type Helper struct {
 
 	mu   sync.Mutex // one request at a time
 	cmd  *exec.Cmd
+	stop atomic.Bool
+	proc atomic.Pointer[os.Process] // of cmd
 	in   io.WriteCloser
 	out  *bufio.Reader
 	dead error // why there is no helper
@@ -41,6 +44,9 @@ func (h *Helper) Fetch(buildID []byte) (path string, err error) {
 	}
 	h.mu.Lock()
 	defer h.mu.Unlock()
+	if h.stop.Load() {
+		return "", os.ErrClosed
+	}
 	if h.cmd == nil && h.dead == nil {
 		h.dead = h.start()
 	}
@@ -109,6 +115,10 @@ func (h *Helper) start() error {
 	if err := cmd.Start(); err != nil {
 		return err
 	}
+	h.proc.Store(cmd.Process)
+	if h.stop.Load() { // meanwhile
+		cmd.Process.Kill()
+	}
 	h.cmd, h.in, h.out = cmd, in, bufio.NewReaderSize(out, 16<<10)
 	return nil
 }
@@ -127,6 +137,15 @@ func (h *Helper) find() (string, error) {
 		}
 	}
 	return exec.LookPath(HelperName)
+}
+
+// Stop ends a download that goes on, which then fails as all that follow do. It may
+// be called beside every other method.
+func (h *Helper) Stop() {
+	h.stop.Store(true)
+	if p := h.proc.Load(); p != nil {
+		p.Kill() // does nothing to one that has been waited for
+	}
 }
 
 // Close ends the helper, which notices the end of its input at once. Without
