@@ -164,7 +164,11 @@ func (s *Session) name(ctx context.Context, taken *session.Stacks, lacks []strin
 			return nil, err
 		}
 	}
-	for _, text := range append(lacks, taken.Missing...) {
+	lacks = append(lacks, taken.Missing...)
+	if taken.NotKept != "" {
+		lacks = append(lacks, taken.NotKept)
+	}
+	for _, text := range lacks {
 		m.Notes = append(m.Notes, stack.Note{Kind: "missing", Text: text})
 	}
 	return m, ctx.Err()
