@@ -25,6 +25,12 @@ func (s *Symbolizer) jit(f *stack.Frame, addr uint64, why stack.Miss) {
 			}
 		}
 	}
+	if name, start, ok := s.space.JITName(addr); ok {
+		s.set(f, addr, &answer{name: s.options.Demangle.name(name), start: start, source: "the GDB JIT interface"})
+		if f.Miss == "" {
+			return
+		}
+	}
 	miss(f, why)
 }
 

@@ -85,6 +85,8 @@ type Space struct {
 
 	mu   sync.Mutex
 	used []*cached // images of cache
+
+	jit jitCode
 }
 
 // NewSpace returns the space that m describes. cache may be shared with other
@@ -284,6 +286,9 @@ func (s *Space) Row(pc uint64, exact bool) (*cfi.Row, unwind.How) { return s.row
 func (s *Space) row(pc uint64, exact, parsed bool) (*cfi.Row, unwind.How) {
 	p := s.locate(pc, parsed)
 	if p.Image == nil {
+		if row := s.jitRow(pc, parsed); row != nil {
+			return row, unwind.HowCFI
+		}
 		return nil, 0
 	}
 	row, how, err := p.Image.find(p.Link(pc), exact, parsed)
@@ -353,7 +358,7 @@ func (s *Space) FuncStart(pc uint64) (uint64, bool) { return s.funcStart(pc, fal
 func (s *Space) funcStart(pc uint64, parsed bool) (uint64, bool) {
 	p := s.locate(pc, parsed)
 	if p.Image == nil {
-		return 0, false
+		return s.jitStart(pc, parsed)
 	}
 	link := p.Link(pc)
 	start, ok := p.Image.entryOf(link, parsed)
