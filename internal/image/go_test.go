@@ -1,6 +1,7 @@
 package image_test
 
 import (
+	"bytes"
 	"debug/elf"
 	"os"
 	"os/exec"
@@ -273,5 +274,39 @@ func TestEntryPoint(t *testing.T) {
 	f.Machine = elf.EM_IA_64
 	if row, _, _ := openImage(t, f).Row(progAt+0x1040, true); row != nil {
 		t.Errorf("a row for an ia64 program: %+v", row)
+	}
+}
+
+// A C linker may merge the table's section into another one: of what it has left
+// of a Go program the read-only data is looked through.
+func TestGoTableInAnotherSection(t *testing.T) {
+	for name, mapped := range map[string]func([]byte) []byte{
+		"merged": func(b []byte) []byte {
+			return bytes.ReplaceAll(b, []byte("\x00.gopclntab\x00"), []byte("\x00.data.rel0\x00"))
+		},
+		"no program of Go's": func(b []byte) []byte {
+			for _, s := range []string{".gopclntab", ".go.buildinfo", ".note.go.buildid"} {
+				b = bytes.ReplaceAll(b, []byte(s+"\x00"), []byte(strings.Repeat("x", len(s))+"\x00"))
+			}
+			return b
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			full := goProgram(t, "amd64")
+			main := goFuncs(t, full)["main.main"]
+			path := filepath.Join(t.TempDir(), "prog")
+			if err := os.WriteFile(path, mapped(bytes.Clone(full.Data())), 0o644); err != nil {
+				t.Fatal(err)
+			}
+			im, err := elfsym.OpenPath(path)
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer im.Close()
+			got, _, ok := image.NewImage(im).GoFunc(main.Value + 1)
+			if want := name == "merged"; ok != want || want && got != "main.main" {
+				t.Errorf("GoFunc: %q %v", got, ok)
+			}
+		})
 	}
 }

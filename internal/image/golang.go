@@ -24,10 +24,11 @@ func (im *Image) goTab() *gopcln.Table {
 				return
 			}
 		}
-		if _, ok := im.Section(".shstrtab"); ok {
+		if _, ok := im.Section(".shstrtab"); ok && !im.fromGo() {
 			return
 		}
-		// The section headers are gone: look through the read-only data.
+		// The section headers are gone, or a C compiler has linked the program
+		// and made one section of many: look through the read-only data.
 		for _, s := range im.Segments() {
 			if s.Flags&elf.PF_X != 0 {
 				continue
@@ -40,6 +41,13 @@ func (im *Image) goTab() *gopcln.Table {
 		}
 	})
 	return im.goTable
+}
+
+// fromGo reports whether Go's linker has had a part in the image.
+func (im *Image) fromGo() bool {
+	_, id := im.Section(".note.go.buildid")
+	_, info := im.Section(".go.buildinfo")
+	return id || info
 }
 
 func (im *Image) openGoTab(data []byte) *gopcln.Table {
