@@ -132,6 +132,12 @@ type Arch struct {
 	// when the ways out do not agree.
 	Ahead func(code []byte, pc int, called bool) (Layout, bool)
 
+	// Forked tells where a thread at index pc of code goes on when the system
+	// call that it returns from has a result of zero, as clone has in the thread
+	// that it makes. It reports false unless pc is behind a system call and
+	// before the branches on its result.
+	Forked func(code []byte, pc int) (int, bool)
+
 	// NoReturn reports whether code, which is entered at its first byte, ends
 	// in an instruction that stops, such as hlt, whichever way it takes. It is
 	// nil for a CPU of which that is not known.
@@ -176,8 +182,9 @@ type GoFrames struct {
 
 // Syscalls is what is to be known of the kernel's system calls.
 type Syscalls struct {
-	Args  []Reg // the registers that hold the arguments, in order
-	Vfork []int // the numbers of those whose caller may wait for its child
+	Result Reg   // the register that holds the result
+	Args   []Reg // the registers that hold the arguments, in order
+	Vfork  []int // the numbers of those whose caller may wait for its child
 }
 
 // Traps is how the kernel reports the faults of a CPU.

@@ -83,7 +83,9 @@ func TestChurn(t *testing.T) {
 		}
 		r.want(t, want)
 	}
-	t.Logf("%d stacks, cut short: %v", stacks, reasons)
+	if len(reasons) > 0 {
+		t.Errorf("of %d stacks are cut short: %v", stacks, reasons)
+	}
 }
 
 func TestStoppedStaysStopped(t *testing.T) {

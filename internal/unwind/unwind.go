@@ -202,6 +202,9 @@ func (w *Walker) WalkInto(buf []Frame, s Start, mem Memory) Stack {
 			frame.Signo = st.signo(p)
 		}
 		out.Frames = append(out.Frames, frame)
+		if len(out.Frames) == 1 && st.newborn(frame) {
+			return out
+		}
 		next, end, at := st.step(frame, p)
 		if end != stepOn {
 			out.End, out.At = end, at

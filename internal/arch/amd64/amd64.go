@@ -57,8 +57,9 @@ var Arch = &arch.Arch{
 	DecodeRegset: decodeRegset,
 	TLSBase:      tlsBase,
 	Syscalls: arch.Syscalls{
-		Args:  []arch.Reg{RDI, RSI, RDX, R10, R8, R9},
-		Vfork: []int{58, 56, 435}, // vfork, clone, clone3: arch/x86/entry/syscalls/syscall_64.tbl
+		Result: RAX,
+		Args:   []arch.Reg{RDI, RSI, RDX, R10, R8, R9},
+		Vfork:  []int{58, 56, 435}, // vfork, clone, clone3: arch/x86/entry/syscalls/syscall_64.tbl
 	},
 
 	Traps: arch.Traps{Breakpoint: 1, Canonical: canonical, Aligned: 16},
@@ -70,6 +71,7 @@ var Arch = &arch.Arch{
 	Analyze:   x86.AMD64.Analyze,
 	Edge:      x86.AMD64.Edge,
 	Ahead:     x86.AMD64.Ahead,
+	Forked:    x86.AMD64.Forked,
 	NoReturn:  x86.AMD64.NoReturn,
 	Extent:    x86.AMD64.Extent,
 

@@ -48,8 +48,9 @@ var Arch = &arch.Arch{
 	DecodeRegset: decodeRegset,
 	TLSEntry:     tlsEntry,
 	Syscalls: arch.Syscalls{
-		Args:  []arch.Reg{EBX, ECX, EDX, ESI, EDI, EBP},
-		Vfork: []int{190, 120, 435}, // vfork, clone, clone3: arch/x86/entry/syscalls/syscall_32.tbl
+		Result: EAX,
+		Args:   []arch.Reg{EBX, ECX, EDX, ESI, EDI, EBP},
+		Vfork:  []int{190, 120, 435}, // vfork, clone, clone3: arch/x86/entry/syscalls/syscall_32.tbl
 	},
 
 	Traps: arch.Traps{Breakpoint: 1},
@@ -61,6 +62,7 @@ var Arch = &arch.Arch{
 	Analyze:   x86.I386.Analyze,
 	Edge:      x86.I386.Edge,
 	Ahead:     x86.I386.Ahead,
+	Forked:    x86.I386.Forked,
 	NoReturn:  x86.I386.NoReturn,
 	Extent:    x86.I386.Extent,
 
