@@ -51,7 +51,12 @@ compile() { # compile NAME CFLAGS...
 
 if [ -n "$built" ]; then
 	[ ! -e "$built/64-bit" ] || demo 64-bit "$built/64-bit"
-	[ ! -e "$built/32-bit" ] || { "$built/kernel32" && demo 32-bit "$built/32-bit"; }
+	[ -e "$built/32-bit" ] || exit 0
+	if reason=$("$built/kernel32"); then
+		demo 32-bit "$built/32-bit"
+	else
+		printf '\n(%s)\n' "$reason"
+	fi
 	exit
 fi
 if compile 64-bit; then demo 64-bit "$dir/64-bit"; fi
@@ -60,5 +65,12 @@ if reason=$("$dir/kernel32"); then
 	if compile 32-bit -m32; then demo 32-bit "$dir/32-bit"; fi
 else
 	echo
-	echo "($reason: no 32-bit process to show)"
+	if ! command -v qemu-system-x86_64 >/dev/null; then
+		echo "($reason; where qemu-system-x86 is installed, the demo boots one that does)"
+	elif "$root/scripts/e2e.sh" demo32 >"$dir/booted" 2>&1; then
+		echo "($reason: what follows comes from one that does, booted in qemu)"
+		cat "$dir/booted"
+	else
+		echo "($reason, and none that does could be booted: $(tail -n 1 "$dir/booted"))"
+	fi
 fi

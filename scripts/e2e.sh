@@ -1,12 +1,16 @@
 #!/bin/bash
-# bt on kernels of its own: boots Debian's in qemu, without a disk or network,
-# and replays testdata/e2e/*.session, comparing what bt and the kernel answer.
+# bt on kernels of its own: Debian's, booted in qemu (machine.sh).
 #
 #   e2e.sh [--update] [NAME]...
 #
-# NAME is amd64 (with the gate_dso module, 64- and 32-bit programs) or arm64
-# (without it); default both. --update writes the sessions anew. What is
-# downloaded stays in build/e2e, `make clean` removes it. Nothing is installed.
+#   amd64     replays testdata/e2e/amd64.session: with the gate_dso module
+#   arm64     replays testdata/e2e/arm64.session
+#   tests32   the tests that run 32-bit programs, on a kernel that runs them
+#   no32      the same tests and the demo, on a kernel that runs none: each says so
+#   demo32    the 32-bit half of the demo, for scripts/demo.sh
+#
+# Default: all but the last. --update writes the sessions anew. What is downloaded
+# stays in build/e2e, `make clean` removes it. Nothing is installed.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -15,17 +19,10 @@ if [ "${1-}" = --update ]; then
 	update=1
 	shift
 fi
-[ $# -gt 0 ] || set -- amd64 arm64
+[ $# -gt 0 ] || set -- amd64 arm64 tests32 no32
 
-# Seconds that a machine may run: ten times what it takes.
-limit=${E2E_TIMEOUT:-150}
 work=$PWD/build/e2e
 mkdir -p "$work"
-
-# No machine runs on when this script ends, in whatever way.
-machine=
-trap '[ -z "$machine" ] || kill "$machine" 2>/dev/null || true' EXIT
-trap 'exit 130' INT TERM HUP
 
 die() {
 	echo "e2e: $*" >&2
@@ -34,24 +31,23 @@ die() {
 
 # What is missing, told at once, as one line to copy.
 tools() {
-	local tool package missing= probe
-	while read -r tool package; do
+	local name tool package missing= probe list="cpio:cpio gcc:gcc make:make gzip:gzip xz:xz-utils"
+	for name; do
+		case $name in
+		arm64) list="$list qemu-system-aarch64:qemu-system-arm" ;;
+		*) list="$list qemu-system-x86_64:qemu-system-x86" ;;
+		esac
+	done
+	for tool in $list; do
+		package=${tool#*:} tool=${tool%:*}
 		command -v "$tool" >/dev/null || missing="$missing $package"
-	done <<-END
-		qemu-system-x86_64 qemu-system-x86
-		qemu-system-aarch64 qemu-system-arm
-		cpio cpio
-		gcc gcc
-		make make
-		gzip gzip
-		xz xz-utils
-	END
+	done
 	command -v apt-get >/dev/null && command -v dpkg-deb >/dev/null ||
 		die "needs Debian's packages (apt-get, dpkg-deb): run it on Debian 12, or in a container of it"
 	probe=$(mktemp)
 	echo 'int main(void){return 0;}' | gcc -m32 -static -x c -o "$probe" - 2>/dev/null || missing="$missing gcc-multilib"
 	rm -f "$probe"
-	[ -z "$missing" ] || die "some tools are missing; this installs them: apt-get install --no-install-recommends$missing"
+	[ -z "$missing" ] || die "some tools are missing; this installs them: apt-get install --no-install-recommends$(printf '%s\n' $missing | sort -u | sed 's/^/ /' | tr -d '\n')"
 }
 
 # apt NAME ARG... runs apt-NAME on package lists of its own, for both CPUs: the
@@ -60,12 +56,16 @@ apt() {
 	local name=$1
 	shift
 	if [ ! -e "$work/apt/conf" ]; then
-		mkdir -p "$work/apt/state/lists/partial" "$work/apt/cache/archives/partial"
+		mkdir -p "$work/apt/state/lists/partial" "$work/apt/cache/archives/partial" "$work/apt/sources"
+		# Newer kernels, beside the machine's own sources.
+		cp -r /etc/apt/sources.list.d/. "$work/apt/sources/" 2>/dev/null || true
+		echo "deb [signed-by=/usr/share/keyrings/debian-archive-keyring.gpg] http://deb.debian.org/debian bookworm-backports main" >"$work/apt/sources/bt-backports.list"
 		cat >"$work/apt/conf" <<-END
 			Dir::State "$work/apt/state";
 			Dir::State::status "/dev/null";
 			Dir::Cache "$work/apt/cache";
 			Dir::Log "$work/apt";
+			Dir::Etc::sourceparts "$work/apt/sources";
 			APT::Architecture "amd64";
 			APT::Architectures { "amd64"; "arm64"; };
 			APT::Sandbox::User "";
@@ -79,22 +79,23 @@ apt() {
 
 # depends PACKAGE PATTERN prints the names of what PACKAGE depends on.
 depends() {
-	apt cache depends "$1" | sed -n 's/^ *|\?Depends: //p' | grep -E "$2"
+	apt cache ${release:+-t "$release"} depends "$1" | sed -n 's/^ *|\?Depends: //p' | grep -E "$2"
 }
 
-# fetch CPU unpacks the kernel, for amd64 its headers, and busybox into
-# $work/CPU/root, once.
+# fetch DIR CPU [RELEASE] unpacks a kernel (Debian 12's, or that of RELEASE) and a
+# static busybox into DIR/root, once. With headers=1 the kernel's headers, too.
 fetch() {
-	local cpu=$1 dir=$work/$1 kernel headers packages
+	local dir=$work/$1 cpu=$2 release=${3-} kernel headers packages
 	[ ! -e "$dir/fetched" ] || return 0
-	echo "e2e: downloading Debian's $cpu kernel"
+	echo "e2e: downloading Debian's $cpu kernel${release:+ of $release}"
 	rm -rf "$dir"
 	mkdir -p "$dir/debs" "$dir/root"
-	apt get update || true
+	[ -e "$work/apt/updated" ] || apt get update || true
+	touch "$work/apt/updated"
 	kernel=$(depends "linux-image-cloud-$cpu:$cpu" '^linux-image-') ||
 		die "no linux-image-cloud-$cpu to download: needs the package sources of Debian 12, and once a network"
 	packages="$kernel busybox-static:$cpu"
-	if [ "$cpu" = amd64 ]; then
+	if [ -n "${headers-}" ]; then
 		# The headers of the same build.
 		headers=${kernel/image/headers}
 		packages="$packages $headers $(depends "$headers" '^linux-(headers|kbuild)-')"
@@ -123,51 +124,24 @@ module() {
 		cat "$log" >&2
 		die "contrib/gate_dso does not build without warnings"
 	}
-	cp "$dir/gate_dso.ko" "$work/amd64/files/"
+	cp "$dir/gate_dso.ko" "$1/"
 }
 
-# initramfs CPU makes the machine's file system.
-initramfs() {
-	local cpu=$1 dir=$work/$1 files=$work/$1/files
-	rm -rf "$files"
-	mkdir -p "$files/bin"
-	cp "$dir/root/bin/busybox" "$files/bin/"
-	CGO_ENABLED=0 GOOS=linux GOARCH=$cpu go build -o "$files/bin/bt" ./cmd/bt
-	cp testdata/e2e/init "$files/init"
-	cp "testdata/e2e/$cpu.programs" "$files/programs"
-	sed -n 's/^\$ //p' "testdata/e2e/$cpu.session" >"$files/session"
-	chmod 755 "$files/init"
-	if [ "$cpu" = amd64 ]; then
-		module
-		for bits in 32 64; do
-			gcc -m$bits -static -O1 -fno-inline -g0 -o "$files/bin/signals$bits" testdata/progs/signals.c
-			gcc -m$bits -static -O1 -fno-inline -g0 -o "$files/bin/clock$bits" testdata/e2e/clock.c
-		done
-	fi
-	(cd "$files" && find . | cpio --quiet -o -H newc -R 0:0 | gzip -1) >"$dir/initramfs"
+# tree DIR NAME CPU makes $work/NAME/tree, with DIR's busybox, and bt.
+tree() {
+	tree=$work/$2/tree
+	rm -rf "$tree"
+	mkdir -p "$tree/bin"
+	cp "$work/$1/root/bin/busybox" "$tree/bin/"
+	CGO_ENABLED=0 GOOS=linux GOARCH=$3 go build -o "$tree/bin/bt" ./cmd/bt
 }
 
-# boot CPU runs the machine until it turns itself off; $work/CPU/console is
-# what it printed.
+# boot DIR CPU NAME [PARAMETER]... runs $work/NAME/tree on DIR's kernel; $work/NAME/console
+# is what it printed.
 boot() {
-	local cpu=$1 dir=$work/$1 console status=0
-	case $cpu in
-	amd64)
-		console=ttyS0
-		set -- qemu-system-x86_64 -cpu max
-		;;
-	arm64)
-		console=ttyAMA0
-		set -- qemu-system-aarch64 -M virt -cpu cortex-a72
-		;;
-	esac
-	timeout --foreground -k 5 "$limit" "$@" -accel tcg -m 512 -nic none -nographic -no-reboot \
-		-kernel "$(echo "$dir"/root/boot/vmlinuz-*)" -initrd "$dir/initramfs" \
-		-append "console=$console quiet panic=-1" </dev/null >"$dir/console" 2>&1 &
-	machine=$!
-	wait "$machine" || status=$?
-	machine=
-	return $status
+	local dir=$1 cpu=$2 name=$3
+	shift 3
+	./scripts/machine.sh "$cpu" "$(echo "$work/$dir"/root/boot/vmlinuz-*)" "$work/$name/tree" "$@" >"$work/$name/console"
 }
 
 # normalise takes out what differs from run to run, or from one build of the
@@ -186,36 +160,193 @@ normalise() {
 	'
 }
 
-# check CPU boots the machine and compares.
-check() {
-	local cpu=$1 dir=$work/$1 status=0 started=$SECONDS
-	boot "$cpu" || status=$?
-	tr -d '\r' <"$dir/console" | sed '1,/^=== session$/d; /^=== end$/q' | normalise >"$dir/answers"
-	if [ "$(tail -n 1 "$dir/answers")" != "=== end" ]; then
-		echo "e2e: $cpu: the machine did not get to the end (status $status); the last that it said:" >&2
+# session_tree CPU makes the tree that replays testdata/e2e/CPU.session.
+session_tree() {
+	local cpu=$1 headers=
+	[ "$cpu" != amd64 ] || headers=1
+	fetch "$cpu" "$cpu"
+	tree "$cpu" "$cpu" "$cpu"
+	cp testdata/e2e/session.sh "$tree/"
+	cp "testdata/e2e/$cpu.programs" "$tree/programs"
+	sed -n 's/^\$ //p' "testdata/e2e/$cpu.session" >"$tree/session"
+	echo "sh /session.sh" >"$tree/commands"
+	if [ "$cpu" = amd64 ]; then
+		module "$tree"
+		for bits in 32 64; do
+			gcc -m$bits -static -O1 -fno-inline -g0 -o "$tree/bin/signals$bits" testdata/progs/signals.c
+			gcc -m$bits -static -O1 -fno-inline -g0 -o "$tree/bin/clock$bits" testdata/e2e/clock.c
+		done
+	fi
+}
+
+# session CPU replays it and compares.
+session() {
+	local cpu=$1 dir=$work/$1
+	boot "$cpu" "$cpu" "$cpu" || {
 		tail -n 40 "$dir/console" >&2
 		return 1
-	fi
-	# Less the empty line before the first command, and the end's mark.
-	sed -i '1d;$d' "$dir/answers"
+	}
+	# Less the mark and the empty line before the first command, and those behind the last.
+	sed '1,2d; /^=== exit /,$d' "$dir/console" | sed '$d' | normalise >"$dir/answers"
 	if [ -n "$update" ]; then
 		cp "$dir/answers" "testdata/e2e/$cpu.session"
-		echo "e2e: $cpu: session written, in $((SECONDS - started)) s"
+		echo "e2e: $cpu: session written"
 	elif diff -u --label "testdata/e2e/$cpu.session" --label "the machine's answers" "testdata/e2e/$cpu.session" "$dir/answers"; then
-		echo "e2e: $cpu: $(grep -c '^\$ ' "$dir/answers") commands answered as expected, in $((SECONDS - started)) s"
+		echo "e2e: $cpu: $(grep -c '^\$ ' "$dir/answers") commands answered as expected"
 	else
 		echo "e2e: $cpu: the answers differ; all of them are in ${dir#"$PWD/"}/answers" >&2
 		return 1
 	fi
 }
 
-tools
-for cpu; do
-	fetch "$cpu"
-	initramfs "$cpu"
+# tests32 lists the tests that run 32-bit programs: package, which of its tests, and
+# flags.
+tests32() {
+	cat <<-'END'
+		internal/testenv TestKernel32
+		internal/arch/i386 .
+		internal/gate/vdso TestForABI|TestHelpers
+		internal/process/live ^TestSnapshot$/32-bit
+		internal/steptest TestEveryInstruction/^m32 -test.short
+		internal/suite TestGateNames
+		internal/suite (TestSignals|TestChains|TestRunCrashes)/32
+		internal/suite TestCoreIsLive/32-bit/kernel
+	END
+}
+
+# tree32 NAME makes the tree for them: the test binaries and the 32-bit programs,
+# both built here, and what the programs need.
+tree32() {
+	local name=$1 package tests flags binary lib
+	tree "$name" "$name" amd64
+	mkdir -p "$tree/programs" "$tree/tests" "$tree/lib" "$tree/lib32" "$tree/lib64" "$tree/demo"
+	for lib in libc.so.6 libm.so.6 libgcc_s.so.1; do
+		cp -L "$(gcc -m32 -print-file-name=$lib)" "$tree/lib32/"
+		cp -L "$(gcc -print-file-name=$lib)" "$tree/lib64/"
+	done
+	cp -L "$(gcc -m32 -print-file-name=ld-linux.so.2)" "$tree/lib/"
+	cp -L "$(gcc -print-file-name=ld-linux-x86-64.so.2)" "$tree/lib64/"
+	CGO_ENABLED=0 go build -o "$tree/demo/kernel32" ./internal/testenv/kernel32
+	gcc -m32 -g0 -O1 -fno-inline -o "$tree/demo/32-bit" testdata/demo/demo.c
+	gcc -static -g0 -O1 -fno-inline -o "$tree/demo/64-bit" testdata/demo/demo.c
+	cp scripts/demo.sh "$tree/bin/"
+	tests32 | while read -r package tests flags; do
+		binary=/tests/${package##*/}.test
+		[ -e "$tree$binary" ] || CGO_ENABLED=0 go test -c -o "$tree$binary" "./$package"
+		# The tests build their programs, and go no further.
+		(cd "$package" && BT_SUITE_BT=$tree/bin/bt BT_BUILD_ONLY=1 BT_PROGRAMS=$tree/programs BT_TEST_STRICT=1 \
+			"$tree$binary" -test.run "$tests" $flags >"$tree/build.log" 2>&1) || {
+			cat "$tree/build.log" >&2
+			die "$package: the programs of its tests do not build"
+		}
+		mkdir -p "$tree/$package"
+		[ ! -d "$package/testdata" ] || [ -e "$tree/$package/testdata" ] || cp -r "$package/testdata" "$tree/$package/"
+		echo "cd /$package && BT_SUITE_BT=/bin/bt BT_PROGRAMS=/programs BT_TEST_STRICT=1 $binary -test.v -test.timeout 4m -test.run '$tests' $flags"
+	done >"$tree/commands"
+	rm "$tree/build.log"
+	echo "demo.sh /bin/bt /demo" >>"$tree/commands"
+}
+
+# results NAME WANT prints what failed in the machine, by test; that none has, and
+# that none but WANT came out (PASS or SKIP), else fails.
+results() {
+	local console=$work/$1/console other
+	if grep -E '^ *--- FAIL|^panic: |^=== exit [^0]' "$console" >&2; then
+		echo "e2e: $1: these tests failed; all that the machine printed is in ${console#"$PWD/"}" >&2
+		return 1
+	fi
+	grep -qE "^ *--- $2" "$console" || {
+		echo "e2e: $1: no test ended with $2, see ${console#"$PWD/"}" >&2
+		return 1
+	}
+}
+
+# tests_pass boots a kernel that runs 32-bit programs: every test passes, none is skipped.
+tests_pass() {
+	MACHINE_MEMORY=1024 MACHINE_TIMEOUT=${MACHINE_TIMEOUT:-900} boot tests32 amd64 tests32 || [ $? -eq 1 ] || return 1
+	results tests32 PASS || return 1
+	if awk -f scripts/skips.awk "$work/tests32/console" | grep . >&2; then
+		echo "e2e: tests32: these tests were skipped; the machine lacks what they need" >&2
+		return 1
+	fi
+	grep -q '^[0-9a-f]\{8\} <__kernel_vsyscall+0x' "$work/tests32/console" || {
+		echo "e2e: tests32: the demo shows no 32-bit stack" >&2
+		return 1
+	}
+	echo "e2e: tests32: $(grep -cE '^ *--- PASS' "$work/tests32/console") tests passed, and the demo"
+}
+
+# tests_skip boots one that does not: the tests and the demo say so, none fails.
+tests_skip() {
+	local reason="this kernel runs no 32-bit programs" console=$work/no32/console
+	MACHINE_MEMORY=1024 MACHINE_TIMEOUT=${MACHINE_TIMEOUT:-300} boot no32 amd64 no32 ia32_emulation=0 || [ $? -eq 1 ] || return 1
+	results no32 SKIP || return 1
+	if awk -f scripts/skips.awk "$console" | grep -v "	$reason$" >&2; then
+		echo "e2e: no32: these reasons are others than: $reason" >&2
+		return 1
+	fi
+	grep -q "^($reason" "$console" || {
+		echo "e2e: no32: the demo does not say: $reason" >&2
+		return 1
+	}
+	echo "e2e: no32: $(grep -cE '^ *--- SKIP' "$console") tests skipped for the kernel, none failed; the demo says so"
+}
+
+# demo32_tree makes the tree for the 32-bit half of the demo.
+demo32_tree() {
+	tree tests32 demo32 amd64
+	mkdir -p "$tree/demo"
+	CGO_ENABLED=0 go build -o "$tree/demo/kernel32" ./internal/testenv/kernel32
+	gcc -m32 -static -g0 -O1 -fno-inline -o "$tree/demo/32-bit" testdata/demo/demo.c
+	cp scripts/demo.sh "$tree/bin/"
+	echo "demo.sh /bin/bt /demo" >"$tree/commands"
+}
+
+demo32() {
+	boot tests32 amd64 demo32 || return 1
+	sed '/^=== run /d; /^=== exit /,$d' "$work/demo32/console"
+}
+
+# prepare NAME makes all that a machine needs; what fails here ends the script.
+prepare() {
+	case $1 in
+	amd64 | arm64)
+		session_tree "$1"
+		;;
+	tests32)
+		fetch tests32 amd64
+		tree32 tests32
+		;;
+	no32)
+		fetch no32 amd64 bookworm-backports # ia32_emulation= came with Linux 6.7
+		tree32 no32
+		echo "bt gate dump --abi 32 -o /tmp/gate.so; true" >>"$tree/commands"
+		;;
+	demo32)
+		fetch tests32 amd64
+		demo32_tree
+		;;
+	*) die "no machine $1" ;;
+	esac
+}
+
+check() {
+	case $1 in
+	amd64 | arm64) session "$1" ;;
+	tests32) tests_pass ;;
+	no32) tests_skip ;;
+	demo32) demo32 ;;
+	esac
+}
+
+tools "$@"
+for name; do
+	prepare "$name"
 done
 failed=
-for cpu; do
-	check "$cpu" || failed="$failed $cpu"
+for name; do
+	started=$SECONDS
+	check "$name" || failed="$failed $name"
+	[ "$name" = demo32 ] || echo "e2e: $name: took $((SECONDS - started)) s"
 done
-[ -z "$failed" ]
+[ -z "$failed" ] || die "failed:$failed"

@@ -14,8 +14,7 @@ if [ $status -ne 0 ]; then
 	grep -avE '^ *(=== |--- PASS|--- SKIP)|^(PASS|ok|\?)' "$log" | grep -a -B60 -A2 -E '^ *--- FAIL|^panic:|^FAIL' | head -n 600
 fi
 
-# A test's reason to skip stands above its "--- SKIP", behind "file_test.go:123: ".
-reasons=$(grep -aB1 -E '^ *--- SKIP' "$log" | sed -nE 's/^ *[a-z0-9_]+_test\.go:[0-9]+: //p; s/^ *[a-z0-9_]+\.go:[0-9]+: //p')
+reasons=$(awk -f "$(dirname "$0")/skips.awk" "$log" | cut -f 2)
 
 # skips TITLE PATTERN prints the reasons with a PATTERN, how often each, the most
 # frequent first.

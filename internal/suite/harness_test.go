@@ -48,7 +48,11 @@ func runTests(m *testing.M) int {
 		fmt.Fprintln(os.Stderr, err)
 		return 1
 	}
-	scratch, btPath = dir, filepath.Join(dir, "bt")
+	scratch, btPath = dir, os.Getenv("BT_SUITE_BT")
+	if btPath != "" {
+		return m.Run() // on a machine without Go
+	}
+	btPath = filepath.Join(dir, "bt")
 	cmd := exec.Command("go", "build", "-o", btPath, "github.com/gatedso/bt/cmd/bt")
 	cmd.Env = append(os.Environ(), "CGO_ENABLED=0") // as make build does
 	if out, err := cmd.CombinedOutput(); err != nil {
@@ -93,14 +97,11 @@ func build(t testing.TB, cc, src string, flags ...string) string {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if cc == "go" {
-		cmd := exec.Command(cc, append(append([]string{"build", "-o", prog}, flags...), src)...)
-		if out, err := cmd.CombinedOutput(); err != nil {
-			t.Fatalf("%v: %v\n%s", cmd, err, out)
-		}
-	} else {
-		testenv.Compile(t, prog, cc, append(slices.Clone(flags), "-pthread", src)...)
+	args := slices.Clone(flags)
+	if cc != "go" {
+		args = append(args, "-pthread")
 	}
+	testenv.Compile(t, prog, cc, append(args, src)...)
 	if builds.done == nil {
 		builds.done = map[string]string{}
 	}

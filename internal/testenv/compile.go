@@ -13,13 +13,13 @@ import (
 )
 
 // packages are Debian's of the compilers.
-var packages = map[string]string{"gcc": "gcc", "g++": "g++", "musl-gcc": "musl-tools",
+var packages = map[string]string{"gcc": "gcc", "g++": "g++", "musl-gcc": "musl-tools", "go": "golang-go",
 	"aarch64-linux-gnu-gcc-12": "gcc-12-aarch64-linux-gnu libc6-dev-arm64-cross"}
 
-// Compile runs the C compiler cc to make the program prog, which t will run. It
-// skips t where cc is missing, or with -m32 what gcc needs for 32-bit programs;
-// or where this kernel runs no 32-bit programs. It fails t where the program does
-// not compile.
+// Compile runs the compiler cc, "go" or one for C, to make the program prog, which
+// t will run. It skips t where cc is missing, or with -m32 what gcc needs for
+// 32-bit programs; or where this kernel runs no 32-bit programs. It fails t where
+// the program does not compile.
 //
 // A machine without a compiler gets the programs from another one: where
 // BT_PROGRAMS names a directory, Compile looks there first for what the same
@@ -36,8 +36,11 @@ func Compile(t testing.TB, prog, cc string, args ...string) {
 // Can32 reports whether 32-bit programs can be compiled and run here, for a test
 // that looks at them among others.
 func Can32() bool {
+	if os.Getenv("BT_BUILD_ONLY") == "1" {
+		return true
+	}
 	can, _ := Kernel32()
-	return can && multilib() == nil
+	return can && (os.Getenv("BT_PROGRAMS") != "" || multilib() == nil)
 }
 
 func compile(t testing.TB, prog, cc string, args []string) {
@@ -58,7 +61,11 @@ func compile(t testing.TB, prog, cc string, args []string) {
 			Skip(t, "gcc cannot build 32-bit programs: apt-get install gcc-multilib (%v)", err)
 		}
 	}
-	cmd := exec.Command(cc, append([]string{"-o", prog}, args...)...)
+	args = append([]string{"-o", prog}, args...)
+	if cc == "go" {
+		args = append([]string{"build"}, args...)
+	}
+	cmd := exec.Command(cc, args...)
 	if out, err := cmd.CombinedOutput(); err != nil {
 		t.Fatalf("%v: %v\n%s", cmd, err, out)
 	}
@@ -85,7 +92,7 @@ func commandKey(cc string, args []string) string {
 	fmt.Fprintf(h, "%q", cc)
 	name := cc
 	for _, arg := range args {
-		if strings.HasSuffix(arg, ".c") || strings.HasSuffix(arg, ".cc") {
+		if slices.Contains([]string{".c", ".cc", ".go"}, filepath.Ext(arg)) {
 			arg = filepath.Base(arg)
 			name = arg
 		}

@@ -1,15 +1,5 @@
-#!/bin/busybox sh
-# The first process of the machine that `make e2e` boots: starts the programs
-# that are looked at, replays the commands of /session, one shell command a
-# line, prints them as a terminal would, and turns the machine off.
-/bin/busybox mkdir -p /proc /sys /dev /tmp /boot /var/lib /usr/bin
-/bin/busybox mount -t proc proc /proc
-/bin/busybox mount -t sysfs sys /sys
-/bin/busybox mount -t devtmpfs dev /dev
-/bin/busybox --install -s /bin
-export PATH=/bin HOME=/ TERM=dumb
-stty -onlcr
-dmesg -n 1
+# Starts the programs of /programs that are looked at, and replays the commands
+# of /session, one a line, printing them as a terminal would.
 
 # start VARIABLE PROGRAM [ARG]... sets VARIABLE to the process's number, once
 # it says that it is ready.
@@ -34,8 +24,6 @@ names() {
 
 . /programs
 
-echo
-echo "=== session"
 while read -r command; do
 	echo
 	echo "\$ $command"
@@ -43,5 +31,3 @@ while read -r command; do
 	status=$?
 	[ $status -eq 0 ] || echo "[exit $status]"
 done </session
-echo "=== end"
-poweroff -f
