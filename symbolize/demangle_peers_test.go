@@ -94,7 +94,7 @@ func TestLLVMNames(t *testing.T) {
 	count, same, unknown, example := make([]int, len(known)), 0, 0, make([]string, len(known))
 next:
 	for i, raw := range names {
-		bt := Full.name(raw)
+		bt := (&demangler{mode: Full}).name(raw)
 		if bt == lines[i] {
 			same++
 			continue
@@ -132,7 +132,7 @@ func TestRustUnnamed(t *testing.T) {
 		"_RINvC1a1bKnn80000000000000000000000000000000_E",
 	} {
 		for _, d := range []Demangle{Full, Short} {
-			if got := d.name(raw); got != raw {
+			if got := (&demangler{mode: d}).name(raw); got != raw {
 				t.Errorf("%s: %s", raw, got)
 			}
 		}
@@ -142,7 +142,7 @@ func TestRustUnnamed(t *testing.T) {
 		"_RNCNvC1a1b0":      "a::b::{closure#0}",
 		"_RINvC1a1bKnn80_E": "a::b::<-128>",
 	} {
-		if got := Full.name(raw); got != want {
+		if got := (&demangler{mode: Full}).name(raw); got != want {
 			t.Errorf("%s: %s, want %s", raw, got, want)
 		}
 	}

@@ -2,6 +2,8 @@ package symbolize
 
 import (
 	"strings"
+	"sync/atomic"
+	"unicode/utf8"
 
 	"github.com/ianlancetaylor/demangle"
 
@@ -25,14 +27,23 @@ const (
 	maxDemangled = 16
 )
 
-// maxWork bounds the estimate of hard: a second or two at worst. Of the names
-// in libLLVM's symbol table none comes near.
-const maxWork = 1 << 34
+// maxShownName is how much of a name is shown, in bytes; "…" stands for the rest.
+const maxShownName = 16 << 10
 
-// hard reports whether demangling a name may take long. Expanding parameter
-// packs and chains of constructors takes the demangler a time that is cubic in
-// the name's length, the former about 1000 times that of the latter.
-func hard(raw string) bool {
+// Bounds of the estimate of work. A unit is about a tenth of a nanosecond. The
+// names of libLLVM and node come to 1<<28 at most.
+const (
+	maxWork   = 1 << 31 // for one name
+	freeWork  = 1 << 26 // what costs less is not counted
+	allWork   = 1 << 32 // for all names of a symbolizer that are counted
+	overWork  = 1 << 27 // of a name that turns out to be too long to show
+	shortName = 1 << 10 // bytes: names that are tried even when all work is used up
+)
+
+// work estimates how long demangling a name may take. Expanding parameter packs
+// and chains of constructors takes the demangler a time that is cubic in the
+// name's length, the former about 1000 times that of the latter.
+func work(raw string) uint64 {
 	// An identifier may hold "sp", such as boost::spirit. It is an expansion
 	// only within an expression.
 	exprs := strings.ContainsAny(raw, "XQ") || strings.Contains(raw, "DT") || strings.Contains(raw, "Dt") || strings.Contains(raw, "DO")
@@ -45,19 +56,50 @@ func hard(raw string) bool {
 			work++
 		}
 	}
-	return work*uint64(len(raw))*uint64(len(raw)) > maxWork
+	return work * uint64(len(raw)) * uint64(len(raw))
 }
 
-// name makes a symbol's name fit to show: demangled.
-func (d Demangle) name(raw string) string {
-	if d == None || !looksMangled(raw) || len(raw) > maxMangled || hard(raw) {
-		return raw
+// demangler demangles the names of one symbolizer. Those that take long share a
+// budget: when it is used up they are shown as they are. It is safe for concurrent
+// use.
+type demangler struct {
+	mode Demangle
+	used atomic.Uint64 // of allWork
+}
+
+// name makes a symbol's name fit to show: demangled, and not without end.
+func (d *demangler) name(raw string) string {
+	if d.mode == None || !looksMangled(raw) || len(raw) > maxMangled {
+		return cut(raw)
 	}
-	name, ok := d.demangled(raw)
-	if !ok || name == "" || len(name) >= 1<<maxDemangled {
-		return raw
+	cost := work(raw)
+	switch {
+	case cost > maxWork, d.used.Load() > allWork && (cost > freeWork || len(raw) > shortName):
+		return cut(raw)
+	case cost > freeWork:
+		d.used.Add(cost)
 	}
-	return withClones(name, raw)
+	name, ok := d.mode.demangled(raw)
+	if len(name) >= 1<<maxDemangled {
+		d.used.Add(overWork)
+		return cut(raw)
+	}
+	if !ok || name == "" {
+		return cut(raw)
+	}
+	return cut(withClones(name, raw))
+}
+
+// cut bounds a name.
+func cut(name string) string {
+	if len(name) <= maxShownName {
+		return name
+	}
+	end := maxShownName
+	for end > 0 && !utf8.RuneStart(name[end]) {
+		end--
+	}
+	return name[:end] + "…"
 }
 
 func (d Demangle) demangled(raw string) (name string, ok bool) {

@@ -19,7 +19,7 @@ type Process struct {
 func (s *Symbolizer) jit(f *stack.Frame, addr uint64, why stack.Miss) {
 	if p := s.options.Process; p != nil && p.JIT != nil {
 		if name, start, from, ok := p.JIT.Current(addr); ok {
-			s.set(f, addr, &answer{name: name, start: start, source: from})
+			s.set(f, addr, &answer{name: cut(name), start: start, source: from})
 			if f.Miss == "" {
 				return
 			}
@@ -60,5 +60,5 @@ func (s *Symbolizer) unmapped(f *stack.Frame, addr uint64) {
 	if sym.Module != "" {
 		from += " (" + sym.Module + ")"
 	}
-	s.set(f, addr, &answer{name: s.options.Demangle.name(sym.Name), start: sym.Start, source: from})
+	s.set(f, addr, &answer{name: s.options.demangler.name(sym.Name), start: sym.Start, source: from})
 }

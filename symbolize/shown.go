@@ -10,7 +10,7 @@ import (
 // is copied and demangled once, however often it is asked for.
 type names struct {
 	im       *elfsym.Image
-	demangle Demangle
+	demangle *demangler
 	texts    *atomic.Pointer[texts] // the symbolizer's
 	table    atomic.Pointer[shown]
 }
@@ -31,7 +31,7 @@ const (
 )
 
 func newNames(im *elfsym.Image, o *Options, t *atomic.Pointer[texts]) *names {
-	return &names{im: im, demangle: o.Demangle, texts: t}
+	return &names{im: im, demangle: o.demangler, texts: t}
 }
 
 // current returns what is remembered, nothing after the symbolizer has started a

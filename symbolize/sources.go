@@ -27,7 +27,7 @@ type source struct {
 type imageNames struct {
 	im       *image.Image
 	sources  []source
-	demangle Demangle
+	demangle *demangler
 	extents  sync.Map          // what is known of symbols without a size: *image.Extent by start
 	finder   *debugfile.Finder // of separate debug files; may be nil
 	path     string            // absolute, or ""
@@ -37,7 +37,7 @@ type imageNames struct {
 
 func newImageNames(im *image.Image, path string, o *Options, t *atomic.Pointer[texts]) *imageNames {
 	path = absolute(path)
-	n := &imageNames{im: im, demangle: o.Demangle, finder: o.Debug, path: path}
+	n := &imageNames{im: im, demangle: o.demangler, finder: o.Debug, path: path}
 	_, full := im.Section(".symtab")
 	if !full {
 		if o.Debug != nil {

@@ -33,6 +33,8 @@ type Options struct {
 	// GateSymbols name the gate where the setting is live and there is no
 	// process to read the image from.
 	GateSymbols []GateSymbol
+
+	demangler *demangler // the symbolizer's
 }
 
 // Symbolizer names the addresses of one address space. It is safe for
@@ -53,6 +55,7 @@ type Symbolizer struct {
 // New returns a symbolizer for space. The error is about the gate DSO alone;
 // the symbolizer works all the same, and leaves the gate's frames raw.
 func New(space *image.Space, o Options) (*Symbolizer, error) {
+	o.demangler = &demangler{mode: o.Demangle}
 	s := NewForImage(o)
 	s.space, s.modules = space, make([]atomic.Pointer[stack.Module], len(space.Modules()))
 	var err error
@@ -62,6 +65,9 @@ func New(space *image.Space, o Options) (*Symbolizer, error) {
 
 // NewForImage returns a symbolizer for Image alone.
 func NewForImage(o Options) *Symbolizer {
+	if o.demangler == nil {
+		o.demangler = &demangler{mode: o.Demangle}
+	}
 	s := &Symbolizer{options: o}
 	s.texts.Store(new(texts))
 	return s
