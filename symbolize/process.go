@@ -26,7 +26,7 @@ func (s *Symbolizer) jit(f *stack.Frame, addr uint64, why stack.Miss) {
 		}
 	}
 	if name, start, ok := s.space.JITName(addr); ok {
-		s.set(f, addr, &answer{name: s.options.Demangle.name(name), start: start, source: "the GDB JIT interface"})
+		s.set(f, addr, &answer{name: s.options.demangler.name(name), start: start, source: "the GDB JIT interface"})
 		if f.Miss == "" {
 			return
 		}
