@@ -11,7 +11,7 @@ import (
 	"github.com/gatedso/bt/internal/names/mangled"
 )
 
-// Demangle says what becomes of mangled C++ and Rust names.
+// Demangle says what becomes of the mangled names of C++, Rust, Fortran and OCaml.
 type Demangle uint8
 
 const (
@@ -103,7 +103,7 @@ func cut(name string) string {
 }
 
 func (d Demangle) demangled(raw string) (name string, ok bool) {
-	if name, ok := mangled.Rust(raw); ok {
+	if name, ok := mangled.Decode(raw); ok {
 		return name, true
 	}
 	opts := []demangle.Option{demangle.MaxLength(maxDemangled)}
@@ -118,8 +118,12 @@ func (d Demangle) demangled(raw string) (name string, ok bool) {
 	return name, err == nil
 }
 
-// looksMangled reports whether name looks like a C++ or Rust name at all.
+// looksMangled reports whether name looks like one that package mangled or the
+// library decodes at all.
 func looksMangled(name string) bool {
+	if strings.HasPrefix(name, "caml") || strings.HasPrefix(name, "__") && strings.Contains(name, "_MOD_") {
+		return true
+	}
 	return strings.HasPrefix(name, "_Z") || strings.HasPrefix(name, "_R") || strings.HasPrefix(name, "__Z") ||
 		strings.HasPrefix(name, "___Z") || strings.HasPrefix(name, "_GLOBAL_")
 }
