@@ -490,3 +490,20 @@ func TestOtherRegsets(t *testing.T) {
 	f, err = Stream(bytes.NewReader(c.Bytes()), StreamOptions{})
 	check("as a stream", f, err)
 }
+
+// A list of mapped files that no process has is used in part.
+func TestManyFiles(t *testing.T) {
+	c := testcore.Core{}
+	list := make([]testcore.Mapped, maxFiles+1)
+	for i := range list {
+		list[i] = testcore.Mapped{Start: uint64(i+1) << 12, End: uint64(i+2) << 12, Path: "/f"}
+	}
+	c.Notes = []testcore.Note{c.Files(list...)}
+	f, err := New(c.Bytes())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(f.Files) != maxFiles || !slices.Contains(f.Problems, "it lists 131073 mapped files, of which the first 131072 are used") {
+		t.Errorf("%d files, %q", len(f.Files), f.Problems)
+	}
+}

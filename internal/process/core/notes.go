@@ -68,6 +68,10 @@ func (f *File) notes(h *header, b []byte) (whole bool) {
 	})
 }
 
+// padding is the longest run of zeros that may end the notes without anything
+// being amiss. Longer ones are the hole of a sparse file, say, of any size.
+const padding = 4096
+
 // eachNote calls found for the notes, as far as they reach, and reports whether none
 // is cut short.
 func eachNote(h *header, b []byte, found func(owner []byte, typ uint32, desc []byte)) (whole bool) {
@@ -75,6 +79,9 @@ func eachNote(h *header, b []byte, found func(owner []byte, typ uint32, desc []b
 		namesz, descsz := uint64(h.order.Uint32(b)), uint64(h.order.Uint32(b[4:]))
 		typ := h.order.Uint32(b[8:])
 		b = b[noteHeader:]
+		if namesz == 0 && descsz == 0 && typ == 0 {
+			return len(b) < padding
+		}
 		// Names and descriptors are padded to 4 bytes, in 64-bit cores, too.
 		if align4(namesz) > uint64(len(b)) {
 			return false
@@ -277,6 +284,10 @@ func (f *File) auxv(h *header, b []byte) {
 	}
 }
 
+// maxFiles bounds the mapped files: twice what a process can map by default
+// (sysctl vm.max_map_count). Each costs half a KiB in the end.
+const maxFiles = 128 << 10
+
 // mapped reads NT_FILE: a count, the unit of offsets, that many triples of
 // start, end and offset, and as many names (fs/binfmt_elf.c, fill_files_note).
 func (f *File) mapped(h *header, b []byte) {
@@ -292,6 +303,10 @@ func (f *File) mapped(h *header, b []byte) {
 		return
 	}
 	names := b[3*w*int(count):]
+	if count > maxFiles {
+		f.problem("it lists %d mapped files, of which the first %d are used", count, maxFiles)
+		count = maxFiles
+	}
 	f.Files = make([]FileMapping, 0, count)
 	for ; count > 0; count-- {
 		m := FileMapping{Start: h.addr(b), End: h.addr(b[w:]), Offset: h.addr(b[2*w:]) * unit}

@@ -148,6 +148,10 @@ func read(data []byte) (*File, error) {
 	return f.finish(), nil
 }
 
+// maxSegments bounds the program headers: a process has a segment for each
+// mapping, of which vm.max_map_count allows 65,530 by default.
+const maxSegments = 4 << 20
+
 // programHeaders returns the headers of memory and notes, as far as data holds
 // them.
 func programHeaders(h *header, data []byte) (list []phdr) {
@@ -162,8 +166,9 @@ func programHeaders(h *header, data []byte) (list []phdr) {
 	if h.shoff < uint64(len(data)) {
 		section0 = data[h.shoff:]
 	}
-	n := min(h.realPhnum(section0, h.phdr(table)), len(table)/h.phsize)
-	list = make([]phdr, 0, n)
+	// A sparse file can have room for any number of them.
+	n := min(h.realPhnum(section0, h.phdr(table)), len(table)/h.phsize, maxSegments)
+	list = make([]phdr, 0, min(n, 1<<16))
 	for i := range n {
 		p := h.phdr(table[i*h.phsize:])
 		if p.typ == elf.PT_LOAD || p.typ == elf.PT_NOTE {

@@ -259,6 +259,10 @@ func (in *input) notes(f *File, h *header, p *phdr, max int) (whole bool) {
 		namesz := align4(owner)
 		descsz := uint64(h.order.Uint32(head[4:]))
 		typ := h.order.Uint32(head[8:])
+		if owner == 0 && descsz == 0 && typ == 0 {
+			pad := end-in.pos < padding
+			return in.skipTo(end) && pad
+		}
 		if namesz > end-in.pos || descsz > end-in.pos-namesz {
 			return false
 		}

@@ -11,6 +11,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -441,5 +442,53 @@ func TestSparseFile(t *testing.T) {
 	}
 	if v, ok := mem.Word(f.Threads[6].SP, 8); ok {
 		t.Errorf("%#x", v)
+	}
+}
+
+// What lies in a hole of a sparse file can have any size, and costs nothing.
+func TestTablesInHole(t *testing.T) {
+	const huge = 64 * gib
+	for name, change := range map[string]func(b []byte){
+		"notes": func(b []byte) {
+			le := binary.LittleEndian
+			for p := b[le.Uint64(b[32:]):]; ; p = p[56:] {
+				if elf.ProgType(le.Uint32(p)) == elf.PT_NOTE {
+					le.PutUint64(p[32:], huge)
+					return
+				}
+			}
+		},
+		"program headers": func(b []byte) {
+			le := binary.LittleEndian
+			le.PutUint16(b[56:], 0xffff) // the number is in section 0
+			le.PutUint64(b[40:], uint64(len(b)-64))
+			le.PutUint32(b[len(b)-64+44:], 1<<30)
+		},
+	} {
+		c := small()
+		c.NotesLast = true
+		b := append(c.Bytes(), make([]byte, 64)...)
+		change(b)
+		path := filepath.Join(t.TempDir(), "core")
+		if err := os.WriteFile(path, b, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.Truncate(path, 2*huge); err != nil {
+			t.Skip(err) // a file system without holes, or so small
+		}
+		var before, after runtime.MemStats
+		runtime.ReadMemStats(&before)
+		f, err := Open(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		runtime.ReadMemStats(&after)
+		if n := after.TotalAlloc - before.TotalAlloc; n > 64*mib {
+			t.Errorf("%s: %d MiB were allocated", name, n/mib)
+		}
+		if name == "notes" && (len(f.Threads) == 0 || !slices.Contains(f.Problems, "its notes are cut short")) {
+			t.Errorf("%s: %d threads, %q", name, len(f.Threads), f.Problems)
+		}
+		f.Close()
 	}
 }
