@@ -24,7 +24,7 @@ import (
 )
 
 // addresses names addresses: the given ones, or those on standard input.
-func (a *app) addresses(out *output, pids []int, addrs []uint64, fromStdin bool) error {
+func (a *rootCommand) addresses(out *output, pids []int, addrs []uint64, fromStdin bool) error {
 	o := lines.Options{ReturnAddresses: a.returns, Append: a.answers(out), Raw: a.raw}
 	var closeTarget func()
 	var err error
@@ -56,7 +56,7 @@ func (a *app) addresses(out *output, pids []int, addrs []uint64, fromStdin bool)
 }
 
 // answers returns the printer of answers to addresses.
-func (a *app) answers(out *output) func(dst []byte, f *stack.Frame, wordSize int) []byte {
+func (a *rootCommand) answers(out *output) func(dst []byte, f *stack.Frame, wordSize int) []byte {
 	opts := a.renderOptions(out)
 	if !a.verbose || a.raw {
 		return opts.AppendFrame
@@ -85,7 +85,7 @@ func answer(o *lines.Options, addrs []uint64) []byte {
 
 // openTarget opens what the target flags name, for its addresses: a mappedSpace
 // or an imageSpace; nil when they name none. The caller closes it.
-func (a *app) openTarget(pids []int) (space lines.Space, closeTarget func(), err error) {
+func (a *rootCommand) openTarget(pids []int) (space lines.Space, closeTarget func(), err error) {
 	closeTarget = func() {}
 	switch {
 	case len(pids) > 0 && a.savedProcfs():
@@ -150,13 +150,13 @@ func mapsOf(p *live.Process) (*maps.Map, error) {
 
 // savedProcfs reports whether --procfs is a saved copy: files, and no process
 // behind them.
-func (a *app) savedProcfs() bool {
+func (t *target) savedProcfs() bool {
 	var st unix.Statfs_t
-	return unix.Statfs(a.procfs, &st) == nil && st.Type != unix.PROC_SUPER_MAGIC
+	return unix.Statfs(t.procfs, &st) == nil && st.Type != unix.PROC_SUPER_MAGIC
 }
 
 // reportSpace is the address space of a self-contained report.
-func (a *app) reportSpace(text []byte, head lines.Head) (lines.Space, error) {
+func (a *rootCommand) reportSpace(text []byte, head lines.Head) (lines.Space, error) {
 	m, err := maps.Parse(text)
 	if err != nil {
 		return nil, err
@@ -187,7 +187,7 @@ func (a *app) reportSpace(text []byte, head lines.Head) (lines.Space, error) {
 }
 
 // newSpace names the addresses of a space for stream.
-func (a *app) newSpace(space *image.Space, names symbolize.Options) lines.Space {
+func (a *rootCommand) newSpace(space *image.Space, names symbolize.Options) lines.Space {
 	sym, err := symbolize.New(space, names)
 	a.gateProblem(err)
 	return &mappedSpace{Symbolizer: sym, space: space, wordSize: space.PtrSize()}
@@ -233,7 +233,7 @@ func (s *lineSpace) Find(n int, frame func(i int) (pc uint64, exact bool)) lines
 }
 
 // withLines returns space as one that finds lines, if lines are wanted.
-func (a *app) withLines(space lines.Space) lines.Space {
+func (a *rootCommand) withLines(space lines.Space) lines.Space {
 	if wanted, _ := a.lines(); !wanted {
 		return space
 	}

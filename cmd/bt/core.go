@@ -7,7 +7,7 @@ import "bufio"
 const coreThreads = 1024
 
 // coreStacks prints the stacks of a core file.
-func (a *app) coreStacks(out *output, tids []int) error {
+func (a *rootCommand) coreStacks(out *output, tids []int) error {
 	c, err := a.session().OpenCore(a.core, a.exe, a.incomplete)
 	if err != nil {
 		return err

@@ -26,8 +26,11 @@ is read as it comes and not stored.
 install remembers the pattern that it replaces, uninstall restores it. Neither
 outlives a reboot: to have bt installed at boot, run install there.`
 
-// crashFlags are the flags of bt crash.
-type crashFlags struct {
+// crashCommand is one of the commands of bt crash: what it has of their flags.
+type crashCommand struct {
+	*app
+
+	procfs string
 	dir    string
 	log    string
 	limits crash.Limits
@@ -36,8 +39,7 @@ type crashFlags struct {
 	chain  bool
 }
 
-func (a *app) crashCommand() *cobra.Command {
-	var cf crashFlags
+func newCrashCommand(a *app) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "crash",
 		Short: "Report every crash on this machine: a handler for kernel.core_pattern",
@@ -47,56 +49,80 @@ func (a *app) crashCommand() *cobra.Command {
 			return usagef("bt crash needs one of install, uninstall, status, list, show")
 		},
 	}
-	install := &cobra.Command{
+	cmd.AddCommand(newCrashInstall(a), newCrashUninstall(a), newCrashStatus(a), newCrashList(a), newCrashShow(a),
+		a.crashHandleCommand(), a.crashWorkerCommand())
+	return cmd
+}
+
+// where are the reports, for all but install.
+const where = "where the reports are; default: what kernel.core_pattern says"
+
+func (a *crashCommand) placeFlags(f *pflag.FlagSet, dir, usage string) {
+	f.StringVar(&a.dir, "dir", dir, usage)
+	procfsFlag(f, &a.procfs)
+}
+
+func newCrashInstall(a *app) *cobra.Command {
+	c := &crashCommand{app: a}
+	cmd := &cobra.Command{
 		Use:   "install [flags]",
 		Short: "Give crashes to bt",
 		Args:  noArgs,
-		RunE:  func(*cobra.Command, []string) error { return a.crashInstall(&cf) },
+		RunE:  func(*cobra.Command, []string) error { return c.crashInstall() },
 	}
-	f := install.Flags()
+	f := cmd.Flags()
 	f.SortFlags = false
-	cf.dirFlag(f, crash.DefaultDir, "where the reports go; made if need be")
-	f.IntVar(&cf.limits.MaxReports, "max-reports", crash.DefaultLimits.MaxReports, "how many reports are kept; the oldest goes first")
-	f.Int64Var(&cf.limits.MaxBytes, "max-bytes", crash.DefaultLimits.MaxBytes, "how many bytes of reports are kept")
-	f.DurationVar(&cf.limits.Timeout, "timeout", crash.DefaultLimits.Timeout, "how long one report may take; then it is left as it is")
-	f.IntVar(&cf.limits.Handlers, "handlers", crash.DefaultLimits.Handlers, "how many reports are made at the same time; others wait")
-	cf.logFlag(f)
-	f.BoolVar(&cf.chain, "chain", false, "give each core to the handler that bt replaces, too")
-	a.procfsFlag(f)
+	c.placeFlags(f, crash.DefaultDir, "where the reports go; made if need be")
+	f.IntVar(&c.limits.MaxReports, "max-reports", crash.DefaultLimits.MaxReports, "how many reports are kept; the oldest goes first")
+	f.Int64Var(&c.limits.MaxBytes, "max-bytes", crash.DefaultLimits.MaxBytes, "how many bytes of reports are kept")
+	f.DurationVar(&c.limits.Timeout, "timeout", crash.DefaultLimits.Timeout, "how long one report may take; then it is left as it is")
+	f.IntVar(&c.limits.Handlers, "handlers", crash.DefaultLimits.Handlers, "how many reports are made at the same time; others wait")
+	f.StringVar(&c.log, "log", "", "append the log lines to this file instead of the system's log")
+	f.BoolVar(&c.chain, "chain", false, "give each core to the handler that bt replaces, too")
+	return cmd
+}
 
-	uninstall := &cobra.Command{
+func newCrashUninstall(a *app) *cobra.Command {
+	c := &crashCommand{app: a}
+	cmd := &cobra.Command{
 		Use:   "uninstall [flags]",
 		Short: "Restore what install has replaced",
 		Args:  noArgs,
-		RunE:  func(*cobra.Command, []string) error { return a.crashUninstall(&cf) },
+		RunE:  func(*cobra.Command, []string) error { return c.crashUninstall() },
 	}
-	f = uninstall.Flags()
-	cf.dirFlag(f, "", "where the reports are; default: what kernel.core_pattern says")
-	f.BoolVar(&cf.force, "force", false, "also where another has set the pattern since, or it is not known what was replaced")
-	a.procfsFlag(f)
+	c.placeFlags(cmd.Flags(), "", where)
+	cmd.Flags().BoolVar(&c.force, "force", false, "also where another has set the pattern since, or it is not known what was replaced")
+	return cmd
+}
 
-	status := &cobra.Command{
+func newCrashStatus(a *app) *cobra.Command {
+	c := &crashCommand{app: a}
+	cmd := &cobra.Command{
 		Use:   "status [flags]",
 		Short: "Say what crashes are given to, how many reports there are, and what is wrong",
 		Args:  noArgs,
-		RunE:  func(*cobra.Command, []string) error { return a.crashStatus(&cf) },
+		RunE:  func(*cobra.Command, []string) error { return c.crashStatus() },
 	}
-	f = status.Flags()
-	cf.dirFlag(f, "", "where the reports are; default: what kernel.core_pattern says")
-	a.procfsFlag(f)
+	c.placeFlags(cmd.Flags(), "", where)
+	return cmd
+}
 
-	list := &cobra.Command{
+func newCrashList(a *app) *cobra.Command {
+	c := &crashCommand{app: a}
+	cmd := &cobra.Command{
 		Use:   "list [flags]",
 		Short: "List the reports, the newest first",
 		Args:  noArgs,
-		RunE:  func(*cobra.Command, []string) error { return a.crashList(&cf) },
+		RunE:  func(*cobra.Command, []string) error { return c.crashList() },
 	}
-	f = list.Flags()
-	cf.dirFlag(f, "", "where the reports are; default: what kernel.core_pattern says")
-	f.BoolVar(&cf.json, "json", false, "print JSON")
-	a.procfsFlag(f)
+	c.placeFlags(cmd.Flags(), "", where)
+	cmd.Flags().BoolVar(&c.json, "json", false, "print JSON")
+	return cmd
+}
 
-	show := &cobra.Command{
+func newCrashShow(a *app) *cobra.Command {
+	c := &crashCommand{app: a}
+	cmd := &cobra.Command{
 		Use:   "show [flags] [N | FILE]",
 		Short: "Print the report with that number or name in the list, default the newest",
 		Args: func(_ *cobra.Command, args []string) error {
@@ -105,39 +131,24 @@ func (a *app) crashCommand() *cobra.Command {
 			}
 			return nil
 		},
-		RunE: func(_ *cobra.Command, args []string) error { return a.crashShow(&cf, args) },
+		RunE: func(_ *cobra.Command, args []string) error { return c.crashShow(args) },
 	}
-	f = show.Flags()
-	cf.dirFlag(f, "", "where the reports are; default: what kernel.core_pattern says")
-	a.procfsFlag(f)
-
-	cmd.AddCommand(install, uninstall, status, list, show, a.crashHandleCommand(), a.crashWorkerCommand())
+	c.placeFlags(cmd.Flags(), "", where)
 	return cmd
 }
 
-func (cf *crashFlags) dirFlag(f *pflag.FlagSet, value, usage string) {
-	f.StringVar(&cf.dir, "dir", value, usage)
-}
-
-func (cf *crashFlags) logFlag(f *pflag.FlagSet) {
-	f.StringVar(&cf.log, "log", "", "append the log lines to this file instead of the system's log")
-}
-
-func (a *app) crashInstall(cf *crashFlags) error {
-	if l := cf.limits; l.MaxReports < 1 || l.MaxBytes < 1 || l.Timeout <= 0 || l.Handlers < 1 {
+func (a *crashCommand) crashInstall() error {
+	if l := a.limits; l.MaxReports < 1 || l.MaxBytes < 1 || l.Timeout <= 0 || l.Handlers < 1 {
 		return usagef("--max-reports, --max-bytes, --timeout and --handlers must be more than 0")
 	}
-	if cf.log != "" && !filepath.IsAbs(cf.log) {
-		return usagef("--log %q: must be an absolute path", cf.log)
+	if a.log != "" && !filepath.IsAbs(a.log) {
+		return usagef("--log %q: must be an absolute path", a.log)
 	}
 	binary, err := os.Executable()
 	if err != nil {
 		return err
 	}
-	if cf.dir == "" { // the other commands share the variable
-		cf.dir = crash.DefaultDir
-	}
-	s, err := crash.Install(crash.Options{Procfs: a.procfs, Binary: binary, Dir: cf.dir, Limits: cf.limits, Log: cf.log, Chain: cf.chain})
+	s, err := crash.Install(crash.Options{Procfs: a.procfs, Binary: binary, Dir: a.dir, Limits: a.limits, Log: a.log, Chain: a.chain})
 	if err != nil {
 		return err
 	}
@@ -146,8 +157,8 @@ func (a *app) crashInstall(cf *crashFlags) error {
 	return nil
 }
 
-func (a *app) crashUninstall(cf *crashFlags) error {
-	restored, err := crash.Uninstall(a.procfs, cf.dir, cf.force)
+func (a *crashCommand) crashUninstall() error {
+	restored, err := crash.Uninstall(a.procfs, a.dir, a.force)
 	if err != nil {
 		return err
 	}
@@ -155,8 +166,8 @@ func (a *app) crashUninstall(cf *crashFlags) error {
 	return nil
 }
 
-func (a *app) crashStatus(cf *crashFlags) error {
-	s, err := crash.Look(a.procfs, cf.dir)
+func (a *crashCommand) crashStatus() error {
+	s, err := crash.Look(a.procfs, a.dir)
 	if err != nil {
 		return err
 	}
@@ -192,8 +203,8 @@ func (a *app) crashStatus(cf *crashFlags) error {
 }
 
 // crashDir opens the directory of the reports.
-func (a *app) crashDir(cf *crashFlags) (*crash.Dir, error) {
-	dir := cf.dir
+func (a *crashCommand) crashDir() (*crash.Dir, error) {
+	dir := a.dir
 	if dir == "" {
 		s, err := crash.Look(a.procfs, "")
 		if err != nil {
@@ -219,8 +230,8 @@ type crashEntry struct {
 	File   string `json:"file"` // in the directory
 }
 
-func (a *app) crashList(cf *crashFlags) error {
-	d, err := a.crashDir(cf)
+func (a *crashCommand) crashList() error {
+	d, err := a.crashDir()
 	if err != nil {
 		return err
 	}
@@ -233,7 +244,7 @@ func (a *app) crashList(cf *crashFlags) error {
 	for i, r := range reports {
 		entries = append(entries, crashEntry{i + 1, r.Time.Format(time.RFC3339), r.PID, r.Name, r.Signal, r.Size, r.File})
 	}
-	if cf.json {
+	if a.json {
 		return a.printJSON(entries)
 	}
 	if len(entries) > 0 {
@@ -245,7 +256,7 @@ func (a *app) crashList(cf *crashFlags) error {
 	return nil
 }
 
-func (a *app) crashShow(cf *crashFlags, args []string) error {
+func (a *crashCommand) crashShow(args []string) error {
 	n, file := 1, ""
 	if len(args) > 0 {
 		var err error
@@ -255,7 +266,7 @@ func (a *app) crashShow(cf *crashFlags, args []string) error {
 			return usagef("bt crash show %d: 1 is the newest report", n)
 		}
 	}
-	d, err := a.crashDir(cf)
+	d, err := a.crashDir()
 	if err != nil {
 		return err
 	}
@@ -298,6 +309,7 @@ func (a *app) crashHandleCommand() *cobra.Command {
 	h := crash.Handler{Worker: []string{"crash", "worker"}, Version: version()}
 	var at int64
 	var pidfd string
+	var procfs string
 	var f *pflag.FlagSet
 	cmd := &cobra.Command{
 		Use:   "handle --pid N --tid N --signal N --uid N --gid N --time SECONDS --name NAME",
@@ -321,10 +333,11 @@ func (a *app) crashHandleCommand() *cobra.Command {
 			if rest := f.Args(); len(rest) > 0 {
 				return usagef("%s takes no argument %q", cmd.CommandPath(), rest[0])
 			}
-			if err := a.checkFlags(cmd, nil); err != nil {
+			if err := checkNames(cmd, nil); err != nil {
 				return err
 			}
 			h.Request.Pidfd, _ = strconv.Atoi(pidfd) // old kernels leave it empty
+			h.Procfs = procfs
 			return a.crashHandle(&h, at)
 		},
 	}
@@ -332,7 +345,7 @@ func (a *app) crashHandleCommand() *cobra.Command {
 	f.SortFlags = false
 	f.StringVar(&h.Dir, "dir", crash.DefaultDir, "where the reports go")
 	f.StringVar(&h.Log, "log", "", "append the log lines to this file instead of the system's log")
-	a.procfsFlag(f)
+	procfsFlag(f, &procfs)
 	f.IntVar(&h.Request.PID, "pid", 0, "the process (%P)")
 	f.IntVar(&h.Request.TID, "tid", 0, "the thread that died (%I)")
 	f.IntVar(&h.Request.Signal, "signal", 0, "the signal that it died of (%s)")
@@ -352,7 +365,7 @@ func (a *app) crashHandle(h *crash.Handler, at int64) error {
 	if h.Request.Time = time.Unix(at, 0); at <= 0 {
 		h.Request.Time = time.Now()
 	}
-	h.Core, h.Procfs = a.stdin, a.procfs
+	h.Core = a.stdin
 	return h.Run()
 }
 

@@ -9,12 +9,12 @@ import (
 	"github.com/gatedso/bt/symbolize"
 )
 
-func (a *app) filterFlag(f *pflag.FlagSet) {
+func (a *rootCommand) filterFlag(f *pflag.FlagSet) {
 	f.BoolVar(&a.filter, "filter", false, "copy any text from standard input and name the addresses in it; without a target: by what the text tells")
 }
 
 // filterText names the addresses in a text.
-func (a *app) filterText(cmd *cobra.Command, pids []int, addrs int) error {
+func (a *rootCommand) filterText(cmd *cobra.Command, pids []int, addrs int) error {
 	switch {
 	case addrs > 0:
 		return usagef("--filter reads standard input: it takes no addresses")
@@ -33,7 +33,7 @@ func (a *app) filterText(cmd *cobra.Command, pids []int, addrs int) error {
 	return out.end(a.runFilter(out, pids))
 }
 
-func (a *app) runFilter(out *output, pids []int) error {
+func (a *rootCommand) runFilter(out *output, pids []int) error {
 	opts := a.renderOptions(out)
 	o := annotate.Options{
 		Sysroot:         a.sysroot,
@@ -58,9 +58,9 @@ func (a *app) runFilter(out *output, pids []int) error {
 
 // textNames says how to name by files that a text names. What such a text says
 // of a gate DSO is not believed: the flag alone sets one.
-func (a *app) textNames() symbolize.Options {
+func (a *rootCommand) textNames() symbolize.Options {
 	o := a.session().Names(nil)
-	if a.gateSet {
+	if a.set.Changed("gate-dso") {
 		o.Gate = gate.Setting{Value: a.gateDSO, From: "--gate-dso"}
 	}
 	return o

@@ -1,80 +1,155 @@
 package main
 
 import (
+	"errors"
+	"os"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
 	"github.com/gatedso/bt/internal/gate/store"
 	"github.com/gatedso/bt/internal/names/debugfile"
-	"github.com/gatedso/bt/symbolize"
+	"github.com/gatedso/bt/internal/session"
 )
 
+// target is what every command has that looks at processes or files: where these
+// are, what names addresses, and the session. A command registers the flags that
+// it has; the others keep their defaults.
+type target struct {
+	*app
+	set *pflag.FlagSet // of the command
+
+	procfs     string
+	sysroot    string
+	stateDir   string
+	gateDSO    string
+	debugDirs  []string
+	debuginfod string
+	demangle   string
+
+	source  func() bool // whether source lines are wanted; nil: they are not
+	sharing sync.Once
+	shared  *session.Session
+}
+
+func newTarget(a *app, cmd *cobra.Command) *target {
+	f := cmd.Flags()
+	f.SortFlags = false
+	return &target{app: a, set: f, procfs: "/proc", debugDirs: []string{debugfile.DefaultDir}, demangle: demangleFull}
+}
+
 // nameFlags are the flags of every command that names addresses.
-func (a *app) nameFlags(f *pflag.FlagSet) {
-	a.gateFlag(f)
-	a.stateDirFlag(f)
-	a.debugFlags(f)
-	f.StringVar(&a.sysroot, "sysroot", "", "prefix for the files that the maps name")
-	f.StringVar(&a.demangle, "demangle", "full", "C++ and Rust names: full, short (without parameters), or none")
+func (t *target) nameFlags(cmd *cobra.Command) {
+	t.gateFlag()
+	t.stateDirFlag()
+	t.debugFlags()
+	t.set.StringVar(&t.sysroot, "sysroot", "", "prefix for the files that the maps name")
+	choiceFlag(cmd, &t.demangle, "demangle", "", []string{demangleFull, demangleShort, demangleNone}, "C++ and Rust names: full, short (without parameters), or none")
 }
 
 // debugFlags say where separate debug files are.
-func (a *app) debugFlags(f *pflag.FlagSet) {
-	f.StringArrayVarP(&a.debugDirs, "debug-dir", "d", []string{debugfile.DefaultDir}, "where separate debug files are; may be repeated")
-	f.StringVar(&a.debuginfod, "debuginfod", "", "download debug files from these servers, default $DEBUGINFOD_URLS; on when that is set")
-	f.Lookup("debuginfod").NoOptDefVal = fromEnvironment
+func (t *target) debugFlags() {
+	t.set.StringArrayVarP(&t.debugDirs, "debug-dir", "d", t.debugDirs, "where separate debug files are; may be repeated")
+	t.set.StringVar(&t.debuginfod, "debuginfod", "", "download debug files from these servers, default $DEBUGINFOD_URLS; on when that is set")
+	t.set.Lookup("debuginfod").NoOptDefVal = fromEnvironment
 }
 
-// columnFlags are the flags of every command that prints frames.
-func (a *app) columnFlags(f *pflag.FlagSet) {
-	f.BoolVarP(&a.module, "module", "m", false, "print the module of each address")
-	f.BoolVarP(&a.buildID, "build-id", "b", false, "print the build ID of each address's module")
-	f.BoolVarP(&a.source, "source", "s", false, "print the source file and line of each address; on for a terminal")
-	f.BoolVarP(&a.inlines, "inlines", "i", false, "print inlined calls as lines of their own, with source lines; on for a terminal")
-	f.BoolVar(&a.basenames, "basenames", false, "print only the last part of source paths")
-	f.BoolVarP(&a.raw, "raw", "r", false, "addresses only, no symbols")
+// gateFlag is --gate-dso.
+func (t *target) gateFlag() {
+	t.set.StringVar(&t.gateDSO, "gate-dso", "", "what names the gate DSO: a path, 'live' (the image in the process), or '' (nothing: raw addresses)")
 }
 
-// stackFlags are the flags of every command that prints stacks.
-func (a *app) stackFlags(f *pflag.FlagSet) {
-	f.IntVarP(&a.maxFrames, "max-frames", "n", 256, "frames per thread; 0 = no limit")
+// stateDirFlag is --state-dir.
+func (t *target) stateDirFlag() {
+	t.set.StringVar(&t.stateDir, "state-dir", "", "where registered gate images are, default $"+store.Env+", "+store.System+
+		" for root, $XDG_STATE_HOME/bt/gate for others")
 }
 
-// outputFlags say where output goes, and how.
-func (a *app) outputFlags(f *pflag.FlagSet) {
-	f.StringVarP(&a.output, "output", "o", "", "write to this file instead of standard output")
-	f.StringVar(&a.color, "color", "auto", "auto, always or never")
-	a.verboseFlag(f)
+func (t *target) procfsFlag() { procfsFlag(t.set, &t.procfs) }
+
+func procfsFlag(f *pflag.FlagSet, procfs *string) {
+	f.StringVar(procfs, "procfs", "/proc", "where procfs is mounted")
 }
 
 func (a *app) verboseFlag(f *pflag.FlagSet) {
 	f.BoolVarP(&a.verbose, "verbose", "v", false, "say on standard error where names and frames come from, and why some have none")
 }
 
-// gateFlag is --gate-dso.
-func (a *app) gateFlag(f *pflag.FlagSet) {
-	f.StringVar(&a.gateDSO, "gate-dso", "", "what names the gate DSO: a path, 'live' (the image in the process), or '' (nothing: raw addresses)")
+// view is what the commands have that print stacks.
+type view struct {
+	*target
+	screen *os.File // where the output goes without --output
+
+	maxFrames int
+	maxPause  time.Duration
+	withMaps  bool
+
+	module    bool
+	buildID   bool
+	lineFlag  bool // --source
+	inlines   bool
+	basenames bool
+	raw       bool
+
+	output string
+	color  string
 }
 
-// stateDirFlag is --state-dir.
-func (a *app) stateDirFlag(f *pflag.FlagSet) {
-	f.StringVar(&a.stateDir, "state-dir", "", "where registered gate images are, default $"+store.Env+", "+store.System+
-		" for root, $XDG_STATE_HOME/bt/gate for others")
+func newView(a *app, cmd *cobra.Command, screen *os.File) *view {
+	v := &view{target: newTarget(a, cmd), screen: screen}
+	v.source = func() bool {
+		source, _ := v.lines()
+		return source
+	}
+	return v
 }
 
-func (a *app) procfsFlag(f *pflag.FlagSet) {
-	f.StringVar(&a.procfs, "procfs", "/proc", "where procfs is mounted")
+// columnFlags are the flags of every command that prints frames.
+func (v *view) columnFlags() {
+	v.set.BoolVarP(&v.module, "module", "m", false, "print the module of each address")
+	v.set.BoolVarP(&v.buildID, "build-id", "b", false, "print the build ID of each address's module")
+	v.set.BoolVarP(&v.lineFlag, "source", "s", false, "print the source file and line of each address; on for a terminal")
+	v.set.BoolVarP(&v.inlines, "inlines", "i", false, "print inlined calls as lines of their own, with source lines; on for a terminal")
+	v.set.BoolVar(&v.basenames, "basenames", false, "print only the last part of source paths")
+	v.set.BoolVarP(&v.raw, "raw", "r", false, "addresses only, no symbols")
 }
 
-// checkFlags refuses values of the flags above that mean nothing. It runs
-// before every command.
-func (a *app) checkFlags(cmd *cobra.Command, _ []string) error {
-	f := cmd.Flags()
-	a.gateSet = f.Changed("gate-dso")
-	a.sourceSet = f.Changed("source")
-	a.inlinesSet = f.Changed("inlines")
+// stackFlags are the flags of every command that prints stacks.
+func (v *view) stackFlags() {
+	v.maxFrames = 256
+	v.set.VarP((*count)(&v.maxFrames), "max-frames", "n", "frames per thread; 0 = no limit")
+}
+
+// outputFlags say where output goes, and how.
+func (v *view) outputFlags(cmd *cobra.Command) {
+	v.set.StringVarP(&v.output, "output", "o", "", "write to this file instead of standard output")
+	v.color = "auto"
+	choiceFlag(cmd, &v.color, "color", "", []string{"auto", "always", "never"}, "auto, always or never")
+	v.verboseFlag(v.set)
+}
+
+// lines says whether source lines and inlined calls are printed: people at a
+// terminal see them without asking.
+func (v *view) lines() (source, inlines bool) {
+	source, inlines = v.lineFlag, v.inlines
+	if v.output == "" && isTerminal(v.screen) && (!v.set.Changed("source") || v.lineFlag) {
+		source = true
+		if !v.set.Changed("inlines") {
+			inlines = true
+		}
+	}
+	return source || inlines, inlines
+}
+
+// checkNames refuses empty names of files. It runs before every command.
+func checkNames(cmd *cobra.Command, _ []string) error {
 	var err error
-	f.Visit(func(f *pflag.Flag) {
+	cmd.Flags().Visit(func(f *pflag.Flag) {
 		switch f.Name {
 		case "exe", "maps", "core", "procfs", "output", "state-dir", "dir", "log":
 			if f.Value.String() == "" {
@@ -82,46 +157,98 @@ func (a *app) checkFlags(cmd *cobra.Command, _ []string) error {
 			}
 		}
 	})
-	if err != nil {
-		return err
-	}
-	if a.maxFrames < 0 {
-		return usagef("--max-frames %d: must not be negative", a.maxFrames)
-	}
-	switch a.color {
-	case "auto", "always", "never":
-	default:
-		return usagef("--color %q: must be auto, always or never", a.color)
-	}
-	_, err = a.demangleMode()
 	return err
 }
 
-// lines says whether source lines and inlined calls are printed: people at a
-// terminal see them without asking.
-func (a *app) lines() (source, inlines bool) {
-	source, inlines = a.source, a.inlines
-	screen := a.screen
-	if screen == nil {
-		screen = a.stdout
+// badValue is why a flag does not take a value.
+type badValue string
+
+func (e badValue) Error() string { return string(e) }
+
+// flagError makes a usage error of one about flags.
+func flagError(_ *cobra.Command, err error) error {
+	var bad badValue
+	var invalid *pflag.InvalidValueError
+	if errors.As(err, &bad) && errors.As(err, &invalid) {
+		return usagef("--%s %q: %v", invalid.GetFlag().Name, invalid.GetValue(), bad)
 	}
-	if a.output == "" && isTerminal(screen) && (!a.sourceSet || a.source) {
-		source = true
-		if !a.inlinesSet {
-			inlines = true
-		}
-	}
-	return source || inlines, inlines
+	return usageError{err}
 }
 
-func (a *app) demangleMode() (symbolize.Demangle, error) {
-	switch a.demangle {
-	case "full":
-		return symbolize.Full, nil
-	case "short":
-		return symbolize.Short, nil
-	case "none":
-		return symbolize.None, nil
+// choice is a flag's value that is one of some words.
+type choice struct {
+	value *string
+	words []string
+}
+
+func (c *choice) String() string { return *c.value }
+func (c *choice) Type() string   { return "string" }
+
+func (c *choice) Set(s string) error {
+	if !slices.Contains(c.words, s) {
+		return badValue("must be " + orList(c.words))
 	}
-	return 0, usagef("--demangle %q: must be full, short or none", a.demangle)
+	*c.value = s
+	return nil
+}
+
+// choiceFlag adds a flag whose value, which has its default, is one of some words.
+// The shell completes them.
+func choiceFlag(cmd *cobra.Command, value *string, name, short string, words []string, usage string) {
+	cmd.Flags().VarP(&choice{value, words}, name, short, usage)
+	cmd.RegisterFlagCompletionFunc(name, cobra.FixedCompletions(words, cobra.ShellCompDirectiveNoFileComp))
+}
+
+// count is a flag's value that is a number and not negative.
+type count int
+
+func (c *count) String() string { return strconv.Itoa(int(*c)) }
+func (c *count) Type() string   { return "int" }
+
+func (c *count) Set(s string) error {
+	n, err := strconv.ParseInt(s, 0, 32)
+	switch {
+	case err != nil:
+		return badValue("not a number")
+	case n < 0:
+		return badValue("must not be negative")
+	}
+	*c = count(n)
+	return nil
+}
+
+// pidFlag is --pid of the commands that look at one process.
+type pidFlag struct{ pids []string }
+
+func (p *pidFlag) register(cmd *cobra.Command) {
+	cmd.Flags().StringSliceVarP(&p.pids, "pid", "p", nil, "the process to look at")
+}
+
+// one returns the process that --pid names, 0 when it is not given.
+func (p *pidFlag) one(cmd *cobra.Command) (int, error) {
+	pids, err := parseIDs("--pid", p.pids)
+	switch {
+	case err != nil:
+		return 0, err
+	case len(pids) == 1:
+		return pids[0], nil
+	case len(pids) > 1:
+		return 0, usagef("--pid: %s looks at one process", cmd.CommandPath())
+	case cmd.Flags().Changed("pid"):
+		return 0, usagef("--pid has no number")
+	}
+	return 0, nil
+}
+
+// parseIDs parses process or thread numbers.
+func parseIDs(flag string, list []string) ([]int, error) {
+	var ids []int
+	for _, s := range list {
+		id, err := strconv.ParseUint(strings.TrimSpace(s), 10, 31)
+		if err != nil || id == 0 {
+			return nil, usagef("%s %q: not a process or thread number", flag, s)
+		}
+		ids = append(ids, int(id))
+	}
+	return ids, nil
 }

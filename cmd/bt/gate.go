@@ -15,7 +15,7 @@ import (
 const gateLong = `The gate DSO is the code that the kernel itself maps into every process: [vdso]
 and [vsyscall]. Its image differs from kernel to kernel and from ABI to ABI.`
 
-func (a *app) gateCommand() *cobra.Command {
+func newGateCommand(a *app) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "gate",
 		Short: "Show, dump and register the gate DSO: the code that the kernel maps into every process",
@@ -23,18 +23,22 @@ func (a *app) gateCommand() *cobra.Command {
 		Args:  noArgs,
 		RunE:  func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
-	cmd.AddCommand(a.gateShowCommand(), a.gateDumpCommand(), a.gateRegisterCommand(), a.gateUnregisterCommand())
+	cmd.AddCommand(newGateShow(a), newGateDump(a), newGateRegister(a), newGateUnregister(a))
 	return cmd
 }
 
-// gateFlags are the flags of the gate commands that read an image.
-type gateFlags struct {
-	abi   string
-	force bool
+// gateDump is bt gate dump.
+type gateDump struct {
+	*target
+	pidFlag
+
+	abi    string
+	output string
+	force  bool
 }
 
-func (a *app) gateDumpCommand() *cobra.Command {
-	var g gateFlags
+func newGateDump(a *app) *cobra.Command {
+	c := new(gateDump)
 	cmd := &cobra.Command{
 		Use:   "dump [--pid N] [--abi " + strings.Join(abiNames(), "|") + "] -o FILE",
 		Short: "Write the gate DSO's image to an ELF file",
@@ -44,54 +48,34 @@ at once or not at all. A file that has these contents already is left alone; one
 with others is replaced only with --force.`,
 		Args: noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			if a.output == "" {
+			if c.output == "" {
 				return usagef("dump needs -o FILE (-o - is standard output)")
 			}
-			im, err := a.gateImage(cmd, g.abi)
+			im, err := c.gateImage(cmd, c.abi)
 			if err != nil {
 				return err
 			}
-			return a.dump(im, g.force)
+			return c.dump(im, c.force)
 		},
 	}
-	f := cmd.Flags()
-	f.SortFlags = false
-	a.pidFlag(cmd)
-	f.StringVar(&g.abi, "abi", "", "which of the kernel's images: "+orList(abiNames())+"; default bt's own, or the process's")
-	f.StringVarP(&a.output, "output", "o", "", "the file to write; - is standard output")
-	f.BoolVar(&g.force, "force", false, "replace a file that has other contents")
-	a.procfsFlag(f)
+	c.target = newTarget(a, cmd)
+	f := c.set
+	c.pidFlag.register(cmd)
+	f.StringVar(&c.abi, "abi", "", "which of the kernel's images: "+orList(abiNames())+"; default bt's own, or the process's")
+	f.StringVarP(&c.output, "output", "o", "", "the file to write; - is standard output")
+	f.BoolVar(&c.force, "force", false, "replace a file that has other contents")
+	c.procfsFlag()
+	cmd.RegisterFlagCompletionFunc("abi", cobra.FixedCompletions(abiNames(), cobra.ShellCompDirectiveNoFileComp))
 	return cmd
 }
 
-// pidFlag is --pid of the commands that look at one process.
-func (a *app) pidFlag(cmd *cobra.Command) {
-	cmd.Flags().StringSliceVarP(&a.pids, "pid", "p", nil, "the process to look at")
-}
-
-// onePID returns the process that --pid names, 0 when it is not given.
-func (a *app) onePID(cmd *cobra.Command) (int, error) {
-	pids, err := parseIDs("--pid", a.pids)
-	switch {
-	case err != nil:
-		return 0, err
-	case len(pids) == 1:
-		return pids[0], nil
-	case len(pids) > 1:
-		return 0, usagef("--pid: %s looks at one process", cmd.CommandPath())
-	case cmd.Flags().Changed("pid"):
-		return 0, usagef("--pid has no number")
-	}
-	return 0, nil
-}
-
 // gateImage gets the image that --pid and --abi ask for.
-func (a *app) gateImage(cmd *cobra.Command, name string) (*vdso.Image, error) {
+func (a *gateDump) gateImage(cmd *cobra.Command, name string) (*vdso.Image, error) {
 	abi, err := parseABI(name)
 	if err != nil {
 		return nil, err
 	}
-	pid, err := a.onePID(cmd)
+	pid, err := a.one(cmd)
 	if err != nil {
 		return nil, err
 	}
@@ -139,7 +123,7 @@ func orList(names []string) string {
 }
 
 // dump writes an image to --output.
-func (a *app) dump(im *vdso.Image, force bool) error {
+func (a *gateDump) dump(im *vdso.Image, force bool) error {
 	if a.output == "-" {
 		if isTerminal(a.stdout) {
 			return usagef("-o -: an ELF file is nothing for a terminal")
@@ -156,15 +140,15 @@ func (a *app) dump(im *vdso.Image, force bool) error {
 
 // gateProblem says what is wrong with the setting of the gate DSO. An image
 // that is merely not registered leaves nothing out, and is said once.
-func (a *app) gateProblem(err error) {
+func (t *target) gateProblem(err error) {
 	switch {
-	case err == nil || a.raw:
+	case err == nil:
 	case errors.Is(err, gate.ErrNotRegistered):
-		if text := err.Error(); text != a.notRegistered {
-			a.notRegistered = text
-			a.errorf("%s", text)
+		if text := err.Error(); text != t.notRegistered {
+			t.notRegistered = text
+			t.errorf("%s", text)
 		}
 	default:
-		a.incomplete("%v", err)
+		t.incomplete("%v", err)
 	}
 }

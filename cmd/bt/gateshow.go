@@ -74,8 +74,17 @@ type gateSetting struct {
 	Problem string `json:"problem,omitempty"`
 }
 
-func (a *app) gateShowCommand() *cobra.Command {
-	var asJSON, abis bool
+// gateShow is bt gate show.
+type gateShow struct {
+	*target
+	pidFlag
+
+	asJSON bool
+	abis   bool
+}
+
+func newGateShow(a *app) *cobra.Command {
+	c := new(gateShow)
 	cmd := &cobra.Command{
 		Use:   "show [--pid N] [--json]",
 		Short: "Show the gate DSO of this machine or of a process, and what names it",
@@ -85,36 +94,35 @@ whether it is registered, and what kernel.gate_dso and its like are set to. With
 --abis it prints what is known of the gates of all architectures.`,
 		Args: noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			if abis {
-				return a.printABIs(asJSON)
+			if c.abis {
+				return c.printABIs(c.asJSON)
 			}
-			pid, err := a.onePID(cmd)
+			pid, err := c.one(cmd)
 			if err != nil {
 				return err
 			}
-			r, err := a.gateReport(pid)
+			r, err := c.gateReport(pid)
 			if err != nil {
 				return err
 			}
-			if asJSON {
-				return a.printJSON(r)
+			if c.asJSON {
+				return c.printJSON(r)
 			}
-			return r.print(a.stdout)
+			return r.print(c.stdout)
 		},
 	}
-	f := cmd.Flags()
-	f.SortFlags = false
-	a.pidFlag(cmd)
-	f.BoolVar(&asJSON, "json", false, "print JSON")
-	f.BoolVar(&abis, "abis", false, "print the gates of all architectures instead")
-	a.gateFlag(f)
-	a.stateDirFlag(f)
-	a.procfsFlag(f)
+	c.target = newTarget(a, cmd)
+	c.pidFlag.register(cmd)
+	c.set.BoolVar(&c.asJSON, "json", false, "print JSON")
+	c.set.BoolVar(&c.abis, "abis", false, "print the gates of all architectures instead")
+	c.gateFlag()
+	c.stateDirFlag()
+	c.procfsFlag()
 	return cmd
 }
 
 // gateReport looks at the gate of a process, or of this machine where pid is 0.
-func (a *app) gateReport(pid int) (*gateReport, error) {
+func (a *gateShow) gateReport(pid int) (*gateReport, error) {
 	r := &gateReport{PID: pid, Entries: []gateEntry{}}
 	m, im, err := a.gateOf(pid, r)
 	if err != nil {
@@ -166,7 +174,7 @@ func (a *app) gateReport(pid int) (*gateReport, error) {
 
 // gateOf reads the maps and the gate image, which may be nil, of a process, or
 // of bt itself where pid is 0.
-func (a *app) gateOf(pid int, r *gateReport) (*maps.Map, *vdso.Image, error) {
+func (a *gateShow) gateOf(pid int, r *gateReport) (*maps.Map, *vdso.Image, error) {
 	if pid == 0 || a.savedProcfs() {
 		dir := "/proc/self"
 		if pid != 0 {
@@ -202,7 +210,7 @@ func (a *app) gateOf(pid int, r *gateReport) (*maps.Map, *vdso.Image, error) {
 }
 
 // unlessNone says why an image cannot be read; that there is none is no fault.
-func (a *app) unlessNone(err error) error {
+func (a *gateShow) unlessNone(err error) error {
 	if err != nil && !errors.Is(err, vdso.ErrNone) {
 		a.incomplete("%v", err)
 	}
@@ -210,7 +218,7 @@ func (a *app) unlessNone(err error) error {
 }
 
 // describe fills in what an image says of itself, and its registered file.
-func (a *app) describe(g *gateEntry, im *vdso.Image) {
+func (a *gateShow) describe(g *gateEntry, im *vdso.Image) {
 	known := arch.GateOf(im.Machine, im.Class)
 	info := im.Info()
 	g.ABI, g.Size, g.Soname, g.Kernel = im.ABI(), len(im.File), info.Soname, info.Kernel
@@ -230,7 +238,7 @@ func (a *app) describe(g *gateEntry, im *vdso.Image) {
 }
 
 // registered looks for an image's registered file, nil when there is none.
-func (a *app) registered(im *vdso.Image) *gateRegistered {
+func (a *gateShow) registered(im *vdso.Image) *gateRegistered {
 	for _, dir := range a.stateDirs() {
 		s, err := store.Open(dir)
 		if err != nil {
@@ -256,7 +264,7 @@ func (a *app) registered(im *vdso.Image) *gateRegistered {
 }
 
 // settingOf tells what names the gate of m, whose image is im or unknown.
-func (a *app) settingOf(m *maps.Map, im *vdso.Image) gateSetting {
+func (a *gateShow) settingOf(m *maps.Map, im *vdso.Image) gateSetting {
 	set := a.session().Gate(m)
 	g := gateSetting{Value: set.Value, Step: set.Step(), From: set.From}
 	if set.Unset() {

@@ -141,7 +141,7 @@ type jsonABI struct {
 }
 
 // printABIs prints what is known of the gates of all architectures.
-func (a *app) printABIs(asJSON bool) error {
+func (a *gateShow) printABIs(asJSON bool) error {
 	if asJSON {
 		list := []jsonABI{}
 		for _, g := range arch.Gates() {

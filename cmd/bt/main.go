@@ -13,7 +13,6 @@ import (
 
 	"github.com/gatedso/bt/internal/escape"
 	"github.com/gatedso/bt/internal/guard"
-	"github.com/gatedso/bt/internal/session"
 )
 
 // The exit statuses.
@@ -33,16 +32,15 @@ func usagef(format string, args ...any) error {
 
 // app is one run of bt.
 type app struct {
-	flags
 	stdin  *os.File
 	stdout *os.File
 	stderr *os.File
 	status int
 
 	mistakes      sync.Map // the places of panics that have been reported
-	sharing       sync.Once
-	shared        *session.Session // see the method session
-	notRegistered string           // the last message about an image that is not registered
+	verbose       bool
+	atExit        []func()
+	notRegistered string // the last message about an image that is not registered
 }
 
 func main() {
@@ -68,14 +66,14 @@ func (a *app) run(args []string) (status int) {
 		a.errorf("%v", err)
 		return exitNothing
 	}
-	cmd := a.command()
+	cmd := newRootCommand(a)
 	cmd.SetArgs(args)
 	cmd.SetIn(a.stdin)
 	cmd.SetOut(a.stdout)
 	cmd.SetErr(a.stderr)
 	err := cmd.Execute()
-	if a.shared != nil {
-		a.shared.Close()
+	for _, f := range a.atExit {
+		f()
 	}
 	var usage usageError
 	switch {

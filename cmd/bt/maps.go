@@ -20,8 +20,17 @@ import (
 	"github.com/gatedso/bt/symbolize"
 )
 
-func (a *app) mapsCommand() *cobra.Command {
-	var asJSON, classic bool
+// mapsCommand is bt maps.
+type mapsCommand struct {
+	*target
+	pidFlag
+
+	asJSON  bool
+	classic bool
+}
+
+func newMapsCommand(a *app) *cobra.Command {
+	c := new(mapsCommand)
 	cmd := &cobra.Command{
 		Use:   "maps --pid N [--json | --classic]",
 		Short: "Print a process's mappings: their build IDs, their files, and the gate",
@@ -33,38 +42,37 @@ bt --maps and bt itself read this. With --classic it prints /proc/PID/maps alone
 but with that path in place of [vdso]. The process is not stopped.`,
 		Args: noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			pid, err := a.onePID(cmd)
+			pid, err := c.one(cmd)
 			switch {
 			case err != nil:
 				return err
 			case pid == 0:
 				return usagef("maps needs --pid N")
-			case asJSON && classic:
+			case c.asJSON && c.classic:
 				return usagef("--json and --classic exclude each other")
 			}
-			p, err := a.openMaps(pid)
+			p, err := c.openMaps(pid)
 			if err != nil {
 				return err
 			}
 			defer p.close()
 			switch {
-			case classic:
-				return a.classicMaps(p)
-			case asJSON:
-				return a.jsonMaps(p)
+			case c.classic:
+				return c.classicMaps(p)
+			case c.asJSON:
+				return c.jsonMaps(p)
 			}
-			return a.textMaps(p)
+			return c.textMaps(p)
 		},
 	}
-	f := cmd.Flags()
-	f.SortFlags = false
-	a.pidFlag(cmd)
-	f.BoolVar(&asJSON, "json", false, "print JSON")
-	f.BoolVar(&classic, "classic", false, "print the maps alone, with the gate DSO's path in place of [vdso]")
-	a.gateFlag(f)
-	a.stateDirFlag(f)
-	f.StringVar(&a.sysroot, "sysroot", "", "prefix for the files that the maps name")
-	a.procfsFlag(f)
+	c.target = newTarget(a, cmd)
+	c.pidFlag.register(cmd)
+	c.set.BoolVar(&c.asJSON, "json", false, "print JSON")
+	c.set.BoolVar(&c.classic, "classic", false, "print the maps alone, with the gate DSO's path in place of [vdso]")
+	c.gateFlag()
+	c.stateDirFlag()
+	c.set.StringVar(&c.sysroot, "sysroot", "", "prefix for the files that the maps name")
+	c.procfsFlag()
 	return cmd
 }
 
@@ -80,7 +88,7 @@ type mappings struct {
 }
 
 // openMaps reads the maps of a process and finds the file that names its gate.
-func (a *app) openMaps(pid int) (*mappings, error) {
+func (a *mapsCommand) openMaps(pid int) (*mappings, error) {
 	p := &mappings{pid: pid, close: func() {}}
 	var src image.Source
 	var err error
@@ -114,7 +122,7 @@ func (a *app) openMaps(pid int) (*mappings, error) {
 }
 
 // findGateFile finds the file that names the gate of p.
-func (a *app) findGateFile(p *mappings, m *maps.Map) {
+func (a *mapsCommand) findGateFile(p *mappings, m *maps.Map) {
 	for _, mod := range p.space.Modules() {
 		if mod.Gate != maps.VDSO {
 			continue
@@ -139,7 +147,7 @@ func (a *app) findGateFile(p *mappings, m *maps.Map) {
 }
 
 // classicMaps prints the kernel's text, but for [vdso].
-func (a *app) classicMaps(p *mappings) error {
+func (a *mapsCommand) classicMaps(p *mappings) error {
 	text := p.text
 	if p.gate != nil && p.gateFile == "" {
 		a.incomplete("no file names the gate DSO, so [vdso] stays: bt gate register, or use --gate-dso")
@@ -174,7 +182,7 @@ func escapeLines(text []byte) []byte {
 }
 
 // textMaps prints the kernel's text, the gate line and comment lines.
-func (a *app) textMaps(p *mappings) error {
+func (a *mapsCommand) textMaps(p *mappings) error {
 	w := bufio.NewWriter(a.stdout)
 	w.Write(escapeLines(p.withFiles()))
 	if line, ok := p.gateLine(); ok {
@@ -267,7 +275,7 @@ type jsonGate struct {
 }
 
 // jsonMaps prints the same as JSON.
-func (a *app) jsonMaps(p *mappings) error {
+func (a *mapsCommand) jsonMaps(p *mappings) error {
 	m := p.space.Maps
 	r := mapsReport{PID: p.pid, Mappings: []jsonEntry{}}
 	for i := range m.Entries {

@@ -5,40 +5,54 @@ import (
 	"strings"
 
 	"github.com/gatedso/bt/internal/session"
+	"github.com/gatedso/bt/symbolize"
 )
+
+// The values of --demangle.
+const (
+	demangleFull  = "full"
+	demangleShort = "short"
+	demangleNone  = "none"
+)
+
+var demangleModes = map[string]symbolize.Demangle{
+	demangleFull: symbolize.Full, demangleShort: symbolize.Short, demangleNone: symbolize.None,
+}
 
 // fromEnvironment is the value of --debuginfod without a value.
 const fromEnvironment = "DEBUGINFOD_URLS"
 
 // session returns what all targets of this run share, made by the flags when it
 // is first needed.
-func (a *app) session() *session.Session {
-	a.sharing.Do(func() { a.shared = session.New(a.sessionOptions()) })
-	return a.shared
+func (t *target) session() *session.Session {
+	t.sharing.Do(func() {
+		t.shared = session.New(t.sessionOptions())
+		t.atExit = append(t.atExit, func() { t.shared.Close() })
+	})
+	return t.shared
 }
 
-func (a *app) sessionOptions() session.Options {
-	mode, _ := a.demangleMode()
+func (t *target) sessionOptions() session.Options {
 	o := session.Options{
-		Procfs:    a.procfs,
-		Sysroot:   a.sysroot,
-		DebugDirs: a.debugDirs,
-		Gate:      a.gateSources(),
-		Demangle:  mode,
-		Versions:  a.verbose,
+		Procfs:    t.procfs,
+		Sysroot:   t.sysroot,
+		DebugDirs: t.debugDirs,
+		Gate:      t.gateSources(),
+		Demangle:  demangleModes[t.demangle],
+		Versions:  t.verbose,
 	}
-	o.Lines, _ = a.lines()
-	if a.verbose {
-		o.Note = a.errorf
+	o.Lines = t.source != nil && t.source()
+	if t.verbose {
+		o.Note = t.errorf
 	}
 	// Nothing is downloaded unless the user wants it.
 	o.Servers = strings.Fields(os.Getenv(fromEnvironment))
-	if a.debuginfod != "" && a.debuginfod != fromEnvironment {
-		o.Servers = strings.Fields(a.debuginfod)
+	if t.debuginfod != "" && t.debuginfod != fromEnvironment {
+		o.Servers = strings.Fields(t.debuginfod)
 	}
-	o.Download = len(o.Servers) > 0 || a.debuginfod != ""
-	if isTerminal(a.stderr) {
-		o.Progress = a.stderr
+	o.Download = len(o.Servers) > 0 || t.debuginfod != ""
+	if isTerminal(t.stderr) {
+		o.Progress = t.stderr
 	}
 	return o
 }

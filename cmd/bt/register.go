@@ -18,7 +18,11 @@ import (
 	"github.com/gatedso/bt/internal/names/debugfile"
 )
 
-func (a *app) gateRegisterCommand() *cobra.Command {
+// gateRegister is bt gate register.
+type gateRegister struct{ *target }
+
+func newGateRegister(a *app) *cobra.Command {
+	c := new(gateRegister)
 	cmd := &cobra.Command{
 		Use:   "register [FILE...]",
 		Short: "Register gate images: those of the running kernel, or files",
@@ -27,39 +31,42 @@ takes the one that a process has mapped. Without FILE it dumps the images of all
 ABIs that the running kernel serves; where a file of the same build with all
 symbols is installed, that is taken instead. Where the kernel has the sysctl
 kernel.gate_dso, and it can be written, it is set to the image of bt's own ABI.`,
-		RunE: func(_ *cobra.Command, args []string) error { return a.register(args) },
+		RunE: func(_ *cobra.Command, args []string) error { return c.register(args) },
 	}
-	f := cmd.Flags()
-	f.SortFlags = false
-	a.stateDirFlag(f)
-	a.debugFlags(f)
-	f.StringVar(&a.sysroot, "sysroot", "", "prefix for /lib/modules")
-	a.procfsFlag(f)
-	a.verboseFlag(f)
+	c.target = newTarget(a, cmd)
+	c.stateDirFlag()
+	c.debugFlags()
+	c.set.StringVar(&c.sysroot, "sysroot", "", "prefix for /lib/modules")
+	c.procfsFlag()
+	c.verboseFlag(c.set)
 	return cmd
 }
 
-func (a *app) gateUnregisterCommand() *cobra.Command {
+// gateUnregister is bt gate unregister.
+type gateUnregister struct{ *target }
+
+func newGateUnregister(a *app) *cobra.Command {
+	c := new(gateUnregister)
 	cmd := &cobra.Command{
 		Use:   "unregister [BUILDID|FILE...]",
 		Short: "Remove registered gate images, all without an argument",
 		Long: `Removes gate images from the state directory: all of them, or those of the build
 IDs given, or of the same build as a file. The sysctl kernel.gate_dso is emptied
 where it holds one of them.`,
-		RunE: func(_ *cobra.Command, args []string) error { return a.unregister(args) },
+		RunE: func(_ *cobra.Command, args []string) error { return c.unregister(args) },
 	}
-	cmd.Flags().SortFlags = false
-	a.stateDirFlag(cmd.Flags())
-	a.procfsFlag(cmd.Flags())
+	c.target = newTarget(a, cmd)
+	c.stateDirFlag()
+	c.procfsFlag()
 	return cmd
 }
 
 // stateDirs are the directories of registered images, the one to write to
 // first.
-func (a *app) stateDirs() []string { return store.Dirs(a.stateDir, os.Getenv, os.Geteuid()) }
+func (t *target) stateDirs() []string { return store.Dirs(t.stateDir, os.Getenv, os.Geteuid()) }
 
 // register registers the files at paths, or the running kernel's images.
-func (a *app) register(paths []string) error {
+func (a *gateRegister) register(paths []string) error {
 	images, err := a.imagesToRegister(paths)
 	if err != nil {
 		return err
@@ -87,7 +94,7 @@ func (a *app) register(paths []string) error {
 
 // imagesToRegister reads the files at paths. Without any it gets the images of
 // all ABIs.
-func (a *app) imagesToRegister(paths []string) ([]*vdso.Image, error) {
+func (a *gateRegister) imagesToRegister(paths []string) ([]*vdso.Image, error) {
 	var images []*vdso.Image
 	for _, path := range paths {
 		im, err := vdso.ReadFile(path)
@@ -123,7 +130,7 @@ func (a *app) imagesToRegister(paths []string) ([]*vdso.Image, error) {
 }
 
 // richest returns the file that tells most of im.
-func (a *app) richest(im *vdso.Image, finder *debugfile.Finder) *vdso.Image {
+func (a *gateRegister) richest(im *vdso.Image, finder *debugfile.Finder) *vdso.Image {
 	best := vdso.Richest(im, vdso.Places(im.BuildID(), a.sysroot, a.debugDirs))
 	if best.Full() {
 		if best != im {
@@ -141,7 +148,7 @@ func (a *app) richest(im *vdso.Image, finder *debugfile.Finder) *vdso.Image {
 }
 
 // setSysctl sets the sysctl to the registered image of bt's own ABI.
-func (a *app) setSysctl(s *store.Store, images []*vdso.Image) error {
+func (a *gateRegister) setSysctl(s *store.Store, images []*vdso.Image) error {
 	if _, ok := store.ReadSysctl(a.procfs); !ok {
 		return nil
 	}
@@ -169,7 +176,7 @@ func (a *app) setSysctl(s *store.Store, images []*vdso.Image) error {
 }
 
 // unregister removes the images that args name, or all.
-func (a *app) unregister(args []string) error {
+func (a *gateUnregister) unregister(args []string) error {
 	s, err := store.Open(a.stateDirs()[0])
 	if errors.Is(err, fs.ErrNotExist) && len(args) == 0 {
 		return nil
@@ -222,7 +229,7 @@ func chosen(list []store.Entry, args []string) ([]store.Entry, error) {
 }
 
 // emptySysctl empties the sysctl where it names a file of s that is gone.
-func (a *app) emptySysctl(s *store.Store) error {
+func (a *gateUnregister) emptySysctl(s *store.Store) error {
 	value, ok := store.ReadSysctl(a.procfs)
 	if !ok || filepath.Dir(value) != s.Dir {
 		return nil

@@ -14,38 +14,17 @@ import (
 	"github.com/gatedso/bt/internal/render/text"
 )
 
-// flags are the command line's flags as given.
-type flags struct {
+// rootCommand is bt without a subcommand.
+type rootCommand struct {
+	*view
+
 	pids, tids []string
 	mapsFile   string
-	exe        string
 	core       string
-	maxFrames  int
-	maxPause   time.Duration
-	gateDSO    string
-	gateSet    bool
-	module     bool
-	buildID    bool
-	debugDirs  []string
-	debuginfod string
-	sysroot    string
-	stateDir   string
-	procfs     string
-	raw        bool
-	source     bool
-	sourceSet  bool
-	inlines    bool
-	inlinesSet bool
-	basenames  bool
-	screen     *os.File // what is printed goes there without --output; nil: standard output
-	withMaps   bool
+	exe        string
 	returns    bool
-	demangle   string
 	format     string
-	output     string
 	filter     bool
-	color      string
-	verbose    bool
 }
 
 const long = `bt prints the stacks of processes and names addresses: symbol+offset, through
@@ -64,7 +43,8 @@ into every process.
 Exit status: 0 all printed, 1 nothing could be printed, 2 wrong usage,
 3 printed, but something is missing.`
 
-func (a *app) command() *cobra.Command {
+func newRootCommand(a *app) *cobra.Command {
+	c := new(rootCommand)
 	cmd := &cobra.Command{
 		Use:           "bt [flags] [ADDR... | -]",
 		Short:         "Print the stacks of processes, and name addresses",
@@ -73,38 +53,39 @@ func (a *app) command() *cobra.Command {
 		SilenceUsage:  true,
 		SilenceErrors: true,
 		// The subcommands' flags are checked by it, too.
-		PersistentPreRunE: a.checkFlags,
+		PersistentPreRunE: checkNames,
 		RunE: func(cmd *cobra.Command, args []string) error {
-			if err := a.check(); err != nil {
+			if err := c.check(); err != nil {
 				return err
 			}
-			return a.dispatch(cmd, args)
+			return c.dispatch(cmd, args)
 		},
 	}
-	cmd.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError{err} })
-	f := cmd.Flags()
-	f.SortFlags = false
-	f.StringSliceVarP(&a.pids, "pid", "p", nil, "the target: a running process; a comma list, or given more than once")
-	f.StringVar(&a.mapsFile, "maps", "", "the target: a saved copy of /proc/PID/maps")
-	f.StringVarP(&a.core, "core", "c", "", "the target: a core file, also a compressed one")
-	f.StringVarP(&a.exe, "exe", "e", "", "the target: one ELF file, whose link-time addresses are named; with --core: the program")
-	f.StringSliceVarP(&a.tids, "tid", "t", nil, "only these threads")
-	a.stackFlags(f)
-	f.DurationVar(&a.maxPause, "max-pause", time.Second, "let the process go on after this long at the latest; stacks that lack something then say so; 0 = no limit")
-	a.nameFlags(f)
-	a.columnFlags(f)
-	a.procfsFlag(f)
-	f.BoolVar(&a.withMaps, "with-maps", false, "with --pid or --core: print the maps and build IDs first, so that bt can name the output elsewhere")
-	f.BoolVar(&a.returns, "return-addresses", false, "addresses with no \"# thread\" line above them are return addresses")
-	f.StringVarP(&a.format, "format", "f", "text", "output format: text")
-	a.filterFlag(f)
-	a.outputFlags(f)
-	cmd.AddCommand(a.gateCommand(), a.mapsCommand(), a.runCommand(), a.crashCommand(), versionCommand())
+	cmd.SetFlagErrorFunc(flagError)
+	c.view = newView(a, cmd, a.stdout)
+	f := c.set
+	f.StringSliceVarP(&c.pids, "pid", "p", nil, "the target: a running process; a comma list, or given more than once")
+	f.StringVar(&c.mapsFile, "maps", "", "the target: a saved copy of /proc/PID/maps")
+	f.StringVarP(&c.core, "core", "c", "", "the target: a core file, also a compressed one")
+	f.StringVarP(&c.exe, "exe", "e", "", "the target: one ELF file, whose link-time addresses are named; with --core: the program")
+	f.StringSliceVarP(&c.tids, "tid", "t", nil, "only these threads")
+	c.stackFlags()
+	f.DurationVar(&c.maxPause, "max-pause", time.Second, "let the process go on after this long at the latest; stacks that lack something then say so; 0 = no limit")
+	c.nameFlags(cmd)
+	c.columnFlags()
+	c.procfsFlag()
+	f.BoolVar(&c.withMaps, "with-maps", false, "with --pid or --core: print the maps and build IDs first, so that bt can name the output elsewhere")
+	f.BoolVar(&c.returns, "return-addresses", false, "addresses with no \"# thread\" line above them are return addresses")
+	c.format = "text"
+	choiceFlag(cmd, &c.format, "format", "f", []string{"text"}, "output format: text")
+	c.filterFlag(f)
+	c.outputFlags(cmd)
+	cmd.AddCommand(newGateCommand(a), newMapsCommand(a), newRunCommand(a), newCrashCommand(a), versionCommand())
 	return cmd
 }
 
 // check refuses flags of the root command that mean nothing together.
-func (a *app) check() error {
+func (a *rootCommand) check() error {
 	targets := 0
 	for _, given := range []bool{len(a.pids) > 0, a.core != "", a.mapsFile != "", a.exe != "" && a.core == ""} {
 		if given {
@@ -114,8 +95,6 @@ func (a *app) check() error {
 	switch {
 	case targets > 1:
 		return usagef("--pid, --core, --maps and --exe exclude each other, but for --core with --exe")
-	case a.format != "text":
-		return usagef("--format %q: must be text", a.format)
 	case a.withMaps && len(a.pids) == 0 && a.core == "":
 		return usagef("--with-maps needs --pid or --core")
 	case len(a.tids) > 0 && len(a.pids) == 0 && a.core == "":
@@ -128,7 +107,7 @@ func (a *app) check() error {
 
 // dispatch finds out what is wanted: the target says which address space, the
 // presence of addresses what to do with it.
-func (a *app) dispatch(cmd *cobra.Command, args []string) error {
+func (a *rootCommand) dispatch(cmd *cobra.Command, args []string) error {
 	dash := len(args) == 1 && args[0] == "-"
 	var addrs []uint64
 	if !dash {
@@ -190,24 +169,11 @@ func (a *app) dispatch(cmd *cobra.Command, args []string) error {
 }
 
 // openOutput opens --output.
-func (a *app) openOutput() (*output, error) {
-	if a.output == "" {
-		return &output{File: a.stdout}, nil
+func (v *view) openOutput() (*output, error) {
+	if v.output == "" {
+		return &output{File: v.stdout}, nil
 	}
-	return openFile(a.output)
-}
-
-// parseIDs parses process or thread numbers.
-func parseIDs(flag string, list []string) ([]int, error) {
-	var ids []int
-	for _, s := range list {
-		id, err := strconv.ParseUint(strings.TrimSpace(s), 10, 31)
-		if err != nil || id == 0 {
-			return nil, usagef("%s %q: not a process or thread number", flag, s)
-		}
-		ids = append(ids, int(id))
-	}
-	return ids, nil
+	return openFile(v.output)
 }
 
 func parseAddr(s string) (uint64, error) {
@@ -220,10 +186,10 @@ func parseAddr(s string) (uint64, error) {
 }
 
 // gateSources collects what can set the gate DSO.
-func (a *app) gateSources() gate.Sources {
-	s := gate.Sources{Procfs: a.procfs, Sysroot: a.sysroot, StateDirs: a.stateDirs()}
-	if a.gateSet {
-		s.Flag = &a.gateDSO
+func (t *target) gateSources() gate.Sources {
+	s := gate.Sources{Procfs: t.procfs, Sysroot: t.sysroot, StateDirs: t.stateDirs()}
+	if t.set.Changed("gate-dso") {
+		s.Flag = &t.gateDSO
 	}
 	if v, ok := os.LookupEnv(gate.Env); ok {
 		s.Env = &v
@@ -232,10 +198,10 @@ func (a *app) gateSources() gate.Sources {
 }
 
 // renderOptions are the output options for out.
-func (a *app) renderOptions(out *output) text.Options {
-	o := text.Options{Raw: a.raw, Module: a.module, BuildID: a.buildID, Basenames: a.basenames}
-	o.Source, o.Inlines = a.lines()
-	switch a.color {
+func (v *view) renderOptions(out *output) text.Options {
+	o := text.Options{Raw: v.raw, Module: v.module, BuildID: v.buildID, Basenames: v.basenames}
+	o.Source, o.Inlines = v.lines()
+	switch v.color {
 	case "always":
 		o.Color = true
 	case "auto":

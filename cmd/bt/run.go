@@ -42,15 +42,17 @@ Exit status: that of the command, or 128 + the number of the signal that it
 died of; 127 the command was not found, 126 it could not be executed,
 125 bt itself failed, 2 wrong usage.`
 
-// runFlags are the flags of bt run alone.
-type runFlags struct {
+// runCommand is bt run.
+type runCommand struct {
+	*view
+
 	allThreads  bool
 	followForks bool
 	propagate   bool
 }
 
-func (a *app) runCommand() *cobra.Command {
-	var rf runFlags
+func newRunCommand(a *app) *cobra.Command {
+	c := new(runCommand)
 	cmd := &cobra.Command{
 		Use:                   "run [flags] [--] CMD [ARG...]",
 		Short:                 "Run a command, and print why it died and the stacks if it crashes",
@@ -63,28 +65,27 @@ func (a *app) runCommand() *cobra.Command {
 			return nil
 		},
 		RunE: func(_ *cobra.Command, args []string) error {
-			a.runWatched(args, &rf)
+			c.runWatched(args)
 			return nil
 		},
 	}
-	f := cmd.Flags()
-	f.SortFlags = false
+	c.view = newView(a, cmd, a.stderr)
+	f := c.set
 	f.SetInterspersed(false) // the flags after CMD are its own
-	f.BoolVar(&rf.allThreads, "all-threads", true, "print all threads; =false prints the crashing one")
-	f.BoolVar(&rf.followForks, "follow-forks", false, "watch the processes, too, that the command makes")
-	f.BoolVar(&rf.propagate, "propagate", false, "when the command dies of a signal, die of the same one")
-	a.stackFlags(f)
-	a.nameFlags(f)
-	a.columnFlags(f)
-	f.BoolVar(&a.withMaps, "with-maps", false, "print the maps and build IDs before the stacks, so that bt can name them elsewhere")
-	a.outputFlags(f)
+	f.BoolVar(&c.allThreads, "all-threads", true, "print all threads; =false prints the crashing one")
+	f.BoolVar(&c.followForks, "follow-forks", false, "watch the processes, too, that the command makes")
+	f.BoolVar(&c.propagate, "propagate", false, "when the command dies of a signal, die of the same one")
+	c.stackFlags()
+	c.nameFlags(cmd)
+	c.columnFlags()
+	f.BoolVar(&c.withMaps, "with-maps", false, "print the maps and build IDs before the stacks, so that bt can name them elsewhere")
+	c.outputFlags(cmd)
 	f.Lookup("output").Usage = "write the report to this file instead of standard error"
 	return cmd
 }
 
 // runWatched runs a command and sets the exit status.
-func (a *app) runWatched(args []string, rf *runFlags) {
-	a.procfs = "/proc"
+func (a *runCommand) runWatched(args []string) {
 	path, err := live.LookPath(args[0])
 	if err != nil {
 		a.cannotRun(args[0], err)
@@ -99,12 +100,12 @@ func (a *app) runWatched(args []string, rf *runFlags) {
 			return
 		}
 	}
-	r := &deaths{app: a, flags: rf, out: out, w: bufio.NewWriterSize(out, 64<<10)}
+	r := &deaths{run: a, out: out, w: bufio.NewWriterSize(out, 64<<10)}
 	end, err := live.Run(live.Command{
 		Path:        path,
 		Argv:        args,
 		Env:         os.Environ(),
-		FollowForks: rf.followForks,
+		FollowForks: a.followForks,
 		Dying:       r.dying,
 		Ended:       r.ended,
 		Unwatched: func(err error) {
@@ -118,7 +119,7 @@ func (a *app) runWatched(args []string, rf *runFlags) {
 	case err != nil:
 		a.cannotRun(args[0], err)
 	case end.Signo != 0:
-		if rf.propagate {
+		if a.propagate {
 			dieOf(end.Signo)
 		}
 		a.status = exitSignal + end.Signo
@@ -128,7 +129,7 @@ func (a *app) runWatched(args []string, rf *runFlags) {
 }
 
 // cannotRun says why a command could not be started.
-func (a *app) cannotRun(name string, err error) {
+func (a *runCommand) cannotRun(name string, err error) {
 	var reason error
 	if e := new(exec.Error); errors.As(err, &e) {
 		reason = e.Err
@@ -150,10 +151,9 @@ func (a *app) cannotRun(name string, err error) {
 
 // deaths prints reports.
 type deaths struct {
-	app   *app
-	flags *runFlags
-	out   *output
-	w     *bufio.Writer
+	run *runCommand
+	out *output
+	w   *bufio.Writer
 }
 
 // dying prints the report of a process that is about to die.
@@ -163,14 +163,14 @@ func (r *deaths) dying(d *live.Dying) {
 	err := guard.Read(func() error { return r.report(d) })
 	var bug *guard.Bug
 	if err != nil && !errors.As(err, &bug) { // a Bug has been reported
-		r.app.errorf("%v", err)
+		r.run.errorf("%v", err)
 	}
 }
 
 func (r *deaths) report(d *live.Dying) error {
-	a, p := r.app, d.Process
+	a, p := r.run, d.Process
 	o := session.StackOptions{First: d.TID, MaxFrames: a.maxFrames}
-	if !r.flags.allThreads {
+	if !a.allThreads {
 		o.TIDs = []int{d.TID}
 	}
 	stacks, err := a.session().Stop(context.Background(), p, o)
@@ -225,7 +225,7 @@ func (r *deaths) flush() {
 		err = r.out.place()
 	}
 	if err != nil {
-		r.app.errorf("%v", err)
+		r.run.errorf("%v", err)
 		r.w.Reset(r.out)
 	}
 }

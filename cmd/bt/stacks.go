@@ -15,7 +15,7 @@ import (
 )
 
 // stacks prints the stacks of processes.
-func (a *app) stacks(out *output, pids, tids []int) error {
+func (a *rootCommand) stacks(out *output, pids, tids []int) error {
 	w := bufio.NewWriterSize(out, 64<<10)
 	printed := 0
 	var failed error
@@ -41,7 +41,7 @@ func (a *app) stacks(out *output, pids, tids []int) error {
 }
 
 // process prints the stacks of one process.
-func (a *app) process(w *bufio.Writer, out *output, pid int, tids []int) error {
+func (a *rootCommand) process(w *bufio.Writer, out *output, pid int, tids []int) error {
 	p, err := live.Open(pid, a.procfs)
 	if err != nil {
 		return err
@@ -60,40 +60,47 @@ func (a *app) process(w *bufio.Writer, out *output, pid int, tids []int) error {
 	return nil
 }
 
-func (a *app) stackOptions(tids []int) session.StackOptions {
-	return session.StackOptions{TIDs: tids, MaxFrames: a.maxFrames, MaxPause: a.maxPause}
+func (v *view) stackOptions(tids []int) session.StackOptions {
+	return session.StackOptions{TIDs: tids, MaxFrames: v.maxFrames, MaxPause: v.maxPause}
 }
 
 // missing says what was asked for and is not there.
-func (a *app) missing(stacks *session.Stacks) {
+func (v *view) missing(stacks *session.Stacks) {
 	for _, text := range stacks.Missing {
-		a.incomplete("%s", text)
+		v.incomplete("%s", text)
 	}
 }
 
 // print names the frames of a process and prints it.
-func (a *app) print(w *bufio.Writer, out *output, stacks *session.Stacks) {
-	p := a.printer(w, out, stacks)
+func (v *view) print(w *bufio.Writer, out *output, stacks *session.Stacks) {
+	p := v.printer(w, out, stacks)
 	p.name(stacks.Model)
 	p.text.Process(stacks.Model)
 	if !stacks.Model.Complete() {
-		a.status = exitIncomplete
+		v.status = exitIncomplete
+	}
+}
+
+// gateProblem says what is wrong with the gate, if names are wanted.
+func (v *view) gateProblem(err error) {
+	if !v.raw {
+		v.target.gateProblem(err)
 	}
 }
 
 // printer names and prints what belongs to one address space.
 type printer struct {
-	app  *app
+	view *view
 	sym  *symbolize.Symbolizer
 	text text.Printer
 }
 
 // printer returns a printer, and prints the maps where they are wanted.
-func (a *app) printer(w *bufio.Writer, out *output, stacks *session.Stacks) *printer {
+func (v *view) printer(w *bufio.Writer, out *output, stacks *session.Stacks) *printer {
 	sym, err := stacks.Symbols()
-	a.gateProblem(err)
-	p := &printer{app: a, sym: sym, text: text.Printer{W: w, Options: a.renderOptions(out)}}
-	if a.withMaps {
+	v.gateProblem(err)
+	p := &printer{view: v, sym: sym, text: text.Printer{W: w, Options: v.renderOptions(out)}}
+	if v.withMaps {
 		p.text.Maps(stacks.Head())
 	}
 	return p
@@ -101,12 +108,12 @@ func (a *app) printer(w *bufio.Writer, out *output, stacks *session.Stacks) *pri
 
 // name names the frames of a process, unless addresses alone are wanted.
 func (p *printer) name(m *stack.Process) {
-	if p.app.raw {
+	if p.view.raw {
 		return
 	}
 	p.sym.Stacks(m)
-	if p.app.verbose {
-		render.Notes(m, p.app.errorf)
+	if p.view.verbose {
+		render.Notes(m, p.view.errorf)
 	}
 }
 
