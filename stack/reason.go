@@ -67,6 +67,7 @@ type Reason string
 // The reasons that there are.
 const (
 	Outermost       Reason = "outermost"        // nothing is missing
+	Coroutine       Reason = "coroutine"        // nothing is missing: the stack is that of a coroutine, with the return address Addr
 	MaxFrames       Reason = "max frames"       // there are more frames than were asked for
 	NoInfo          Reason = "no information"   // nothing tells how to unwind the last frame, whose pc is Addr
 	BadInfo         Reason = "bad information"  // what tells how to unwind it cannot be used

@@ -58,8 +58,10 @@ type Thread struct {
 }
 
 // Complete reports whether nothing is missing from the thread: it was stopped,
-// and its stack ends at the outermost frame.
-func (t *Thread) Complete() bool { return t.NotStopped == "" && t.End.Reason == Outermost }
+// and its stack ends at the outermost frame, or where a coroutine begins.
+func (t *Thread) Complete() bool {
+	return t.NotStopped == "" && (t.End.Reason == Outermost || t.End.Reason == Coroutine)
+}
 
 // Note is one statement for people, and the kind that programs can tell it by.
 type Note struct {

@@ -200,3 +200,25 @@ func byTurns(th thread) bool {
 	}
 	return false
 }
+
+// A coroutine's stack has an end of its own, which is said and is no failure.
+func TestCoroutines(t *testing.T) {
+	prog := build(t, "gcc", "coroutine.c", "-O1")
+	for kind, chain := range map[string]string{
+		"context":  "libc inner body",
+		"assembly": "libc inner body",
+		"function": "libc inner body",
+		"zero":     "libc inner body",
+		"switched": "libc inner body call_on " + inMain,
+	} {
+		t.Run(kind, func(t *testing.T) {
+			p := start(t, prog, kind)
+			th := snapshot(t, p.pid).threads[0]
+			if made := kind != "zero" && kind != "switched"; made != strings.Contains(th.end, "a coroutine begins here") {
+				t.Errorf("ends with %q", th.end)
+			}
+			th.end = ""
+			th.wantChain(t, chain)
+		})
+	}
+}

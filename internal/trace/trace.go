@@ -91,6 +91,8 @@ func end(u *process.Unwound, space *image.Space, wordSize int) stack.End {
 		return out(stack.BadReturn, "the return address %s is not code", addr)
 	case unwind.EndNotCalled:
 		return out(stack.NotCalled, "no call precedes the return address %s, and no chain of frame pointers leads on from it", addr)
+	case unwind.EndCoroutine:
+		return out(stack.Coroutine, "a coroutine begins here: its return address, %s, is where code begins, and no call precedes it", addr)
 	case unwind.EndOtherStack:
 		return out(stack.OtherStack, "%s was called on another stack, and nothing leads to it", addr)
 	case unwind.EndZeroReturn:

@@ -414,3 +414,45 @@ func TestEdges(t *testing.T) {
 		check(t, s, unwind.EndOutermost, 0, codeF+at, codeH+5)
 	}
 }
+
+// A return address at the start of a function, or of code that never returns,
+// with no call before it was put there by who made the stack.
+func TestCoroutine(t *testing.T) {
+	endless := []byte{0x31, 0xff, 0x0f, 0x05, 0xf4} // xor %edi,%edi; syscall; hlt
+	for _, tt := range []struct {
+		name  string
+		fn    *fakeFunc
+		at    uint64
+		call  bool // a call lies before it
+		size  int64
+		found bool
+	}{
+		{"code that never returns", &fakeFunc{text: endless}, 0, false, 8, true},
+		{"the same, by a row that is wrong", &fakeFunc{text: endless}, 0, false, 16, false},
+		{"the same, called", &fakeFunc{text: endless}, 0, true, 8, false},
+		{"a function", &fakeFunc{text: nops(16), symbol: true, row: byReg(a64, a64.SP, 8), how: unwind.HowCFI}, 0, false, 8, true},
+		{"a function's middle", &fakeFunc{text: nops(16), symbol: true, row: byReg(a64, a64.SP, 8), how: unwind.HowCFI}, 4, false, 8, false},
+		{"code that goes on", &fakeFunc{text: nops(16)}, 0, false, 8, false},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			var c fakeCode
+			c.fn(codeF, byReg(a64, a64.SP, tt.size)).text = []byte{0xc3, 0x90, 0x90, 0x90, 0x90, 0xc3, 0x90}
+			before := nops(16)
+			if tt.call {
+				before[11] = 0xe8
+			}
+			c.add(&fakeFunc{start: codeG - 16, text: before})
+			tt.fn.start = codeG
+			c.add(tt.fn)
+			mem := newMem(stack, 0x100)
+			mem.put(stack, 8, 0x1234, 0x1234, 0x1234)
+			mem.put(stack+uint64(tt.size)-8, 8, codeG+tt.at)
+			s := walk(&c, mem, codeF+5, 0)
+			if tt.found {
+				check(t, s, unwind.EndCoroutine, codeG+tt.at, codeF+5)
+			} else if s.End == unwind.EndCoroutine || s.End == unwind.EndOutermost {
+				t.Errorf("%d frames, end %d", len(s.Frames), s.End)
+			}
+		})
+	}
+}

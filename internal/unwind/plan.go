@@ -36,6 +36,11 @@ type plan struct {
 	tramp *arch.Trampoline // recognised code, for byTrampoline and the signal's number
 	point arch.TrampolinePoint
 
+	// bottom: a return address that was put on the stack by hand, at the start of
+	// a function or of code that ends the thread or leaves it: makecontext's
+	// and other coroutines' have no caller.
+	bottom bool
+
 	// afterCall: the bytes before pc can be a call instruction. A caller
 	// found by less than call frame information must have it.
 	afterCall bool
@@ -62,6 +67,7 @@ func (w *Walker) plan(pc uint64, exact bool) *plan {
 		if p = w.older[key]; p == nil {
 			p = w.makePlan(pc, exact)
 			p.key = key
+			p.bottom = !exact && !p.afterCall && !p.signal && w.begins(pc, p.method == byRow)
 		}
 		w.remember(p)
 	}
@@ -144,6 +150,18 @@ func (w *Walker) makePlan(pc uint64, exact bool) *plan {
 	}
 	p.method, p.how = byNothing, HowFramePointer
 	return p
+}
+
+// begins reports whether pc, a return address that no call precedes, is the first
+// instruction of a function, or, if no row covers it, of code that never returns.
+func (w *Walker) begins(pc uint64, hasRow bool) bool {
+	if !w.code.Executable(pc) {
+		return false
+	}
+	if start, ok := w.code.FuncStart(pc); ok && start == pc {
+		return true
+	}
+	return !hasRow && w.endless(pc)
 }
 
 // analyze follows the instructions of the function that holds lookup.

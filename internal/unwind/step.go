@@ -101,6 +101,13 @@ func (s *state) check(f Frame, p *plan, next Frame, regs *arch.Regs) (End, uint6
 			return s.badReturn(f, p, next.PC)
 		}
 	}
+	if s.plan(next.PC, false).bottom {
+		// A wrong row can lead to a pointer to a function just as well.
+		if p.method == byRow && p.how == HowCFI && !s.agrees(f, p, next) {
+			return EndNotCalled, next.PC
+		}
+		return EndCoroutine, next.PC
+	}
 	if p.method != byRow {
 		// Found by less than a table's word: it must look like a call.
 		q := s.plan(next.PC, false)

@@ -100,6 +100,7 @@ const (
 	EndBadRow                // the frame row cannot be evaluated (At: the pc)
 	EndLoop                  // the stack switches to and fro without end
 	EndNotCalled             // the return address is code, but no call precedes it (At: the return address)
+	EndCoroutine             // the outermost frame of a stack that the program has made (At: the return address that it put there)
 	EndOtherStack            // the frame was called on another stack, to which nothing leads (At: its pc)
 	EndZeroReturn            // the return address is zero, and nothing tells that nobody called (At: the last frame's pc)
 
