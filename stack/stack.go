@@ -138,6 +138,10 @@ type Name struct {
 	// Symbol is the function's name, demangled if that was asked for. It is empty
 	// where only the place in the source is known.
 	Symbol string `json:"symbol"`
+	// Plain tells that Symbol is known to be printable ASCII without a backslash,
+	// so that whoever prints it need not look for what to escape. Where it is
+	// false nothing is known.
+	Plain bool `json:"-"`
 	// Version is the version of the symbol as it is written behind its name,
 	// "@@GLIBC_2.34" or "@GLIBC_2.2.5", where that was asked for and it has one.
 	Version string `json:"version,omitempty"`

@@ -122,12 +122,11 @@ func (n *imageNames) batch(s *Symbolizer, links []uint64, out []*stack.Frame) {
 		f := out[i]
 		f.ModuleOffset = link + f.PC - lookupAddress(f)
 		a := answer{start: link - offs[i], from: src, ref: refs[i]}
-		var noSize bool
 		if refs[i] != elfsym.NoRef {
-			a.name, noSize = src.names.get(shown, refs[i])
+			a.name, a.flags = src.names.get(shown, refs[i])
 		}
-		if a.name == "" || noSize && n.refuted(a.start, link) {
-			a = n.findIn(n.sources[1:], link)
+		if a.name == "" || a.flags&sizeless != 0 && n.refuted(a.start, link) {
+			n.findIn(n.sources[1:], link, &a)
 		} else {
 			a.source = src.sourceOf(refs[i])
 		}
@@ -162,6 +161,7 @@ func (s *Symbolizer) one(f *stack.Frame, p image.Place) {
 func (s *Symbolizer) inImage(f *stack.Frame, im *image.Image, mod *image.Module, link uint64) {
 	f.Module, f.ModuleOffset = s.module(mod), link+f.PC-lookupAddress(f)
 	n := s.namesOf(im, mod)
-	a := n.findIn(n.sources, link)
+	var a answer
+	n.findIn(n.sources, link, &a)
 	s.set(f, link, &a)
 }

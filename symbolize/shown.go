@@ -1,9 +1,12 @@
 package symbolize
 
 import (
+	"strings"
 	"sync/atomic"
+	"unsafe"
 
 	"github.com/gatedso/bt/elfsym"
+	"github.com/gatedso/bt/internal/escape"
 )
 
 // names makes the names of an image's symbols as they are shown. A symbol's name
@@ -23,9 +26,11 @@ type shown struct {
 }
 
 // Where a name is: its length in the low 16 bits, its place in the texts above.
-// sizeless is set for a symbol without a size.
+// sizeless is set for a symbol without a size, plain for a name without anything
+// to escape.
 const (
 	sizeless = 1 << 63
+	plain    = 1 << 62
 	lenBits  = 16
 	maxShown = 1<<lenBits - 1
 )
@@ -46,44 +51,47 @@ func (n *names) current() *shown {
 	return t
 }
 
-// get returns the shown name of a symbol, and whether it has no size. The name is
-// "" for a symbol without one. t is what current has returned.
-func (n *names) get(t *shown, ref elfsym.Ref) (name string, noSize bool) {
+// get returns the shown name of a symbol, and which of sizeless and plain it is. The
+// name is "" for a symbol without one. t is what current has returned.
+func (n *names) get(t *shown, ref elfsym.Ref) (name string, flags uint64) {
 	if uint64(ref) >= uint64(len(t.at)) {
-		return "", false
+		return "", 0
 	}
 	if v := t.at[ref].Load(); v != 0 {
-		return t.name(v), v&sizeless != 0
+		return t.name(v), v & (sizeless | plain)
 	}
 	return n.add(t, ref)
 }
 
 func (t *shown) name(v uint64) string {
-	return t.texts.get(v&^sizeless>>lenBits, v&maxShown)
+	return t.texts.get(v&^(sizeless|plain)>>lenBits, v&maxShown)
 }
 
 // add makes a symbol's name and remembers it.
-func (n *names) add(t *shown, ref elfsym.Ref) (name string, noSize bool) {
+func (n *names) add(t *shown, ref elfsym.Ref) (name string, flags uint64) {
 	raw := n.im.NameBytes(ref)
 	if len(raw) == 0 {
-		return "", false
+		return "", 0
 	}
-	v := uint64(0)
-	if noSize = n.im.Sizeless(ref); noSize {
-		v = sizeless
+	if n.im.Sizeless(ref) {
+		flags = sizeless
 	}
-	name = n.demangle.name(string(raw))
+	// What is not demangled lies in the file still. No more than a copy leaves here.
+	name = n.demangle.name(unsafe.String(&raw[0], len(raw)))
+	if escape.Plain(name) {
+		flags |= plain
+	}
 	if len(name) > maxShown {
-		return name, noSize
+		return strings.Clone(name), flags
 	}
 	at, ok := t.texts.put(name)
 	if !ok {
 		n.texts.CompareAndSwap(t.texts, new(texts))
-		return name, noSize
+		return strings.Clone(name), flags
 	}
-	v |= at<<lenBits | uint64(len(name))
+	v := flags | at<<lenBits | uint64(len(name))
 	t.at[ref].Store(v)
-	return t.name(v), noSize
+	return t.name(v), flags
 }
 
 // warm reads where the names of refs are, then the names, so that get need not

@@ -70,8 +70,8 @@ func (n *imageNames) addDebug(im *elfsym.Image, label string, o *Options, t *ato
 	n.sources[len(n.sources)-1].shift = shift
 }
 
-// findIn names a link-time address by some of the sources.
-func (n *imageNames) findIn(sources []source, link uint64) answer {
+// findIn sets a to the name of a link-time address by some of the sources.
+func (n *imageNames) findIn(sources []source, link uint64, a *answer) {
 	for i := range sources {
 		s := &sources[i]
 		ref, start, ok := s.im.Find(link - s.shift)
@@ -79,13 +79,14 @@ func (n *imageNames) findIn(sources []source, link uint64) answer {
 			continue
 		}
 		start += s.shift
-		name, sizeless := s.names.get(s.names.current(), ref)
-		if name == "" || sizeless && n.refuted(start, link) {
+		name, flags := s.names.get(s.names.current(), ref)
+		if name == "" || flags&sizeless != 0 && n.refuted(start, link) {
 			continue
 		}
-		return answer{name: name, start: start, source: s.sourceOf(ref), from: s, ref: ref}
+		*a = answer{name: name, start: start, source: s.sourceOf(ref), from: s, ref: ref, flags: flags}
+		return
 	}
-	return n.after(link)
+	n.after(link, a)
 }
 
 // refuted reports whether link does not belong to the function at start, the
@@ -137,14 +138,14 @@ func (s *source) sourceOf(ref elfsym.Ref) string {
 }
 
 // after asks the sources that serve where no symbol covers an address.
-func (n *imageNames) after(link uint64) answer {
+func (n *imageNames) after(link uint64, a *answer) {
 	if name, start, _, ok := n.im.PLT(link); ok {
-		return answer{name: n.demangle.name(name) + "@plt", start: start, source: "the relocations of the PLT"}
+		*a = answer{name: n.demangle.name(name) + "@plt", start: start, source: "the relocations of the PLT"}
+	} else if name, start, ok := n.im.GoFunc(link); ok {
+		*a = answer{name: name, start: start, source: "gopclntab"}
+	} else {
+		a.name = ""
 	}
-	if name, start, ok := n.im.GoFunc(link); ok {
-		return answer{name: name, start: start, source: "gopclntab"}
-	}
-	return answer{}
 }
 
 // findAll is findIn of all sources for many addresses, in ascending order: it reads
@@ -172,13 +173,13 @@ func (n *imageNames) findAll(links []uint64) []answer {
 				continue
 			}
 			a := answer{start: start, source: s.sourceOf(m.Ref), from: s, ref: m.Ref}
-			a.name, _ = s.names.get(s.names.current(), m.Ref)
+			a.name, a.flags = s.names.get(s.names.current(), m.Ref)
 			answers[k] = a
 		}
 		todo = rest
 	}
 	for _, k := range todo {
-		answers[k] = n.after(links[k])
+		n.after(links[k], &answers[k])
 	}
 	return answers
 }

@@ -92,8 +92,9 @@ type answer struct {
 	source string
 	// from and ref are the symbol, for its version; from is nil for a name that is
 	// no symbol's.
-	from *source
-	ref  elfsym.Ref
+	from  *source
+	ref   elfsym.Ref
+	flags uint64 // sizeless, plain
 }
 
 // set makes a the only name of f, whose lookup address in a's terms is at.
@@ -102,11 +103,15 @@ func (s *Symbolizer) set(f *stack.Frame, at uint64, a *answer) {
 		f.Names, f.Miss = f.Names[:0], stack.NoSymbol
 		return
 	}
-	n := stack.Name{Symbol: a.name, Offset: at - a.start + f.PC - lookupAddress(f), Source: a.source}
+	if cap(f.Names) == 0 {
+		f.Names = make([]stack.Name, 1)
+	}
+	f.Names, f.Miss = f.Names[:1], ""
+	n := &f.Names[0]
+	*n = stack.Name{Symbol: a.name, Offset: at - a.start + f.PC - lookupAddress(f), Source: a.source, Plain: a.flags&plain != 0}
 	if s.options.Versions && a.from != nil {
 		n.Version = a.from.im.Version(a.ref)
 	}
-	f.Names, f.Miss = append(f.Names[:0], n), ""
 }
 
 // miss takes all names from f.

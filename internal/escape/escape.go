@@ -15,7 +15,7 @@ import (
 // characters, C1 ones and bytes that are not UTF-8 included, and characters that
 // reorder text. It returns s itself where nothing has to be escaped.
 func Name(s string) string {
-	if plain(s) {
+	if Plain(s) {
 		return s
 	}
 	return escaped(s)
@@ -24,7 +24,7 @@ func Name(s string) string {
 // AppendName appends Name(s) to dst. It allocates nothing where nothing has to be
 // escaped and dst is large enough.
 func AppendName(dst []byte, s string) []byte {
-	if plain(s) {
+	if Plain(s) {
 		return append(dst, s...)
 	}
 	return append(dst, escaped(s)...)
@@ -36,9 +36,9 @@ func Text(s string) string {
 	return strings.ReplaceAll(Name(s), `\\`, `\`)
 }
 
-// plain reports whether s is printable ASCII without a backslash. It tests eight
-// bytes at a time: C++ names are long, and a million of them are printed.
-func plain(s string) bool {
+// Plain reports whether s is printable ASCII without a backslash, which nothing has
+// to be escaped of. It tests eight bytes at a time.
+func Plain(s string) bool {
 	b := unsafe.Slice(unsafe.StringData(s), len(s))
 	bad := uint64(0)
 	if len(b) < 8 {
@@ -49,20 +49,25 @@ func plain(s string) bool {
 		}
 		return true
 	}
-	for i := 0; i+8 < len(b); i += 8 {
-		bad |= unprintable(binary.LittleEndian.Uint64(b[i:]))
+	last := binary.LittleEndian.Uint64(b[len(b)-8:])
+	for ; len(b) > 16; b = b[16:] {
+		bad |= unprintable(binary.LittleEndian.Uint64(b)) | unprintable(binary.LittleEndian.Uint64(b[8:]))
 	}
-	return bad|unprintable(binary.LittleEndian.Uint64(b[len(b)-8:])) == 0
+	if len(b) > 8 {
+		bad |= unprintable(binary.LittleEndian.Uint64(b))
+	}
+	return (bad|unprintable(last))&(0x80*each) == 0
 }
 
-// unprintable returns a value that is not 0 if a byte of x is not printable ASCII,
-// or is a backslash. In bytes below 0x80 no sum carries into the next byte.
+const each = 0x0101010101010101
+
+// unprintable returns a value with the highest bit of a byte set if a byte of x is
+// not printable ASCII, or is a backslash. In bytes below 0x80 no sum carries into
+// the next byte.
 func unprintable(x uint64) uint64 {
-	const each = 0x0101010101010101
-	control := ^(x + 0x60*each)                 // below 0x20
-	del := x + 0x01*each                        // 0x7f
-	backslash := ^((x ^ '\\'*each) + 0x7f*each) // 0 is the one value that does not reach 0x80
-	return (x | control | del | backslash) & (0x80 * each)
+	above := x + 0x60*each                        // reaches 0x80 from 0x20 on
+	other := (x ^ '\\'*each) + 0x7f*each          // does so but for a backslash
+	return x | (x + 0x01*each) | ^(above & other) // 0x7f reaches it with one more
 }
 
 func escaped(s string) string {

@@ -49,7 +49,7 @@ func TestPlain(t *testing.T) {
 				b := []byte(strings.Repeat("a", size))
 				b[at] = byte(c)
 				want := c >= 0x20 && c < 0x7f && c != '\\'
-				if got := plain(string(b)); got != want {
+				if got := Plain(string(b)); got != want {
 					t.Fatalf("%q: %v, want %v", b, got, want)
 				}
 			}
@@ -66,7 +66,7 @@ func FuzzName(f *testing.F) {
 		if got != string(AppendName(nil, s)) {
 			t.Fatalf("%q: AppendName differs", s)
 		}
-		if plain(s) && escaped(s) != s {
+		if Plain(s) && escaped(s) != s {
 			t.Fatalf("%q is not plain", s)
 		}
 		if len(got) > 4*len(s) || !utf8.ValidString(got) {

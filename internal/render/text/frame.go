@@ -104,11 +104,17 @@ func (o *Options) appendSymbol(dst []byte, n *stack.Name) []byte {
 	if name == "" {
 		name = "?" // an inlined function whose name is not known
 	}
-	if !o.Color {
-		return escape.AppendName(dst, name)
+	if o.Color {
+		dst = append(dst, green...)
 	}
-	dst = append(dst, green...)
-	dst = escape.AppendName(dst, name)
+	if n.Plain {
+		dst = append(dst, name...)
+	} else {
+		dst = escape.AppendName(dst, name)
+	}
+	if !o.Color {
+		return dst
+	}
 	return append(dst, reset...)
 }
 
