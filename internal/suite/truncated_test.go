@@ -14,6 +14,24 @@ import (
 // A file that somebody truncates while bt has it mapped turns reads of it into
 // faults: the addresses are printed raw then, and no fault ends bt.
 func TestTruncatedWhileStreaming(t *testing.T) {
+	for _, tt := range []struct {
+		name string
+		args func(path string) []string
+		line func(path string, addr uint64) string
+	}{
+		{"addresses", func(path string) []string { return []string{"-e", path} }, bareAddr},
+		{"addresses with lines", func(path string) []string { return []string{"-i", "-e", path} }, bareAddr},
+		{"text", func(path string) []string { return []string{"--filter", "-e", path} }, bareAddr},
+		{"text that names the file", func(string) []string { return []string{"--filter"} },
+			func(path string, addr uint64) string { return fmt.Sprintf("%s+%#x", path, addr) }},
+	} {
+		t.Run(tt.name, func(t *testing.T) { truncateWhileStreaming(t, tt.args, tt.line) })
+	}
+}
+
+func bareAddr(_ string, addr uint64) string { return fmt.Sprintf("%016x", addr) }
+
+func truncateWhileStreaming(t *testing.T, args func(path string) []string, line func(path string, addr uint64) string) {
 	data, err := os.ReadFile(btPath)
 	if err != nil {
 		t.Fatal(err)
@@ -37,7 +55,7 @@ func TestTruncatedWhileStreaming(t *testing.T) {
 		}
 	}
 
-	cmd := btCmd(t, "-e", path)
+	cmd := btCmd(t, args(path)...)
 	var stderr bytes.Buffer
 	cmd.Stderr = &stderr
 	in, err := cmd.StdinPipe()
@@ -56,11 +74,13 @@ func TestTruncatedWhileStreaming(t *testing.T) {
 	ask := func(addrs []uint64) (named int) {
 		var text bytes.Buffer
 		for _, a := range addrs {
-			fmt.Fprintf(&text, "%x\n", a)
+			fmt.Fprintln(&text, line(path, a))
 		}
 		go in.Write(text.Bytes())
 		for _, a := range addrs {
-			if !answers.Scan() || !strings.HasPrefix(answers.Text(), fmt.Sprintf("%016x", a)) {
+			for answers.Scan() && strings.HasSuffix(answers.Text(), "(inlined)") {
+			}
+			if !strings.HasPrefix(answers.Text(), line(path, a)) {
 				t.Fatalf("asked for %x, answered %q; %s", a, answers.Text(), &stderr)
 			}
 			if strings.Contains(answers.Text(), "<") {
