@@ -8,10 +8,12 @@ import (
 	"path/filepath"
 	"slices"
 	"testing"
+
+	"github.com/gatedso/bt/internal/testenv"
 )
 
 // realFiles returns the paths of those of the usual large and odd files that
-// are on this machine.
+// are on this machine; the very large ones only with BT_FULL=1.
 func realFiles(t testing.TB) []string {
 	var out []string
 	for _, pattern := range []string{
@@ -34,7 +36,13 @@ func realFiles(t testing.TB) []string {
 			out = append(out, p)
 		}
 	}
-	return out
+	if testenv.Full() {
+		return out
+	}
+	return slices.DeleteFunc(out, func(path string) bool {
+		info, err := os.Stat(path)
+		return err != nil || info.Size() > 16<<20
+	})
 }
 
 // debugFileOf returns the separate debug file of path, or "".

@@ -44,7 +44,8 @@ compile() { # compile NAME CFLAGS...
 	shift
 	"${CC:-gcc}" -g0 -O1 -fno-inline "$@" -o "$dir/$name" "$root/testdata/demo/demo.c" 2>"$dir/err" || {
 		echo
-		echo "(no $name program: this compiler cannot build it: $(head -n 1 "$dir/err"))"
+		echo "(no $name program, gcc cannot build it: $(grep -m 1 error "$dir/err"))"
+		[ "$name" = 64-bit ] || echo "(this installs what it needs: apt-get install gcc-multilib)"
 		return 1
 	}
 }

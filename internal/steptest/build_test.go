@@ -38,6 +38,7 @@ type variant struct {
 	flags string
 	strip bool
 	short bool // also with -short
+	full  bool // only with BT_FULL=1
 	allow []allowance
 }
 
@@ -53,29 +54,29 @@ const (
 var variants = []variant{
 	{name: "O0", flags: "-O0" + lazy, short: true},
 	{name: "O2", flags: "-O2" + now + " -fcf-protection=none", short: true},
-	{name: "O2-cet", flags: "-O2" + lazy + cet + protect},
+	{name: "O2-cet", full: true, flags: "-O2" + lazy + cet + protect},
 	{name: "O2-static", flags: "-O2 -static"},
-	{name: "Os-nopie-noplt", flags: "-Os -fno-plt -no-pie"},
-	{name: "O2-fp", flags: "-O2" + fp + now},
+	{name: "Os-nopie-noplt", full: true, flags: "-Os -fno-plt -no-pie"},
+	{name: "O2-fp", full: true, flags: "-O2" + fp + now},
 	{name: "O2-stripped", flags: "-O2" + now, strip: true, allow: []allowance{noStart}},
-	{name: "O0-nocfi", flags: "-O0" + noCFI + now},
+	{name: "O0-nocfi", full: true, flags: "-O0" + noCFI + now},
 	{name: "O2-nocfi", flags: "-O2" + noCFI + lazy, short: true, allow: []allowance{cold}},
 	{name: "O2-nocfi-cet-static", flags: "-O2 -static" + noCFI + cet + protect, allow: []allowance{cold}},
-	{name: "O2-nocfi-fp", flags: "-O2" + noCFI + fp + now},
+	{name: "O2-nocfi-fp", full: true, flags: "-O2" + noCFI + fp + now},
 	{name: "O2-nocfi-fp-stripped", flags: "-O2" + noCFI + fp + now, strip: true, allow: []allowance{onlyFP}},
-	{name: "Os-nocfi", flags: "-Os" + noCFI + now},
+	{name: "Os-nocfi", full: true, flags: "-Os" + noCFI + now},
 
-	{name: "m32-O0", flags: "-m32 -O0" + now},
+	{name: "m32-O0", full: true, flags: "-m32 -O0" + now},
 	{name: "m32-O2", flags: "-m32 -O2" + lazy + cet, short: true},
 	{name: "m32-O2-static", flags: "-m32 -O2 -static" + protect},
-	{name: "m32-Os-nopie", flags: "-m32 -Os -no-pie -fno-pie" + now},
-	{name: "m32-O0-nocfi", flags: "-m32 -O0" + noCFI + now},
+	{name: "m32-Os-nopie", full: true, flags: "-m32 -Os -no-pie -fno-pie" + now},
+	{name: "m32-O0-nocfi", full: true, flags: "-m32 -O0" + noCFI + now},
 	{name: "m32-O2-nocfi", flags: "-m32 -O2" + noCFI + lazy, short: true, allow: []allowance{cold, stdcall}},
-	{name: "m32-O2-nocfi-fp", flags: "-m32 -O2" + noCFI + fp + now},
-	{name: "m32-Os-nocfi", flags: "-m32 -Os" + noCFI + now},
+	{name: "m32-O2-nocfi-fp", full: true, flags: "-m32 -O2" + noCFI + fp + now},
+	{name: "m32-Os-nocfi", full: true, flags: "-m32 -Os" + noCFI + now},
 
 	{name: "musl-O2", cc: "musl-gcc", flags: "-O2", allow: []allowance{muslJump, muslSet, muslLibc}},
-	{name: "musl-O2-static", cc: "musl-gcc", flags: "-O2 -static", allow: []allowance{muslJump, muslSet}},
+	{name: "musl-O2-static", full: true, cc: "musl-gcc", flags: "-O2 -static", allow: []allowance{muslJump, muslSet}},
 }
 
 // build compiles a variant and returns its path and the link-time addresses of

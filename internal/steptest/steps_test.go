@@ -12,6 +12,7 @@ import (
 	"github.com/gatedso/bt/internal/image"
 	"github.com/gatedso/bt/internal/process/live"
 	"github.com/gatedso/bt/internal/snapshot"
+	"github.com/gatedso/bt/internal/testenv"
 	"github.com/gatedso/bt/internal/unwind"
 	"github.com/gatedso/bt/maps"
 )
@@ -27,7 +28,7 @@ func TestEveryInstruction(t *testing.T) {
 		t.Skip("the programs are for x86")
 	}
 	for _, v := range variants {
-		if testing.Short() && !v.short {
+		if testing.Short() && !v.short || v.full && !testenv.Full() {
 			continue
 		}
 		t.Run(v.name, func(t *testing.T) {

@@ -12,6 +12,10 @@ import (
 // Strict reports whether a test may not be skipped for a missing tool.
 func Strict() bool { return os.Getenv("BT_TEST_STRICT") == "1" }
 
+// Full reports whether tests take their large samples (BT_FULL=1), as .ci/run
+// does. By default all of them together take less than two minutes on two CPUs.
+func Full() bool { return os.Getenv("BT_FULL") == "1" }
+
 // Skip skips t for the reason given, or fails it when Strict.
 func Skip(t testing.TB, format string, args ...any) {
 	t.Helper()

@@ -150,21 +150,29 @@ func programs(t *testing.T, f func(t *testing.T, p *program)) {
 	for _, tt := range []struct {
 		name, src string
 		env, args []string
+		full      bool // takes long: the whole runtime is compiled for it, or it is large
 	}{
-		{"normal", source, nil, nil},
-		{"stripped", source, nil, []string{"-ldflags=-s -w"}},
-		{"pie", source, nil, []string{"-buildmode=pie"}},
-		{"pie-stripped", source, nil, []string{"-buildmode=pie", "-ldflags=-s -w"}},
-		{"386", source, []string{"GOARCH=386", "CGO_ENABLED=0"}, nil},
-		{"cgo", cgoSource, []string{"CGO_ENABLED=1"}, nil},
-		{"cgo-pie", cgoSource, []string{"CGO_ENABLED=1"}, []string{"-buildmode=pie"}},
+		{"normal", source, nil, nil, false},
+		{"stripped", source, nil, []string{"-ldflags=-s -w"}, false},
+		{"pie", source, nil, []string{"-buildmode=pie"}, true},
+		{"pie-stripped", source, nil, []string{"-buildmode=pie", "-ldflags=-s -w"}, true},
+		{"386", source, []string{"GOARCH=386", "CGO_ENABLED=0"}, nil, false},
+		{"cgo", cgoSource, []string{"CGO_ENABLED=1"}, nil, false},
+		{"cgo-pie", cgoSource, []string{"CGO_ENABLED=1"}, []string{"-buildmode=pie"}, true},
 	} {
+		if tt.full && !testenv.Full() {
+			continue
+		}
 		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
 			if tt.src == cgoSource {
 				testenv.Need(t, "gcc", "gcc")
 			}
 			f(t, load(t, build(t, tt.src, tt.env, tt.args...)))
 		})
+	}
+	if !testenv.Full() {
+		return
 	}
 	t.Run("go", func(t *testing.T) {
 		f(t, load(t, testenv.Need(t, "go", "golang-go")))

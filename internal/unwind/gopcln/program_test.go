@@ -242,6 +242,9 @@ func TestFind(t *testing.T) {
 }
 
 func TestNoText(t *testing.T) {
+	if !testenv.Full() {
+		t.Skip("only with BT_FULL=1: compiles the runtime as PIE")
+	}
 	p := load(t, build(t, source, nil, "-buildmode=pie"))
 	if _, err := New(p.data, 0); err != ErrNoText {
 		t.Errorf("New without an address: %v", err)
