@@ -29,7 +29,7 @@ install-init:
 	install -D -m 0755 packaging/init.d/bt-gate $(DESTDIR)/etc/init.d/bt-gate
 
 # Skipped tests are listed with what they need; BT_TEST_STRICT=1 makes a
-# skipped test a failure.
+# skipped test a failure, BT_FULL=1 takes the large samples.
 test: build
 	./scripts/test.sh
 

@@ -132,6 +132,7 @@ func TestCoreIsLive(t *testing.T) {
 			if f.slow && testing.Short() {
 				t.Skip("-short")
 			}
+			t.Parallel()
 			p := startDumping(t, append([]string{f.prog(t)}, f.args...)...)
 			p.freeze(t)
 			live := bt(t, "--pid", itoa(p.pid), "-n", "0").want(t, 0)

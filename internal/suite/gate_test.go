@@ -61,7 +61,8 @@ func TestGateNames(t *testing.T) {
 	} {
 		for _, flags := range [][]string{{"-O1"}, {"-O1", "-static"}} {
 			t.Run(tc.mode+strings.Join(flags, ""), func(t *testing.T) {
-				p := start(t, build(t, "gcc", "signals.c", append(flags, "-m32")...), tc.mode)
+				t.Parallel()
+				p := start(t, build(t, "gcc", "signals.c", append(slices.Clone(flags), "-m32")...), tc.mode)
 				lo, hi, image := gateImage(t, p.pid)
 				dir := tempDir(t)
 				file := filepath.Join(dir, "gate.so")

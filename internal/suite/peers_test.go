@@ -92,6 +92,7 @@ func TestPeers(t *testing.T) {
 		{build(t, "go", "gospin.go"), "", []string{"idle"}, goTop},
 	} {
 		t.Run(filepath.Base(tc.tool), func(t *testing.T) {
+			t.Parallel()
 			prog := testenv.Need(t, tc.tool, tc.pkg)
 			p := startCmd(t, command(prog, tc.args...))
 			var diff string

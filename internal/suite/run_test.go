@@ -97,6 +97,7 @@ func TestRunCrashes(t *testing.T) {
 			if testing.Short() && fl.name != "64" {
 				t.Skip("-short")
 			}
+			t.Parallel()
 			prog := build(t, fl.cc, "crash.c", fl.flags...)
 			for _, c := range crashes {
 				if c.arch == "64" && fl.name == "32" {

@@ -31,6 +31,7 @@ func eachFlavour(t *testing.T, src string, f func(t *testing.T, prog string)) {
 			if testing.Short() && fl.name != "O1" {
 				t.Skip("-short")
 			}
+			t.Parallel()
 			f(t, build(t, fl.cc, src, fl.flags...))
 		})
 	}
