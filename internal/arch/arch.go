@@ -169,12 +169,15 @@ type Return struct {
 // GoFrames is how Go's compiler makes the frames of a CPU, beyond what its table
 // of stack pointer deltas tells.
 type GoFrames struct {
-	// Known is set where the rest is known. Elsewhere Go's table is not asked for
-	// frames, but for names.
+	// Known is set where the rest is known. Elsewhere Go's table tells where
+	// stacks end, but frames by .debug_frame alone.
 	Known bool
 	// FramePointer is set where every function that has a frame keeps a frame
 	// pointer, which Arch.Chain describes.
 	FramePointer bool
+	// Exit returns the first bytes of runtime.goexit, which calls a function that
+	// lies distance bytes behind it: by them the program's code is found.
+	Exit func(distance uint64) []byte
 	// G is the register that holds the current goroutine while Go code runs,
 	// NumRegs or more where there is none.
 	G Reg

@@ -310,3 +310,47 @@ func TestGoTableInAnotherSection(t *testing.T) {
 		})
 	}
 }
+
+// On a CPU whose Go frames bt does not know, .debug_frame tells the normal ones; Go's
+// table where a stack ends, and where .debug_frame would take another stack's words.
+func TestGoOtherCPU(t *testing.T) {
+	im := goProgram(t, "arm64")
+	a := im.Arch()
+	if a == nil || a.Go.Known {
+		t.Skip("there is no such CPU")
+	}
+	funcs := goFuncs(t, im)
+	stripped := goProgram(t, "arm64", "-ldflags=-s -w")
+	if name, start, ok := stripped.GoFunc(funcs["main.main"].Value + 8); name != "main.main" || start != funcs["main.main"].Value {
+		t.Errorf("stripped: %q, %#x, %v", name, start, ok)
+	}
+	for _, tt := range []struct {
+		name  string
+		exact bool
+		kind  string
+	}{
+		{"main.main", false, "row"},
+		{"runtime.goexit.abi0", false, "end"},
+		{"runtime.mstart.abi0", true, "end"},
+		{"runtime.mcall", false, "end"},
+		{"runtime.mcall", true, "row"},
+		{"runtime.systemstack.abi0", false, "none"},
+	} {
+		sym, ok := funcs[tt.name]
+		if !ok {
+			t.Errorf("there is no %s", tt.name)
+			continue
+		}
+		row, _, _ := im.Row(sym.Value+sym.Size/2&^3, tt.exact)
+		got := "row"
+		switch {
+		case row == nil:
+			got = "none"
+		case row.Regs[row.RA].Kind == cfi.Undefined:
+			got = "end"
+		}
+		if got != tt.kind {
+			t.Errorf("%s, exact %v: %s, want %s", tt.name, tt.exact, got, tt.kind)
+		}
+	}
+}

@@ -55,11 +55,12 @@ func (im *Image) openGoTab(data []byte) *gopcln.Table {
 	if !errors.Is(err, gopcln.ErrNoText) {
 		return t
 	}
+	a := im.Arch()
 	for _, s := range im.Segments() {
-		if s.Flags&elf.PF_X == 0 {
+		if a == nil || s.Flags&elf.PF_X == 0 {
 			continue
 		}
-		if text, ok := gopcln.LocateText(data, im.Bytes(s.Vaddr, int(s.Filesz)), s.Vaddr); ok {
+		if text, ok := gopcln.LocateText(data, im.Bytes(s.Vaddr, int(s.Filesz)), s.Vaddr, a.Go.Exit); ok {
 			t, _ := gopcln.New(data, text)
 			return t
 		}
@@ -98,8 +99,11 @@ func (im *Image) goRow(pc uint64, exact bool) (row *cfi.Row, how unwind.How, kno
 	}
 	a := im.Arch()
 	delta, ok := f.SPDelta(pc)
-	if a == nil || !a.Go.Known || !ok {
+	if a == nil || !ok {
 		return nil, 0, false
+	}
+	if !a.Go.Known {
+		return goEdge(a, f, exact)
 	}
 	b := goRows{arch: a, row: &cfi.Row{Func: f.Entry, FuncEnd: f.End, Start: pc, End: pc + 1, RA: uint8(a.PC)}}
 	how = unwind.HowGo
@@ -162,6 +166,26 @@ func (im *Image) goRow(pc uint64, exact bool) (row *cfi.Row, how unwind.How, kno
 		b.bySP(delta)
 	}
 	return b.row, how, true
+}
+
+// goEdge is goRow for a CPU of whose Go frames no more is known than where stacks
+// end and where they switch: there .debug_frame would lead astray. At a switch the
+// frame pointer may lead on.
+func goEdge(a *arch.Arch, f gopcln.Func, exact bool) (row *cfi.Row, how unwind.How, known bool) {
+	switch f.Kind() {
+	case gopcln.Top:
+	case gopcln.Clone, gopcln.Leave, gopcln.More:
+		if exact {
+			return nil, 0, false
+		}
+	case gopcln.Switch, gopcln.Cgo, gopcln.VDSO, gopcln.Callback, gopcln.Entry, gopcln.Sigtramp, gopcln.Sigreturn:
+		return nil, 0, true
+	default:
+		return nil, 0, false
+	}
+	b := goRows{arch: a, row: &cfi.Row{Func: f.Entry, FuncEnd: f.End, Start: f.Entry, End: f.End, RA: uint8(a.PC)}}
+	b.outermost()
+	return b.row, unwind.HowGo, true
 }
 
 // goRows writes the few rules that Go's frames take.

@@ -47,7 +47,7 @@ var Arch = &arch.Arch{
 		Saved: []arch.SavedReg{{Reg: FP, Offset: -16}, {Reg: LR, Offset: arch.NoOffset}},
 	},
 	StripPAC: stripPAC,
-	Go:       arch.GoFrames{G: arch.MaxRegs},
+	Go:       arch.GoFrames{Exit: goExit, G: arch.MaxRegs},
 
 	RegsetSize:   regsetSize,
 	DecodeRegset: decodeRegset,
@@ -117,4 +117,11 @@ func afterCall(code []byte) bool {
 	}
 	in := binary.LittleEndian.Uint32(code[len(code)-4:])
 	return in>>26 == 0x25 || in&0xfffffc1f == 0xd63f0000 || in&0xfefff800 == 0xd63f0800
+}
+
+// goExit implements arch.GoFrames.Exit: mov x0, x0; bl.
+func goExit(distance uint64) []byte {
+	const movX0X0, bl = 0xaa0003e0, 0x94000000
+	code := binary.LittleEndian.AppendUint32(nil, movX0X0)
+	return binary.LittleEndian.AppendUint32(code, bl|uint32(distance-4)>>2&(1<<26-1))
 }

@@ -8,6 +8,7 @@ import (
 	"sync"
 	"testing"
 
+	"github.com/gatedso/bt/internal/arch/x86"
 	"github.com/gatedso/bt/internal/testenv"
 )
 
@@ -135,7 +136,7 @@ func load(t testing.TB, path string) *program {
 	}
 	addr := p.symbol
 	if addr == 0 {
-		if addr, _ = LocateText(p.data, p.text, p.textAddr); addr == 0 && p.data[0] < 0xfa {
+		if addr, _ = LocateText(p.data, p.text, p.textAddr, x86.GoExit); addr == 0 && p.data[0] < 0xfa {
 			t.Fatalf("%s: LocateText finds nothing", path)
 		}
 	}

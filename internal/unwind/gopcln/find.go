@@ -61,32 +61,25 @@ func genuine(data []byte) bool {
 
 // LocateText finds the address of runtime.text by the program's code: code is
 // the section .text, or an executable segment, which lies at the link-time
-// address addr. It finds nothing where New needs no such help (absolute pcs),
-// and on CPUs other than x86.
+// address addr. It finds nothing where New needs no such help (absolute pcs).
 //
 // The start of .text will not do: where a C compiler linked the program, C
-// code precedes Go's. It looks for runtime.goexit, which is always
-//
-//	nop
-//	call runtime.goexit1
-//	nop
-//
-// and since the table tells how far apart these two functions are, all bytes
-// of the call are known whatever the program's address.
-func LocateText(data, code []byte, addr uint64) (text uint64, ok bool) {
+// code precedes Go's. It looks for runtime.goexit, which is always a nop and a call
+// of runtime.goexit1: since the table tells how far apart these two functions are,
+// all bytes of it are known whatever the program's address. goexit returns them, for
+// the CPU of the code, where the callee lies distance bytes behind the caller.
+func LocateText(data, code []byte, addr uint64, goexit func(distance uint64) []byte) (text uint64, ok bool) {
 	t, err := open(data)
-	if err != nil || t.version < go118 || t.quantum != 1 || t.big {
+	if err != nil || t.version < go118 || t.big {
 		return 0, false
 	}
-	goexit := t.named("runtime.goexit")
-	if len(goexit) == 0 {
+	callers := t.named("runtime.goexit")
+	if len(callers) == 0 {
 		return 0, false
 	}
 	for _, callee := range t.named("runtime.goexit1") { // with its ABI wrapper, two
-		for _, caller := range goexit {
-			pattern := []byte{0x90, 0xe8, 0, 0, 0, 0, 0x90}
-			binary.LittleEndian.PutUint32(pattern[2:], uint32(callee)-uint32(caller)-6)
-			i := bytes.Index(code, pattern)
+		for _, caller := range callers {
+			i := bytes.Index(code, goexit(callee-caller))
 			if i < 0 {
 				continue
 			}

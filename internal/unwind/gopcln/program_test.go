@@ -13,6 +13,7 @@ import (
 
 	"golang.org/x/arch/x86/x86asm"
 
+	"github.com/gatedso/bt/internal/arch/x86"
 	"github.com/gatedso/bt/internal/testenv"
 )
 
@@ -211,7 +212,7 @@ func checkDeltas(t *testing.T, p *program, f Func) (n int) {
 
 func TestLocateText(t *testing.T) {
 	programs(t, func(t *testing.T, p *program) {
-		got, ok := LocateText(p.data, p.text, p.textAddr)
+		got, ok := LocateText(p.data, p.text, p.textAddr, x86.GoExit)
 		want := p.symbol
 		if want == 0 {
 			want = p.textAddr // stripped here are only programs without C
@@ -222,7 +223,7 @@ func TestLocateText(t *testing.T) {
 		if got != want || ok != (want != 0) {
 			t.Errorf("LocateText = %#x, %v; want %#x", got, ok, want)
 		}
-		if _, ok := LocateText(p.data, p.text[:len(p.text)/100], p.textAddr); ok {
+		if _, ok := LocateText(p.data, p.text[:len(p.text)/100], p.textAddr, x86.GoExit); ok {
 			t.Error("found where it is not")
 		}
 	})

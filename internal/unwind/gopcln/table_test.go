@@ -4,6 +4,8 @@ import (
 	"encoding/binary"
 	"fmt"
 	"testing"
+
+	"github.com/gatedso/bt/internal/arch/x86"
 )
 
 // layout is one of the forms that a table can have.
@@ -287,6 +289,6 @@ func FuzzTable(f *testing.F) {
 			t.Fatal(off)
 		}
 		Find(data, binary.BigEndian)
-		LocateText(data, data, text)
+		LocateText(data, data, text, x86.GoExit)
 	})
 }
