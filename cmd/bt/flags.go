@@ -94,6 +94,7 @@ type view struct {
 	lineFlag  bool // --source
 	inlines   bool
 	basenames bool
+	group     bool
 	raw       bool
 
 	output string
@@ -123,6 +124,7 @@ func (v *view) columnFlags() {
 func (v *view) stackFlags() {
 	v.maxFrames = 256
 	v.set.VarP((*count)(&v.maxFrames), "max-frames", "n", "frames per thread; 0 = no limit")
+	v.set.BoolVar(&v.group, "group", false, "print stacks that are alike once, and frames that recur")
 }
 
 // outputFlags say where output goes, and how.

@@ -97,6 +97,8 @@ func (a *rootCommand) check() error {
 		return usagef("--pid, --core, --maps and --exe exclude each other, but for --core with --exe")
 	case a.withMaps && len(a.pids) == 0 && a.core == "":
 		return usagef("--with-maps needs --pid or --core")
+	case a.group && len(a.pids) == 0 && a.core == "":
+		return usagef("--group needs --pid or --core")
 	case len(a.tids) > 0 && len(a.pids) == 0 && a.core == "":
 		return usagef("--tid needs --pid or --core")
 	case a.maxPause < 0:
@@ -149,6 +151,8 @@ func (a *rootCommand) dispatch(cmd *cobra.Command, args []string) error {
 		return cmd.Help()
 	case len(pids) > 1 && len(args) > 0:
 		return usagef("addresses belong to one process: give --pid once")
+	case stacks && len(args) > 0 && a.group:
+		return usagef("--group is for stacks, not for given addresses")
 	case stacks && len(args) > 0 && (a.withMaps || len(tids) > 0):
 		return usagef("--with-maps and --tid are for stacks, not for given addresses")
 	}
@@ -201,6 +205,7 @@ func (t *target) gateSources() gate.Sources {
 func (v *view) renderOptions(out *output) text.Options {
 	o := text.Options{Raw: v.raw, Module: v.module, BuildID: v.buildID, Basenames: v.basenames}
 	o.Source, o.Inlines = v.lines()
+	o.Group, o.Fold = v.group, v.group || !v.raw && isTerminal(out.File)
 	switch v.color {
 	case "always":
 		o.Color = true

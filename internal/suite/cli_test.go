@@ -388,3 +388,25 @@ func TestAddresses(t *testing.T) {
 		t.Errorf("the first answer: %q, %v", line[:n], err)
 	}
 }
+
+// Stacks that are alike are printed once with --group, and a recursion's frames.
+func TestGroupedStacks(t *testing.T) {
+	p := start(t, build(t, "gcc", "threads.c", "-O1"), "12", "4")
+	p.freeze(t)
+	plain := bt(t, "--pid", itoa(p.pid)).want(t, 0).stdout
+	got := bt(t, "--pid", itoa(p.pid), "--group").want(t, 0).stdout
+	if strings.Count(got, "\n# thread ") >= strings.Count(plain, "\n# thread ") || !strings.Contains(got, " with this stack: ") {
+		t.Errorf("not grouped:\n%s", got)
+	}
+	p = start(t, build(t, "gcc", "deep.c", "-O1"), "20000")
+	got = bt(t, "--pid", itoa(p.pid), "-n", "0", "--group").want(t, 0).stdout
+	if strings.Count(got, "\n") > 100 || !strings.Contains(got, " more times\n") {
+		t.Errorf("not folded:\n%s", head(got))
+	}
+	plain = bt(t, "--pid", itoa(p.pid), "-n", "0").want(t, 0).stdout
+	if strings.Count(plain, "\n") < 20000 || strings.Contains(plain, "more times") {
+		t.Errorf("folded in a pipe:\n%s", head(plain))
+	}
+	bt(t, "--group", "--exe", "/bin/sh", "1").want(t, 2)
+	bt(t, "--pid", itoa(p.pid), "--group", "1").want(t, 2)
+}

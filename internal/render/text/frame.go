@@ -21,6 +21,8 @@ type Options struct {
 	Inlines   bool // inlined calls, as lines of their own
 	Basenames bool // of source files the last part of the path
 	Color     bool
+	Fold      bool // frames that recur, more than 16 times, once
+	Group     bool // stacks that are alike once, with whose they are
 }
 
 // The colours of a terminal, chosen to be legible on light and dark grounds.

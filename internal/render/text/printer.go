@@ -57,8 +57,14 @@ func (p *Printer) Head(m *stack.Process) {
 
 // Threads prints the threads, and what concerns several of them.
 func (p *Printer) Threads(m *stack.Process) {
-	for i := range m.Threads {
-		p.thread(&m.Threads[i], m.WordSizeOf(&m.Threads[i]))
+	if p.Options.Group {
+		for _, g := range groups(m.Threads) {
+			p.thread(g, m.WordSizeOf(g[0]))
+		}
+	} else {
+		for i := range m.Threads {
+			p.thread(group{&m.Threads[i]}, m.WordSizeOf(&m.Threads[i]))
+		}
 	}
 	p.notes(m.Notes)
 }
@@ -69,23 +75,47 @@ func (p *Printer) notes(notes []stack.Note) {
 	}
 }
 
-func (p *Printer) thread(t *stack.Thread, wordSize int) {
+// thread prints a thread, and whose stacks are like its own.
+func (p *Printer) thread(g group, wordSize int) {
+	t := g[0]
 	p.comment("thread %d \"%s\"", t.TID, escape.Name(t.Name))
 	if t.NotStopped != "" {
 		p.comment("not stopped: %s", escape.Text(t.NotStopped))
 	}
-	p.notes(t.Notes)
-	for i := range t.Frames {
-		f := &t.Frames[i]
-		if f.Signal != nil {
-			p.comment("%s", strings.TrimRight("signal "+f.Signal.Name, " "))
-		}
-		p.line = p.Options.AppendFrame(p.line[:0], f, wordSize)
-		p.W.Write(p.line)
+	if len(g) > 1 {
+		p.comment("%s", g.others())
 	}
+	p.notes(t.Notes)
+	p.frames(t.Frames, wordSize)
 	if t.End.Reason != stack.Outermost {
 		p.comment("end: %s", escape.Text(t.End.Text))
 	}
+}
+
+// frames prints a stack, with Fold of frames that recur the first only.
+func (p *Printer) frames(frames []stack.Frame, wordSize int) {
+	for i := 0; i < len(frames); {
+		if p.Options.Fold {
+			if period, times := run(frames[i:]); times > 0 {
+				for j := range period {
+					p.frame(&frames[i+j], wordSize)
+				}
+				p.comment("%s", folded(period, times-1))
+				i += period * times
+				continue
+			}
+		}
+		p.frame(&frames[i], wordSize)
+		i++
+	}
+}
+
+func (p *Printer) frame(f *stack.Frame, wordSize int) {
+	if f.Signal != nil {
+		p.comment("%s", strings.TrimRight("signal "+f.Signal.Name, " "))
+	}
+	p.line = p.Options.AppendFrame(p.line[:0], f, wordSize)
+	p.W.Write(p.line)
 }
 
 // death prints why a process died: one line, and those of the instruction and the
