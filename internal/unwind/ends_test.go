@@ -456,3 +456,19 @@ func TestCoroutine(t *testing.T) {
 		})
 	}
 }
+
+// Code whose bytes are gone, as in a core without its program: whether the
+// innermost function has made its frame cannot be known, nor what was called.
+func TestCodeGone(t *testing.T) {
+	var c fakeCode
+	c.add(&fakeFunc{start: codeF, text: calls(256), gone: true})
+	c.fn(codeG, byReg(a64, a64.SP, 8))
+	mem := newMem(stack, 0x100)
+	mem.put(stack, 8, codeF+5)
+	mem.put(stack+0x10, 8, stack+0x40, codeF+9)
+	mem.put(stack+0x40, 8, 0, 0)
+	start := regs(map[arch.Reg]uint64{a64.PC: codeF + 7, a64.SP: stack, a64.FP: stack + 0x10})
+	check(t, unwind.New(a64, &c).Walk(unwind.Start{Regs: start}, mem), unwind.EndNoInfo, codeF+7, codeF+7)
+	start.Set(a64.PC, codeG+5)
+	check(t, unwind.New(a64, &c).Walk(unwind.Start{Regs: start}, mem), unwind.EndNoInfo, codeF+9, codeG+5, codeF+5)
+}

@@ -23,6 +23,7 @@ type fakeFunc struct {
 	row    *cfi.Row // for the whole function; nil: nothing describes it
 	how    unwind.How
 	symbol bool // FuncStart knows it
+	gone   bool // its bytes cannot be read
 }
 
 // calls is code of which every place is one that a call instruction precedes:
@@ -80,7 +81,7 @@ func (c *fakeCode) Text(addr uint64, b []byte) int {
 	n := 0
 	for n < len(b) {
 		f := c.at(addr + uint64(n))
-		if f == nil {
+		if f == nil || f.gone {
 			break
 		}
 		n += copy(b[n:], f.text[addr+uint64(n)-f.start:])

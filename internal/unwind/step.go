@@ -141,9 +141,19 @@ func (s *state) badReturn(f Frame, p *plan, pc uint64) (End, uint64) {
 		return EndOutermost, 0
 	}
 	if s.code.Executable((pc - 1) & s.mask) {
+		if !s.readable((pc - 1) & s.mask) {
+			return EndNoInfo, pc // whether a call precedes it cannot be known
+		}
 		return EndNotCalled, pc
 	}
 	return EndBadReturn, pc
+}
+
+// readable reports whether there are code bytes at pc: a core does not hold those
+// of a program whose file is gone.
+func (s *state) readable(pc uint64) bool {
+	var b [1]byte
+	return s.code.Text(pc, b[:]) == 1
 }
 
 // zeroReturn says what a return address of zero means. Where nobody called,
@@ -374,6 +384,11 @@ func (s *state) byFramePointer(f Frame) (regs arch.Regs, end End, at uint64) {
 	}
 	size := uint64(s.arch.PtrSize)
 	fp &= s.mask
+	if f.Exact && !s.readable(f.PC) {
+		// The function may not have made its frame yet, or none at all: the
+		// frame pointer would lead to its caller's caller.
+		return regs, EndNoInfo, f.PC
+	}
 	if fp == 0 && s.deepest(f) {
 		return regs, EndOutermost, 0
 	}
