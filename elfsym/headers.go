@@ -10,8 +10,8 @@ import (
 	"github.com/gatedso/bt/internal/guard"
 )
 
-// errNotELF is what users read when they name the wrong file.
-var errNotELF = errors.New("not an ELF file")
+// ErrNotELF is the error for a file that is none; it is what users read when they name the wrong file.
+var ErrNotELF = errors.New("not an ELF file")
 
 // maxStrings bounds the table of section names; a million sections have less.
 const maxStrings = 64 << 20
@@ -23,7 +23,7 @@ const maxStrings = 64 << 20
 func (im *Image) parse() (*elf.File, error) {
 	data := im.data
 	if !bytes.HasPrefix(data, []byte(elf.ELFMAG)) {
-		return nil, errNotELF
+		return nil, ErrNotELF
 	}
 	h, ok := readHeader(data)
 	if ok && uint64(len(im.clip(h.phoff, h.phnum*h.phsize))) < h.phnum*h.phsize {

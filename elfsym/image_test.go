@@ -353,7 +353,7 @@ func TestTruncatedWhileOpen(t *testing.T) {
 	if _, err := Open(fd, "x"); err == nil {
 		t.Error("an empty file opened")
 	}
-	if err := Protect(func() error { return errNotELF }); err != errNotELF {
+	if err := Protect(func() error { return ErrNotELF }); err != ErrNotELF {
 		t.Errorf("Protect: %v", err)
 	}
 	defer func() {

@@ -21,7 +21,7 @@ func Open(f *os.File, name string) (*Image, error) {
 	}
 	size := st.Size()
 	if size < 16 {
-		return nil, fmt.Errorf("%s: %w", name, errNotELF)
+		return nil, fmt.Errorf("%s: %w", name, ErrNotELF)
 	}
 	if int64(int(size)) != size {
 		return nil, fmt.Errorf("%s: too large for this machine (%d bytes)", name, size)

@@ -12,11 +12,7 @@ func appendGo(dst []stack.Name, im *image.Image, link uint64) []stack.Name {
 	var room [16]gopcln.Frame
 	frames := im.GoFrames(room[:0], link)
 	for i, f := range frames {
-		n := stack.Name{File: string(f.File), Line: int(max(f.Line, 0))}
-		if i < len(frames)-1 {
-			n.Symbol, n.Inlined = string(f.Func), true
-		}
-		dst = append(dst, n)
+		dst = append(dst, stack.Name{Symbol: string(f.Func), File: string(f.File), Line: int(max(f.Line, 0)), Inlined: i < len(frames)-1})
 	}
 	return dst
 }

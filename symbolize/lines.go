@@ -139,6 +139,8 @@ func (l *Lines) add(frames []stack.Frame, first int) {
 			continue
 		}
 		own := &l.buf[len(l.buf)-1]
+		// Where it does not start is not known.
+		own.Symbol = ""
 		if n := f.Function(); n != nil {
 			place := *own
 			*own = *n
@@ -148,8 +150,38 @@ func (l *Lines) add(frames []stack.Frame, first int) {
 	}
 }
 
-// at appends what is known of the i-th frame: inlined calls, and last a name without
-// a symbol that has the place in the function itself.
+// Names appends what debug information says of the i-th frame, apart from what its
+// symbol is: inlined calls, and last the function that holds the code, by its own
+// name there, which may be empty. It appends nothing where nothing is known.
+func (l *Lines) Names(dst []stack.Name, i int) []stack.Name {
+	n := len(dst)
+	if guard.Read(func() error { dst = l.at(dst, i); return nil }) != nil {
+		return dst[:n]
+	}
+	return dst
+}
+
+// Linkage reports whether the symbol table has the function that holds the i-th
+// frame's code under the name that Names gives.
+func (l *Lines) Linkage(i int) bool {
+	if l.part[i] < 0 || l.parts[l.part[i]].answers == nil {
+		return true
+	}
+	var room [16]dwarf.Frame
+	frames := l.parts[l.part[i]].answers.Frames(room[:0], int(l.index[i]))
+	return len(frames) == 0 || frames[len(frames)-1].Linkage
+}
+
+// Discriminator returns the number that tells the block of the i-th frame's address
+// from other blocks of its line, 0 for none. Profilers use it.
+func (l *Lines) Discriminator(i int) uint32 {
+	if l.part[i] < 0 || l.parts[l.part[i]].answers == nil {
+		return 0
+	}
+	return l.parts[l.part[i]].answers.Discriminator(int(l.index[i]))
+}
+
+// at is Names for a caller that guards it.
 func (l *Lines) at(dst []stack.Name, i int) []stack.Name {
 	if l.part[i] < 0 {
 		return dst
@@ -173,11 +205,7 @@ func appendNames(dst []stack.Name, a *dwarf.Answers, i int) []stack.Name {
 		return dst
 	}
 	for _, f := range frames {
-		n := stack.Name{File: f.File, Line: int(f.Line), Column: int(f.Column)}
-		if f.Inlined {
-			n.Symbol, n.Inlined = f.Func, true
-		}
-		dst = append(dst, n)
+		dst = append(dst, stack.Name{Symbol: f.Func, File: f.File, Line: int(f.Line), Column: int(f.Column), Inlined: f.Inlined})
 	}
 	return dst
 }
@@ -208,6 +236,7 @@ type inlinedNames struct {
 	inlinedMu sync.RWMutex
 	inlined   map[string]string // by linkage name
 
+	bare      bool // see Options.BareNames
 	debugOnce sync.Once
 	debug     debugInfo
 }

@@ -38,6 +38,7 @@ type imageNames struct {
 func newImageNames(im *image.Image, path string, o *Options, t *atomic.Pointer[texts]) *imageNames {
 	path = absolute(path)
 	n := &imageNames{im: im, demangle: o.demangler, finder: o.Debug, path: path}
+	n.bare = o.BareNames
 	_, full := im.Section(".symtab")
 	if !full {
 		if o.Debug != nil {

@@ -25,6 +25,9 @@ type Options struct {
 	Versions bool
 	// Process, for a running process, names what is in no file of its.
 	Process *Process
+	// BareNames leaves the names of inlined functions that have no linkage name
+	// without their scopes.
+	BareNames bool
 	// Debug finds separate debug files; nil: none are used.
 	Debug *debugfile.Finder
 	// Lines adds to names the place in the source, and the calls that the

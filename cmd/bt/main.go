@@ -66,6 +66,9 @@ func (a *app) run(args []string) (status int) {
 		a.errorf("%v", err)
 		return exitNothing
 	}
+	if calledAddr2line(os.Args[0]) {
+		return a.addr2line(os.Args[0], args)
+	}
 	cmd := newRootCommand(a)
 	cmd.SetArgs(args)
 	cmd.SetIn(a.stdin)

@@ -80,7 +80,7 @@ func newRootCommand(a *app) *cobra.Command {
 	choiceFlag(cmd, &c.format, "format", "f", []string{"text"}, "output format: text")
 	c.filterFlag(f)
 	c.outputFlags(cmd)
-	cmd.AddCommand(newGateCommand(a), newMapsCommand(a), newRunCommand(a), newCrashCommand(a), versionCommand())
+	cmd.AddCommand(newGateCommand(a), newMapsCommand(a), newRunCommand(a), newCrashCommand(a), newAddr2lineCommand(a), versionCommand())
 	return cmd
 }
 

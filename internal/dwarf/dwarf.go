@@ -33,6 +33,9 @@ type Options struct {
 	// of directory dir. It returns nil where there is none. It is called by
 	// several goroutines at a time. Nil: there are no split units.
 	Split func(id uint64, name, dir string) *Data
+	// Bare leaves names without a linkage name as they are, without the scopes
+	// around them.
+	Bare bool
 	// Release, unless nil, is called from time to time, when some megabytes of
 	// the sections have been read that will not be needed soon. It may be called
 	// while other goroutines read them.

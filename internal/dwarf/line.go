@@ -2,9 +2,10 @@ package dwarf
 
 // row is what the line table says of an address.
 type row struct {
-	found        bool
-	file         uint32
-	line, column uint32
+	found         bool
+	file          uint32
+	line, column  uint32
+	discriminator uint32
 }
 
 // lineTable is the header of a line number program (6.2.4).

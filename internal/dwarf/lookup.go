@@ -20,6 +20,9 @@ type Frame struct {
 	Line, Column uint32
 	// Inlined tells that the function is inlined into that of the next frame.
 	Inlined bool
+	// Linkage tells that Func is what symbol tables have, too: a linkage name, or
+	// a name of a language without such.
+	Linkage bool
 }
 
 // Answers are what Lookup found.
@@ -45,14 +48,16 @@ type call struct {
 	line    uint32
 	column  uint32
 	inlined bool
+	linkage bool // symbol tables have it under this name
 }
 
 // spot is what is known of one address.
 type spot struct {
-	node   int32
-	file   int32
-	line   uint32
-	column uint32
+	node          int32
+	file          int32
+	line          uint32
+	column        uint32
+	discriminator uint32
 }
 
 // maxInlined bounds the frames of one address.
@@ -74,7 +79,7 @@ func (a *Answers) Frames(dst []Frame, i int) []Frame {
 		}
 		c := &b.nodes[n]
 		if c.name >= 0 {
-			f.Func = b.names[c.name]
+			f.Func, f.Linkage = b.names[c.name], c.linkage
 		}
 		f.Inlined = c.inlined && c.parent >= 0
 		if !f.Inlined {
@@ -85,6 +90,15 @@ func (a *Answers) Frames(dst []Frame, i int) []Frame {
 		n = c.parent
 	}
 	return append(dst, f)
+}
+
+// Discriminator returns the number that tells the block of the i-th address from
+// others of its line (6.2.2), 0 for none.
+func (a *Answers) Discriminator(i int) uint32 {
+	if a.block[i] < 0 {
+		return 0
+	}
+	return a.blocks[a.block[i]].spots[a.place[i]].discriminator
 }
 
 // Rewrite replaces each name and each path by what f returns for it, which it is

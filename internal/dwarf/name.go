@@ -7,8 +7,9 @@ import "strings"
 const maxChain = 16
 
 // name returns the name of the function at off in c: its linkage name, or else
-// its name within the scopes around it. It is "" where there is none.
-func (v *visitor) name(c *cu, off int) string {
+// its name within the scopes around it. It is "" where there is none. linkage tells
+// that symbol tables have the function under this name, too.
+func (v *visitor) name(c *cu, off int) (_ string, linkage bool) {
 	var name []byte
 	var nc *cu
 	nameAt := 0
@@ -19,7 +20,7 @@ func (v *visitor) name(c *cu, off int) string {
 		}
 		if a, ok := e.get(sLinkage); ok {
 			if s := c.str(a); len(s) > 0 {
-				return string(s)
+				return string(s), true
 			}
 		}
 		if a, ok := e.get(sName); ok && name == nil {
@@ -36,9 +37,12 @@ func (v *visitor) name(c *cu, off int) string {
 		}
 	}
 	if len(name) == 0 {
-		return ""
+		return "", false
 	}
-	return v.qualified(nc, nameAt, name)
+	if v.d.o.Bare {
+		return string(name), nc.separator() == ""
+	}
+	return v.qualified(nc, nameAt, name), nc.separator() == ""
 }
 
 // entryAt reads the entry at off.

@@ -17,9 +17,10 @@ const (
 	lnsSetEpilogueBegin
 	lnsSetISA
 
-	lneEndSequence = 1
-	lneSetAddress  = 2
-	lneDefineFile  = 3
+	lneEndSequence      = 1
+	lneSetAddress       = 2
+	lneDefineFile       = 3
+	lneSetDiscriminator = 4
 )
 
 // machine runs a line number program, and gives rows to the addresses that it
@@ -28,10 +29,11 @@ type machine struct {
 	v *visitor
 	t *lineTable
 
-	addr         uint64
-	opIndex      uint64
-	file, column uint32
-	line         uint32
+	addr          uint64
+	opIndex       uint64
+	file, column  uint32
+	line          uint32
+	discriminator uint32 // of the next row
 
 	prev     uint64 // address of the last row, if has
 	has      bool
@@ -100,7 +102,7 @@ func (v *visitor) runLines() {
 
 // reset starts a sequence (6.2.2).
 func (m *machine) reset() {
-	m.addr, m.opIndex, m.file, m.line, m.column = 0, 0, 1, 1, 0
+	m.addr, m.opIndex, m.file, m.line, m.column, m.discriminator = 0, 0, 1, 1, 0, 0
 	m.has = false
 	m.moved()
 }
@@ -141,7 +143,8 @@ func (m *machine) row() {
 		m.seek()
 	}
 	m.prev, m.has = m.addr, true
-	m.last = row{true, m.file, m.line, m.column}
+	m.last = row{true, m.file, m.line, m.column, m.discriminator}
+	m.discriminator = 0
 }
 
 // give gives the last row to the addresses below m.addr.
@@ -193,6 +196,10 @@ func (m *machine) extended(b []byte, pos int) int {
 		m.addr, m.opIndex = addr, 0
 		if !m.has {
 			m.moved()
+		}
+	case lneSetDiscriminator:
+		if d, next := uleb(arg, 0); next <= len(arg) {
+			m.discriminator = uint32(min(d, math.MaxUint32))
 		}
 	case lneDefineFile:
 		if s := cstring(arg, 0); s != nil && m.t.sizes.version < 5 && len(m.t.files) < maxNames {

@@ -36,7 +36,7 @@ func resize[T any](s []T, n int) []T {
 // results makes what is kept of a visit.
 func (v *visitor) results(c *cu) *block {
 	b := &block{spots: make([]spot, len(v.q))}
-	r := results{v: v, c: c, b: b, nodes: make([]int32, len(v.nodes)), files: make(map[uint64]int32), names: make(map[int]int32)}
+	r := results{v: v, c: c, b: b, nodes: make([]int32, len(v.nodes)), files: make(map[uint64]int32), names: make(map[int]nameOf)}
 	for i := range r.nodes {
 		r.nodes[i] = -1
 	}
@@ -44,7 +44,7 @@ func (v *visitor) results(c *cu) *block {
 		s := &b.spots[i]
 		s.file = -1
 		if row := &v.rows[i]; row.found {
-			s.file, s.line, s.column = r.file(uint64(row.file)), row.line, row.column
+			s.file, s.line, s.column, s.discriminator = r.file(uint64(row.file)), row.line, row.column, row.discriminator
 		}
 		s.node = r.node(v.of[i])
 	}
@@ -58,7 +58,7 @@ type results struct {
 	b     *block
 	nodes []int32          // by number in v.nodes: that in b.nodes, -1
 	files map[uint64]int32 // by number in the line table: that in b.files
-	names map[int]int32    // by offset of the abstract entry: that in b.names
+	names map[int]nameOf   // by offset of the abstract entry
 }
 
 // file returns the number of a path, -1 where the line table has no such file.
@@ -87,7 +87,7 @@ func (r *results) node(n int32) int32 {
 	nd := r.v.nodes[n]
 	c := call{parent: r.node(nd.parent), name: -1, file: -1, inlined: nd.inlined}
 	if e, ok := r.v.entryAt(r.c, nd.die); ok {
-		c.name = r.name(nd.die, &e)
+		c.name, c.linkage = r.name(nd.die, &e)
 		if nd.inlined {
 			r.call(&c, &e)
 		}
@@ -110,23 +110,30 @@ func (r *results) call(c *call, e *entry) {
 	}
 }
 
+// nameOf is a name that was read.
+type nameOf struct {
+	index   int32 // in block.names, -1
+	linkage bool
+}
+
 // name returns the number of the name of the entry at die. Entries that refer to
 // the same one share its name.
-func (r *results) name(die int, e *entry) int32 {
+func (r *results) name(die int, e *entry) (index int32, linkage bool) {
 	key := die
 	if a, ok := e.get(sOrigin); ok && e.has&(1<<sLinkage) == 0 {
 		if off, local := r.c.ref(a); local {
 			key = off
 		}
 	}
-	i, ok := r.names[key]
+	n, ok := r.names[key]
 	if !ok {
-		i = -1
-		if s := r.v.name(r.c, die); s != "" {
-			i = int32(len(r.b.names))
+		n.index = -1
+		var s string
+		if s, n.linkage = r.v.name(r.c, die); s != "" {
+			n.index = int32(len(r.b.names))
 			r.b.names = append(r.b.names, s)
 		}
-		r.names[key] = i
+		r.names[key] = n
 	}
-	return i
+	return n.index, n.linkage
 }
