@@ -1,3 +1,5 @@
+//go:build linux
+
 // Bt unwinds the stacks of processes and names the addresses: symbol+offset,
 // through signal handlers and through the gate DSO, the code that the kernel
 // itself maps into every process.

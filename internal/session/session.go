@@ -1,3 +1,5 @@
+//go:build linux
+
 // Package session holds what the targets of one run share: the images that were
 // opened, separate debug files, the helper that downloads them, the kernel's
 // symbols, and what names the gate DSO.

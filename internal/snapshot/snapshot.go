@@ -1,3 +1,5 @@
+//go:build linux
+
 // Package snapshot takes the stacks of a running process: it reads the maps and
 // opens the files, has the process stopped and copied, and unwinds the copy
 // while the process runs on.

@@ -1,3 +1,5 @@
+//go:build linux
+
 // Package trace makes the model of what a snapshot took: stacks and the reason of a
 // death, in the terms of package stack. It is the one way from there to what is
 // named and printed, for running processes, core files and crash reports alike.

@@ -1,3 +1,5 @@
+//go:build linux
+
 // Package report is the worker of the crash handler: it reads a core from a
 // pipe and the mapped files from descriptors that it was given, and writes the
 // stacks, named.

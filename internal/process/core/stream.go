@@ -6,10 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"os"
 	"slices"
-
-	"golang.org/x/sys/unix"
 )
 
 // StreamOptions bounds the reading of a stream.
@@ -143,15 +140,6 @@ func stream(r io.Reader, o StreamOptions, known *File) (*File, error) {
 		return f, errNotesLast
 	}
 	return f, nil
-}
-
-// widen makes a pipe hold more, as far as it may: of a large core most is read
-// only to be skipped, and each time that the pipe runs empty costs a switch to
-// the writer and back.
-func widen(r io.Reader) {
-	if f, ok := r.(*os.File); ok {
-		unix.FcntlInt(f.Fd(), unix.F_SETPIPE_SZ, 1<<20)
-	}
 }
 
 // input is a stream whose position is known.

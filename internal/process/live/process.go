@@ -1,3 +1,5 @@
+//go:build linux
+
 // Package live looks at a running process: its mappings and their files, its
 // memory, and, in one short stop of all its threads, their registers and
 // stacks. It is the only package that uses ptrace.
