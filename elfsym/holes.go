@@ -29,5 +29,5 @@ func (im *Image) Cut() string { return im.cut }
 
 // cutTable notes that a table of size bytes has been cut to n symbols.
 func (im *Image) cutTable(name string, size, n uint64) {
-	im.cut = fmt.Sprintf("%s: its %s is said to have %d bytes, of which %d symbols are read", im.Name, name, size, n)
+	im.cut = fmt.Sprintf("its %s is said to have %d bytes, of which it holds %d symbols", name, size, n)
 }

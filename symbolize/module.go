@@ -12,8 +12,10 @@ import (
 // newModule tells of m what the model holds.
 func newModule(m *image.Module) *stack.Module {
 	out := &stack.Module{Path: m.Path}
-	if _, err := m.Image(); err != nil {
+	if im, err := m.Image(); err != nil {
 		out.Error = err.Error()
+	} else if im != nil {
+		out.Error = im.Cut()
 	}
 	out.BuildID, out.Via = hex.EncodeToString(m.MappedBuildID()), m.Via()
 	return out

@@ -49,7 +49,8 @@ func Explain(f *stack.Frame) string {
 		file := m.Path
 		if m.Via != "" {
 			file += " (opened by " + m.Via + ")"
-		} else if m.Error != "" {
+		}
+		if m.Error != "" {
 			file += ": " + m.Error
 		}
 		of, in = " of "+file, ", "+file

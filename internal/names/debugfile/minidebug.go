@@ -62,7 +62,14 @@ func (f *Finder) MiniDebug(im *elfsym.Image) *elfsym.Image {
 	return mini
 }
 
-var errBomb = errors.New("decompresses to too much")
+var (
+	errBomb    = errors.New("decompresses to too much")
+	errStreams = errors.New("has too many streams")
+)
+
+// maxStreams bounds the streams of one section, each of which costs a decoder.
+// Linkers write one.
+const maxStreams = 256
 
 // unxz decompresses within the limits above.
 func unxz(packed []byte) (data []byte, err error) {
@@ -73,12 +80,21 @@ func unxz(packed []byte) (data []byte, err error) {
 	}
 	var out bytes.Buffer
 	out.Grow(int(min(limit, 4*int64(len(packed)))) + bytes.MinRead)
-	n, err := io.Copy(&out, io.LimitReader(r, limit+1))
-	if err != nil {
-		return nil, err
+	for range maxStreams {
+		r.Multistream(false)
+		if _, err := io.Copy(&out, io.LimitReader(r, limit+1-int64(out.Len()))); err != nil {
+			return nil, err
+		}
+		if int64(out.Len()) > limit {
+			return nil, errBomb
+		}
+		switch err := r.Reset(nil); err {
+		case nil: // another stream follows
+		case io.EOF:
+			return out.Bytes(), nil
+		default:
+			return nil, err
+		}
 	}
-	if n > limit {
-		return nil, errBomb
-	}
-	return out.Bytes(), nil
+	return nil, errStreams
 }

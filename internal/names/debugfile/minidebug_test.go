@@ -128,6 +128,7 @@ func TestMiniDebugMalformed(t *testing.T) {
 		{"xz -9", compress(t, small(), "-9"), ""},
 		{"bomb", bomb, "too much"},
 		{"chain of bombs", chain, "too much"},
+		{"many streams", bytes.Repeat(compress(t, nil), 100_000), "too many streams"},
 		{"huge dictionary", dict, "dictionary"},
 		{"flipped bit", flipped, "xz"},
 		{"truncated", good[:len(good)-20], "truncated"},
