@@ -27,6 +27,44 @@ func (s testSpace) Frames(frames []stack.Frame) {
 
 func (testSpace) WordSize() int { return 8 }
 
+// testBulk is testSpace for many addresses at once.
+type testBulk struct{ testSpace }
+
+func (s testBulk) Find(n int, frame func(i int) (pc uint64, exact bool)) Found {
+	if n > MaxBulk {
+		panic("too many addresses")
+	}
+	f := testFound{space: s.testSpace}
+	for i := range n {
+		pc, exact := frame(i)
+		f.all = append(f.all, stack.Frame{PC: pc, Exact: exact})
+	}
+	return &f
+}
+
+type testFound struct {
+	space testSpace
+	all   []stack.Frame
+}
+
+func (f *testFound) Frames(frames []stack.Frame, first int) {
+	for i := range frames {
+		if want := &f.all[first+i]; frames[i].PC != want.PC || frames[i].Exact != want.Exact {
+			panic("another address than was looked up")
+		}
+	}
+	f.space.Frames(frames)
+}
+
+// newTestBulk is newTestSpace with testBulk.
+func newTestBulk(text []byte, head Head) (Space, error) {
+	s, err := newTestSpace(text, head)
+	if err != nil {
+		return nil, err
+	}
+	return testBulk{s.(testSpace)}, nil
+}
+
 // appendTest answers with the address, its kind, and the name.
 func appendTest(dst []byte, f *stack.Frame, wordSize int) []byte {
 	dst = appendRaw(dst, f, wordSize)

@@ -186,6 +186,7 @@ func TestChunkBorders(t *testing.T) {
 	for _, workers := range []int{1, 3} {
 		for _, o := range []Options{
 			{Append: appendTest, Workers: workers, NewSpace: newTestSpace},
+			{Append: appendTest, Workers: workers, NewSpace: newTestBulk},
 			{Append: appendTest, Workers: workers, Space: testSpace{}, ReturnAddresses: true},
 		} {
 			for n := 1; n <= len(in); n++ {
@@ -229,9 +230,9 @@ func TestRandomLines(t *testing.T) {
 		case 0:
 			o.Space = testSpace{}
 		case 1:
-			o.Space = testSpace{}
+			o.Space = testBulk{}
 		case 2, 3:
-			o.NewSpace = newTestSpace
+			o.NewSpace = newTestBulk
 		}
 		lim := limits{chunk: 1 + rnd.IntN(100), flush: 1 + rnd.IntN(300), maxLine: 1 + rnd.IntN(200), maxHead: 1 << 20}
 		check(t, in, []int{1 + rnd.IntN(50), 1 + rnd.IntN(200)}, o, lim)
