@@ -22,13 +22,44 @@ type Files struct {
 
 // OpenMapping implements Source. There is nothing to compare a file with but a
 // saved build ID; a file that was deleted already when the maps were saved is
-// used only with one.
+// used only with one. A file that is really called "x (deleted)" is taken for the
+// mapped one where no x is there, or where it has the inode number of the maps.
 func (f *Files) OpenMapping(m *maps.Mapping) (*os.File, string, bool, error) {
+	if file := f.openSoCalled(m); file != nil {
+		return file, "path", true, nil
+	}
 	file, err := procfs.In(f.Sysroot, m.Path)
 	if err != nil {
 		return nil, "", false, err
 	}
 	return file, "path", !m.Deleted, nil
+}
+
+// openSoCalled opens the file of m whose own name ends in " (deleted)"; nil where
+// there is none.
+func (f *Files) openSoCalled(m *maps.Mapping) *os.File {
+	if !m.Deleted {
+		return nil
+	}
+	file, err := procfs.In(f.Sysroot, m.Path+" (deleted)")
+	if err != nil {
+		return nil
+	}
+	id, err := idOf(file)
+	if err == nil && id.ino != m.Inode {
+		var other *os.File
+		if other, err = procfs.In(f.Sysroot, m.Path); err == nil {
+			other.Close()
+			err = os.ErrExist
+		} else if errors.Is(err, os.ErrNotExist) {
+			err = nil
+		}
+	}
+	if err != nil {
+		file.Close()
+		return nil
+	}
+	return file
 }
 
 // FileBuildID reads a file's build ID, nil if it has none or is no ELF file.

@@ -91,6 +91,10 @@ func TestFiles(t *testing.T) {
 		t.Fatal(err)
 	}
 	write(t, lib, "lib.so", libOf(elf.ELFCLASS64, 0, "lib").Bytes())
+	// Files that are really called so: alone, and beside one whose mapping was deleted.
+	write(t, lib, "called.so (deleted)", libOf(elf.ELFCLASS64, 0, "lib").Bytes())
+	write(t, lib, "both.so", libOf(elf.ELFCLASS64, 0, "lib").Bytes())
+	write(t, lib, "both.so (deleted)", libOf(elf.ELFCLASS64, 0, "lib").Bytes())
 	write(t, lib, "a b\n\x1b.so", libOf(elf.ELFCLASS64, 0, "odd").Bytes())
 	write(t, lib, "text", []byte(strings.Repeat("this is no ELF file\n", 100)))
 	if err := unix.Mkfifo(filepath.Join(lib, "fifo"), 0o600); err != nil {
@@ -107,6 +111,8 @@ func TestFiles(t *testing.T) {
 		{"/lib/lib.so", "/lib/lib.so", "lib", "first+10", ""},
 		{"/lib/lib.so", "/lib/lib.so", "bil", "", "another file"},
 		{"/lib/lib.so (deleted)", "/lib/lib.so", "", "", "no build ID"},
+		{"/lib/called.so (deleted)", "/lib/called.so", "", "first+10", ""},
+		{"/lib/both.so (deleted)", "/lib/both.so", "", "", "no build ID"},
 		{"/lib/lib.so (deleted)", "/lib/lib.so", "lib", "first+10", ""},
 		{"/lib/lib.so (deleted)", "/lib/lib.so", "bil", "", "another file"},
 		{`/lib/a b\012` + "\x1b.so", "/lib/a b\n\x1b.so", "", "first+10", ""},

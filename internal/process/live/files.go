@@ -37,9 +37,17 @@ func (p *Process) OpenMapping(m *maps.Mapping) (f *os.File, via string, same boo
 		return nil
 	})
 	if err != nil {
-		return nil, "", false, &os.PathError{Op: "open", Path: m.Path, Err: err}
+		return nil, "", false, &os.PathError{Op: "open", Path: m.Path, Err: refused(err, os.Geteuid() == 0)}
 	}
 	return f, via, same, nil
+}
+
+// refused adds to the error of a file that root may not open what that means.
+func refused(err error, root bool) error {
+	if root && (errors.Is(err, unix.EACCES) || errors.Is(err, unix.EPERM)) {
+		return fmt.Errorf("%w, to root, too: on a FUSE mount of another user, run bt as that user or mount with -o allow_root", err)
+	}
+	return err
 }
 
 // candidate is the best file for m so far.
