@@ -85,7 +85,23 @@ func (n *imageNames) openDebugInfo(im *elfsym.Image) {
 			}
 		}
 	}
+	if n.finder != nil {
+		o.Split = func(_ uint64, name, dir string) *dwarf.Data { return n.openSplit(im, dir, name) }
+	}
 	n.debug.data = dwarf.New(s, o)
+}
+
+// openSplit opens a .dwo file; package dwarf checks that it is the right one.
+func (n *imageNames) openSplit(im *elfsym.Image, dir, name string) *dwarf.Data {
+	dwo := n.finder.OpenSplit(n.path, dir, name)
+	if dwo == nil || dwo.Order != im.Order {
+		return nil
+	}
+	s, ok := sectionsOf(dwo, ".dwo")
+	if !ok {
+		return nil
+	}
+	return dwarf.New(s, dwarf.Options{BigEndian: bigEndian(dwo), Release: dwo.ReleasePages})
 }
 
 func bigEndian(im *elfsym.Image) bool { return im.Order.Uint16([]byte{0, 1}) == 1 }
