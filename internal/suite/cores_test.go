@@ -336,15 +336,12 @@ func TestCoreFiles(t *testing.T) {
 	wantSame(t, "with --sysroot", live, bt(t, "--core", core, "--sysroot", root).want(t, 0).stdout)
 
 	gone := bt(t, "--core", core).want(t, 0)
-	for _, f := range parse(t, died.ReplaceAllString(gone.stdout, ""))[0].main(t).frames {
-		// A static function is not among the dynamic symbols, which are
-		// what the memory holds.
-		if f.name == "" && !strings.Contains(live, fmt.Sprintf("%016x <", f.addr)) {
-			t.Errorf("no name for %x:\n%s", f.addr, gone.stdout)
+	// The memory holds the dynamic symbols: static functions, as libc's that calls
+	// main, have no name.
+	for _, name := range strings.Fields("vla realigned manyargs saves main __libc_start_main _start") {
+		if !strings.Contains(gone.stdout, "<"+name+"+0x") {
+			t.Errorf("no %s from memory:\n%s", name, gone.stdout)
 		}
-	}
-	if !strings.Contains(gone.stdout, "<main+0x") {
-		t.Errorf("no names from memory:\n%s", gone.stdout)
 	}
 
 	// Another program is refused, wherever it stands.
