@@ -30,9 +30,8 @@ const (
 	funcdataInlTree    = 3
 )
 
-// Lines returns the table's source lines. trees are the bytes from symbol
-// go:func.* on (moduledata's field gofunc), nil when they are not known; see
-// HoldsTrees. It reports false for tables from before Go 1.16.
+// Lines returns the table's source lines. trees are the bytes from moduledata's
+// field gofunc on (symbol go:func.*), nil when they are not known; see HoldsTrees. It reports false for tables from before Go 1.16.
 func (t *Table) Lines(trees []byte) (*Lines, bool) {
 	if t.version < go116 {
 		return nil, false
