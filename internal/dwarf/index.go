@@ -105,6 +105,39 @@ func (d *Data) aranges(v *visitor, silent bool, yield func(s Span, unit int)) []
 	return told
 }
 
+// listedUnit returns the unit that .debug_aranges lists for an address, nil if it
+// lists none.
+func (d *Data) listedUnit(addr uint64) *unit {
+	b := d.s.Aranges
+	for pos := 0; pos < len(b); {
+		start := pos
+		end, p, off := initialLength(b, pos, d.big)
+		if end > len(b) || end <= pos {
+			return nil
+		}
+		pos = end
+		version, p := fixed(b, p, 2, d.big)
+		info, p := fixed(b, p, off, d.big)
+		if version != 2 || p+2 > end || (b[p] != 4 && b[p] != 8) || b[p+1] != 0 {
+			continue
+		}
+		size := int(b[p])
+		p += 2
+		p = start + (p-start+2*size-1)/(2*size)*(2*size)
+		for ; p+2*size <= end; p += 2 * size {
+			lo, _ := fixed(b, p, size, d.big)
+			n, _ := fixed(b, p+size, size, d.big)
+			if addr-lo >= n || !d.isCode(lo) || info >= uint64(len(d.s.Info)) {
+				continue
+			}
+			if u, ok := readHeader(d.s.Info, int(info), d.big); ok && u.end <= len(d.s.Info) {
+				return &u
+			}
+		}
+	}
+	return nil
+}
+
 // hasRanges reports whether a unit's root entry tells where its code is.
 func (v *visitor) hasRanges(u *unit) bool {
 	c := newCU(v.d, u, v.rootTable(u))

@@ -134,7 +134,14 @@ func (d *Data) Lookup(addrs []uint64) *Answers {
 	}
 	l := &lookup{d: d, addrs: addrs, a: a}
 	todo := order
+	if len(todo) <= maxScans {
+		l.run(l.listed(todo))
+		todo = slices.DeleteFunc(todo, func(i uint32) bool { return a.block[i] >= 0 })
+	}
 	for round := range maxOwners {
+		if len(todo) == 0 {
+			break
+		}
 		jobs := l.assign(todo, round)
 		l.run(jobs)
 		// What a unit does not answer the next one may.
@@ -160,8 +167,22 @@ type lookup struct {
 
 // job is a unit and the addresses that it is asked for, in ascending order.
 type job struct {
-	unit  int32
+	unit  *unit
 	addrs []uint32 // indexes
+}
+
+// listed gives addresses to the units that .debug_aranges lists for them. That is
+// the shortest way to a unit: it reads no header of another one. The section can be
+// incomplete, so that what it does not answer goes the other ways.
+func (l *lookup) listed(todo []uint32) (jobs []job) {
+	protect(func() {
+		for _, i := range todo {
+			if u := l.d.listedUnit(l.addrs[i]); u != nil {
+				jobs = append(jobs, job{u, []uint32{i}})
+			}
+		}
+	})
+	return jobs
 }
 
 // assign gives each address to the unit that is the round-th to cover it.
@@ -182,7 +203,7 @@ func (l *lookup) assign(todo []uint32, round int) []job {
 	protect(func() {
 		for _, i := range todo {
 			if list := d.scan(l.addrs[i]); round < len(list) {
-				jobs = append(jobs, job{list[round], []uint32{i}})
+				jobs = append(jobs, job{&d.units()[list[round]], []uint32{i}})
 			}
 		}
 	})
@@ -221,7 +242,7 @@ func (l *lookup) distribute(ix *index, todo []uint32, round int) []job {
 	start := int32(0)
 	for u := range units {
 		if end := count[u]; end > start {
-			jobs = append(jobs, job{int32(u), grouped[start:end]})
+			jobs = append(jobs, job{&units[u], grouped[start:end]})
 			start = end
 		}
 	}
@@ -272,7 +293,7 @@ func (l *lookup) visit(v *visitor, j *job) {
 		v.q = append(v.q, l.addrs[i])
 	}
 	var b *block
-	if !protect(func() { b = v.visit(&l.d.units()[j.unit]) }) || b == nil {
+	if !protect(func() { b = v.visit(j.unit) }) || b == nil {
 		// A visitor that was interrupted is in no good state.
 		*v = *newVisitor(l.d)
 		return
@@ -296,7 +317,7 @@ func (d *Data) visited(v *visitor, j *job) {
 	if d.o.Release == nil {
 		return
 	}
-	u := &d.units()[j.unit]
+	u := j.unit
 	if v.seen += u.end - u.off; v.seen >= releaseEvery {
 		v.seen = 0
 		d.o.Release()
