@@ -136,6 +136,8 @@ var (
 	reHexLine    = regexp.MustCompile(`^(?:(?:0[xX])?[0-9a-fA-F]{1,16}[ \t]*(?:[ \t]|$))+$`)
 	reFrame      = regexp.MustCompile(`(?s)^(?:0[xX])?([0-9a-fA-F]{1,16})[ \t]+(?:<.*>|\(.*\)|\[.*\])`)
 	reInlined    = regexp.MustCompile(`(?s)^(?:0[xX])?[0-9a-fA-F]{1,16}(?:[ \t].*)?(?: \(inlined\)$|> \(inlined\))`)
+	reLanguage   = regexp.MustCompile(`(?s)^(?:0[xX])?[0-9a-fA-F]{1,16}[ \t]+<.*>.*:(?:[0-9]+|\?) \((?:python|js|java)\)$`)
+	reOffset     = regexp.MustCompile(`\+0x[0-9a-fA-F]{1,17}>`)
 	reGlibc      = regexp.MustCompile(`(?s)^(?:.*\(.*\)[ \t]*)?\[(?:0[xX]([0-9a-fA-F]{1,16})|\(nil\))\]$`)
 	reModule     = regexp.MustCompile(`(?s)^(.+)\+0[xX]([0-9a-fA-F]{1,16})$`)
 	reBuildID    = regexp.MustCompile(`(?s)^# build-id ([0-9a-fA-F]+) (.+)$`)
@@ -270,6 +272,8 @@ func reference(in []byte, o Options, maxLine int) (string, Result, error) {
 				answer(hex(f), next())
 			}
 		case frame != nil && reInlined.MatchString(t):
+		case reLanguage.MatchString(t) && !reOffset.MatchString(t):
+			out.WriteString(raw)
 		case frame != nil, glibc != nil:
 			if err := need(); err != nil {
 				return out.String(), res, err

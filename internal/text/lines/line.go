@@ -19,6 +19,7 @@ const (
 	formHex                    // one or more addresses
 	formAddr                   // one address with more around it: a frame that bt or backtrace_symbols printed
 	formInlined                // an inlined call that bt printed; its frame is a line of its own
+	formLanguage               // a frame of a language runtime that bt printed; the native one is a line of its own
 	formModule                 // module+0xoff
 )
 
@@ -100,8 +101,54 @@ func (l *line) parseFrame(t []byte) bool {
 		l.form = formInlined
 		return true
 	}
+	if closing == '>' && isLanguage(t) {
+		l.form = formLanguage
+		return true
+	}
 	l.form, l.addrs, l.addr = formAddr, 1, v
 	return true
+}
+
+// languages end the frames of language runtimes.
+var languages = [][]byte{[]byte(" (python)"), []byte(" (js)"), []byte(" (java)")}
+
+// isLanguage reports whether what follows an address, from its '<' on, is a frame of
+// a language runtime: `<name> FILE:LINE (python)`. Other than a native frame it has
+// no offset, which tells it from one in a file of such a name.
+func isLanguage(t []byte) bool {
+	for _, mark := range languages {
+		place, ok := bytes.CutSuffix(t, mark)
+		if !ok {
+			continue
+		}
+		colon := bytes.LastIndexByte(place, ':')
+		return colon >= 0 && isLine(place[colon+1:]) && !hasOffset(place)
+	}
+	return false
+}
+
+// isLine reports whether b is a line of a source file as bt prints it.
+func isLine(b []byte) bool {
+	for _, c := range b {
+		if c < '0' || c > '9' {
+			return string(b) == "?"
+		}
+	}
+	return len(b) > 0
+}
+
+// hasOffset reports whether the symbol that b begins with has an offset: `+0x1f>`.
+func hasOffset(b []byte) bool {
+	for {
+		i := bytes.Index(b, []byte("+0x"))
+		if i < 0 {
+			return false
+		}
+		b = b[i+1:]
+		if _, w := hexPrefix(b[2:]); w > 0 && w+2 < len(b) && b[w+2] == '>' {
+			return true
+		}
+	}
 }
 
 // parseGlibc recognises the three shapes of glibc's backtrace_symbols

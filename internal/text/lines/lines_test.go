@@ -51,6 +51,12 @@ func TestLines(t *testing.T) {
 		{"inlined", "401136 <f> a.c:3 (inlined)\n401136 <main+0x16> a.c:9\n", "e:401136", 0},
 		{"inlined, columns after it", "401136 <f> (inlined) a.c:3\n401136 <main+0x16> a.c:9\n", "e:401136", 0},
 		{"a type named inlined", "401136 <f(inlined)+0x3>\n", "e:401136", 0},
+		{"python", "401136 <f> /srv/app.py:7 (python)\n401136 <<module>> /srv/app.py:9 (python)\n401136 <PyEval+0x16>\n",
+			"|401136 <f> /srv/app.py:7 (python)\n401136 <<module>> /srv/app.py:9 (python)\n e:401136", 0},
+		{"js and java", "401136 <(anonymous)> node:internal/timers:581 (js)\r\n401136 <A.f> A.java:? (java)",
+			"|401136 <(anonymous)> node:internal/timers:581 (js)\r\n401136 <A.f> A.java:? (java)", 0},
+		{"a module named like a language", "401136 <f+0x1> lib (python)\n401136 <f+0x1> x:7 (python)\n401136 (x:7 (python)\n", "e:401136 e:401136 e:401136", 0},
+		{"no place", "401136 <f> (python)\n401136 <f> a.py: (python)\n401136 <f> a.rb:7 (ruby)\n", "e:401136 e:401136 e:401136", 0},
 		{"module", "libc.so.6+0x29d90\n", "e:2ad90", 0},
 		{"module with a blank", "/usr/bin/my prog+0x12\n", "e:2012", 0},
 		{"module without 0x", "libc.so.6+29d90\n", "|libc.so.6+29d90\n", 1},
@@ -127,6 +133,7 @@ func TestKinds(t *testing.T) {
 		{"every form counts", "# thread 1\nlibc.so.6+0x12\n1 <a+0x1>\n", false, "er"},
 		{"unknown module counts", "# thread 1\nlibd.so.6+0x12\n1 <a+0x1>\n", false, "r"},
 		{"inlined does not", "# thread 1\n1 <b> (inlined)\n1 <a+0x1>\n2 <c+0x3>\n", false, "er"},
+		{"languages do not", "# thread 1\n1 <f> a.py:7 (python)\n1 <a+0x1>\n2 <g> A.java:3 (java)\n2 <c+0x3>\n", false, "er"},
 		{"another report", "# thread 1\n1\n2\n" + mapsA + "3\n4\n", false, "eree"},
 		{"maps behind the thread line", "# thread 1\n" + mapsA + "3\n4\n", false, "er"},
 	}
@@ -216,7 +223,7 @@ func TestRandomLines(t *testing.T) {
 	pieces := []string{
 		"\n", "\n", "\n", "\r\n", " ", "\t", "1", "0x2", "77", "abcdef", "# ", "#", "thread", "signal", "process 1",
 		"1\n2\n0x77\n", strings.Repeat("12\n", 2*batch+2), "# thread 1\n", "# signal\n", "# process\n", "# build-id ", "ab ", "/x\\x41\\", "<a+0x1>", "(b+0x2)", "[0x12]",
-		"[(nil)]", "(inlined)", "> (inlined)", "a.out", "()", "+0x", "libc.so.6", "libc.so.6+0x3\n", mapsA, mapsB,
+		"[(nil)]", "(inlined)", "1 <f> a.py:7 (python)\n", " a:1 (js)\n", "1 <", "> (inlined)", "a.out", "()", "+0x", "libc.so.6", "libc.so.6+0x3\n", mapsA, mapsB,
 		"1-2 r-xp", " 00000000 fe:00 123 /a", "-", "\x00", "\xff", "1 <a>\n", "12345678123456781", "]", ")", ">",
 	}
 	rnd := rand.New(rand.NewPCG(3, 4))
