@@ -5,6 +5,7 @@ package symbolize
 import (
 	"encoding/hex"
 
+	"github.com/gatedso/bt/internal/escape"
 	"github.com/gatedso/bt/internal/image"
 	"github.com/gatedso/bt/stack"
 )
@@ -13,7 +14,7 @@ import (
 func newModule(m *image.Module) *stack.Module {
 	out := &stack.Module{Path: m.Path}
 	if im, err := m.Image(); err != nil {
-		out.Error = err.Error()
+		out.Error = escape.Error(err)
 	} else if im != nil {
 		out.Error = im.Cut()
 	}

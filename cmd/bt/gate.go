@@ -9,6 +9,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/gatedso/bt/internal/escape"
 	"github.com/gatedso/bt/internal/gate"
 	"github.com/gatedso/bt/internal/gate/vdso"
 	"github.com/gatedso/bt/internal/process/live"
@@ -146,7 +147,7 @@ func (t *target) gateProblem(err error) {
 	switch {
 	case err == nil:
 	case errors.Is(err, gate.ErrNotRegistered):
-		if text := err.Error(); text != t.notRegistered {
+		if text := escape.Error(err); text != t.notRegistered {
 			t.notRegistered = text
 			t.errorf("%s", text)
 		}

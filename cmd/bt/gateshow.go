@@ -13,6 +13,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/gatedso/bt/internal/arch"
+	"github.com/gatedso/bt/internal/escape"
 	"github.com/gatedso/bt/internal/gate"
 	"github.com/gatedso/bt/internal/gate/store"
 	"github.com/gatedso/bt/internal/gate/vdso"
@@ -254,7 +255,7 @@ func (a *gateShow) registered(im *vdso.Image) *gateRegistered {
 		f, err := vdso.ReadFile(path)
 		switch {
 		case err != nil:
-			r.Problem = err.Error()
+			r.Problem = escape.Error(err)
 		case !vdso.SameBuild(f, im):
 			r.Problem = "another build than the mapped image"
 		default:
@@ -280,7 +281,7 @@ func (a *gateShow) settingOf(m *maps.Map, im *vdso.Image) gateSetting {
 	a.gateProblem(err)
 	matches := err == nil && mapped.BuildID != nil
 	if err != nil {
-		g.Problem = err.Error()
+		g.Problem = escape.Error(err)
 	}
 	if f != nil {
 		g.File = f.Name

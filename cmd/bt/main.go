@@ -98,10 +98,9 @@ func (a *app) run(args []string) (status int) {
 }
 
 // errorf writes one line to standard error. What the target has a hand in is
-// escaped.
+// escaped, and errors that are joined stay on the line.
 func (a *app) errorf(format string, args ...any) {
-	msg := escape.Text(fmt.Sprintf(format, args...))
-	fmt.Fprintf(a.stderr, "bt: %s\n", msg)
+	fmt.Fprintf(a.stderr, "bt: %s\n", escape.Sprintf(format, args...))
 }
 
 // verbosef is errorf for --verbose.

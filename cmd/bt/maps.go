@@ -203,7 +203,7 @@ func (a *mapsCommand) textMaps(p *mappings) error {
 			continue // no ELF image
 		}
 		if via, err := opened(mod); err != nil {
-			fmt.Fprintf(w, "# file none %s (%s)\n", path, escape.Text(err.Error()))
+			fmt.Fprintf(w, "# file none %s (%s)\n", path, escape.Sprintf("%v", err))
 		} else {
 			fmt.Fprintf(w, "# file %s %s\n", via, path)
 		}
@@ -294,7 +294,7 @@ func (a *mapsCommand) jsonMaps(p *mappings) error {
 			if mod.Gate != maps.Vsyscall {
 				via, err := opened(mod)
 				if j.Via = via; err != nil {
-					j.Problem = err.Error()
+					j.Problem = escape.Error(err)
 				}
 			}
 		}

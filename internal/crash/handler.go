@@ -181,7 +181,7 @@ func (h *Handler) report(out io.Writer, proc procDir, slot int, limits *Limits) 
 	job.UID, job.GID = workerIDs(slot, h.Request.UID)
 	w.watch = AboutMark
 	if err := h.work(w, &job); err != nil {
-		problems = append(problems, err.Error())
+		problems = append(problems, escape.Error(err))
 	}
 	if !w.seen && len(job.About) > 0 {
 		// What reads the core has not come so far as to compare.

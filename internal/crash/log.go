@@ -28,7 +28,7 @@ const maxLine = 900
 // printf writes a line: to the file, or to the system's log, or, where there is
 // none that takes it, to the kernel's.
 func (l *logger) printf(format string, args ...any) {
-	text := escape.Text(fmt.Sprintf(format, args...))
+	text := escape.Sprintf(format, args...)
 	if end := maxLine; len(text) > end {
 		for end > maxLine-utf8.UTFMax && !utf8.RuneStart(text[end]) {
 			end--

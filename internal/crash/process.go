@@ -16,6 +16,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/gatedso/bt/internal/escape"
 	"github.com/gatedso/bt/internal/guard"
 	"github.com/gatedso/bt/internal/procfs"
 	procmaps "github.com/gatedso/bt/maps"
@@ -89,7 +90,7 @@ func (d procDir) look(r *Request, wait time.Duration) *process {
 // by a path that the process has a hand in.
 func (d procDir) gather(r *Request, set func(func(*process))) {
 	problem := func(format string, args ...any) {
-		set(func(p *process) { p.problems = append(p.problems, fmt.Sprintf(format, args...)) })
+		set(func(p *process) { p.problems = append(p.problems, escape.Sprintf(format, args...)) })
 	}
 	if d.err != nil {
 		problem("%v", d.err)

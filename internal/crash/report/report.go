@@ -75,7 +75,7 @@ type reporter struct {
 
 // line writes a line of the report's head.
 func (r *reporter) line(format string, args ...any) {
-	fmt.Fprintf(r.w, "# crash %s\n", escape.Text(fmt.Sprintf(format, args...)))
+	fmt.Fprintf(r.w, "# crash %s\n", escape.Sprintf(format, args...))
 }
 
 func (r *reporter) problem(format string, args ...any) {
