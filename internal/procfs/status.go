@@ -16,6 +16,7 @@ type Stat struct {
 	Comm  string
 	State byte
 	PPID  int
+	CPU   time.Duration // that it has run, in the kernel and outside, to 10 ms
 	flags uint64
 	start int64 // when it started, in ticks since the machine did
 }
@@ -35,6 +36,11 @@ func ParseStat(b []byte) (st Stat, ok bool) {
 	st.Comm, st.State, st.start = string(b[open+1:end]), f[0][0], -1
 	st.PPID, _ = strconv.Atoi(f[1])
 	st.flags, _ = strconv.ParseUint(f[6], 10, 64)
+	if len(f) > 12 {
+		user, _ := strconv.ParseUint(f[11], 10, 38) // so that the sum is a Duration
+		system, _ := strconv.ParseUint(f[12], 10, 38)
+		st.CPU = time.Duration(user+system) * tick
+	}
 	if len(f) > 19 {
 		if n, err := strconv.ParseInt(f[19], 10, 64); err == nil && n >= 0 {
 			st.start = n
@@ -65,7 +71,10 @@ func (st Stat) Dead() bool { return st.State == 'Z' || st.State == 'X' || st.Sta
 func (st Stat) KernelThread() bool { return st.flags&0x00200000 != 0 }
 
 // userHZ is the unit of times in procfs, USER_HZ, on all but the oldest CPUs.
-const userHZ = 100
+const (
+	userHZ = 100
+	tick   = time.Second / userHZ
+)
 
 // Started says when the thread started, zero if that is not known. It is exact
 // to one tick of 10 ms.

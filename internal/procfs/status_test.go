@@ -33,6 +33,20 @@ func TestParseStat(t *testing.T) {
 	}
 }
 
+// The time on a CPU is that of user and kernel, in ticks.
+func TestCPUTime(t *testing.T) {
+	for ticks, want := range map[string]time.Duration{
+		"3 4":                       70 * time.Millisecond,
+		"-1 4":                      40 * time.Millisecond,
+		"99999999999999999999999 0": (1<<38 - 1) * 10 * time.Millisecond,
+	} {
+		st, ok := ParseStat([]byte("12 (cat) R 1 2 3 0 -1 64 5 6 7 8 " + ticks + " 0 0 20 0"))
+		if !ok || st.CPU != want {
+			t.Errorf("%s: %v, %v, want %v", ticks, st.CPU, ok, want)
+		}
+	}
+}
+
 // When a process started is known to a tick.
 func TestStarted(t *testing.T) {
 	dir, err := OpenPID("/proc", os.Getpid())

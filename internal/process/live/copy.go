@@ -24,6 +24,7 @@ const (
 
 // registers reads the registers of the threads that are wanted.
 func (t *tracer) registers() {
+	t.stopLate()
 	room := t.room
 	if n := regsetRoom * len(t.threads); n > len(room) {
 		room = make([]byte, n)
@@ -110,7 +111,7 @@ func (t *tracer) fromSyscall(th *tracee) {
 		}
 	case t.inVfork(th):
 		th.out.NotStopped = "waiting in vfork"
-	case st.State != 0:
+	case st.State != 0 && st.State != 't': // it may have stopped just now
 		th.out.NotStopped = "state " + string(rune(st.State))
 	default:
 		th.out.NotStopped = "it did not stop"

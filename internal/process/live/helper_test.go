@@ -43,6 +43,7 @@ func TestMain(m *testing.M) {
 var helpers = map[string]func(args []string){
 	"snapshots": snapshotForever,
 	"open":      openAndReport,
+	"hog":       hogCPU,
 }
 
 // helper is a command that runs this test binary as one of helpers.

@@ -47,8 +47,9 @@ type Options struct {
 	MaxStack int
 
 	// MaxPause is how long the process may stand still; 0 means no limit.
-	// What has not been copied by then is left out: see Thread.Cut. Threads
-	// that have not stopped by then are not waited for.
+	// What has not been copied by then is left out: see Thread.Cut. For
+	// threads that do not stop three quarters of it are spent at most; without
+	// a limit ten seconds.
 	MaxPause time.Duration
 }
 
@@ -163,8 +164,10 @@ type tracee struct {
 	seen    int // the listing that it was last in
 	sig     int // what it was about to receive when it stopped
 	refused unix.Errno
-	why     string      // it is withheld
-	at      syscallRegs // where it is then
+	why     string        // it is withheld
+	at      syscallRegs   // where it is then
+	timed   bool          // ran is set
+	ran     time.Duration // on a CPU, when it was first waited for
 
 	wanted bool
 	out    Thread
@@ -208,6 +211,7 @@ type tracer struct {
 	stack   *maps.Mapping // [stack]
 
 	start    time.Time
+	patience time.Time // when threads that have not stopped are given up
 	budget   budget
 	pause    time.Duration
 	mapsText []byte

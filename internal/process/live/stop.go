@@ -15,12 +15,16 @@ import (
 // How long the process is held for the sake of a thread that does not stop.
 // One that sleeps where no signal reaches it (state D) is not waited for once
 // everything else has stopped; a vfork parent certainly not, it waits for its
-// child. Anything else needs no more than a CPU to run on.
+// child. One that could run needs no more than a CPU, which it may have to wait
+// for on a busy machine: what counts is the time that it has run, so that one
+// that is busy in the kernel does not hold the others.
 const (
 	graceVfork = 1 * time.Millisecond
 	graceD     = 5 * time.Millisecond
 	graceOther = 250 * time.Millisecond
+	graceCPU   = 100 * time.Millisecond // of the thread's own time
 	graceExec  = 5 * time.Millisecond
+	graceMax   = 10 * time.Second // without Options.MaxPause
 
 	maxRounds = 100 // of threads that create threads
 )
@@ -31,10 +35,7 @@ func (t *tracer) stopAll() {
 	for from, round := 0, 0; round < maxRounds; round++ {
 		t.seizeAll(from)
 		if round == 0 {
-			t.start = time.Now()
-			if t.o.MaxPause > 0 {
-				t.budget.deadline = t.start.Add(t.o.MaxPause)
-			}
+			t.begin()
 		}
 		for i := from; i < len(t.threads); i++ {
 			if th := &t.threads[i]; th.st == seized && interrupt(th.tid) != 0 {
@@ -49,6 +50,16 @@ func (t *tracer) stopAll() {
 		if t.unchanged() || t.budget.late() || !t.findNew() {
 			return
 		}
+	}
+}
+
+// begin starts the clock of the stop.
+func (t *tracer) begin() {
+	t.start = time.Now()
+	t.patience = t.start.Add(graceMax)
+	if t.o.MaxPause > 0 {
+		t.budget.deadline = t.start.Add(t.o.MaxPause)
+		t.patience = t.start.Add(t.o.MaxPause / 4 * 3) // the rest is for copying
 	}
 }
 
@@ -169,25 +180,10 @@ func (t *tracer) over(th *tracee, collect bool) {
 func (t *tracer) wait(from int) {
 	begin := time.Now()
 	for spins := 0; ; spins++ {
-		pending, progress := 0, false
-		for i := from; i < len(t.threads); i++ {
-			th := &t.threads[i]
-			if th.st != seized {
-				continue
-			}
-			switch st, sig := poll(th.tid); st {
-			case running:
-				pending++
-			case stopped:
-				th.st, th.sig, progress = halted, sig, true
-			case ended:
-				t.over(th, true)
-				progress = true
-			case lost:
-				t.over(th, false)
-				progress = true
-			}
-		}
+		// The time is taken before the threads are looked at: whatever keeps
+		// this thread from running, one that has stopped is seen to have.
+		now := time.Now()
+		pending, progress := t.pollAll(from)
 		if pending == 0 {
 			return
 		}
@@ -198,24 +194,48 @@ func (t *tracer) wait(from int) {
 				continue
 			}
 		}
-		waited := time.Since(begin)
+		waited := now.Sub(begin)
 		switch {
 		case waited < 200*time.Microsecond:
 			yield()
 		case waited < graceVfork:
 			pause(50 * time.Microsecond)
-		case t.budget.late():
-			t.giveUp(from, graceOther)
+		case !now.Before(t.patience):
+			t.giveUp(from)
 			return
 		case t.killed():
 			begin = time.Now()
+		case t.hopeless(from, waited):
+			t.giveUp(from)
+			return
 		default:
-			if t.giveUp(from, waited) {
-				return
-			}
 			pause(500 * time.Microsecond)
 		}
 	}
+}
+
+// pollAll looks at the threads from index from on that are to stop. pending is
+// how many have not, and progress says that one has, or has ended.
+func (t *tracer) pollAll(from int) (pending int, progress bool) {
+	for i := from; i < len(t.threads); i++ {
+		th := &t.threads[i]
+		if th.st != seized {
+			continue
+		}
+		switch st, sig := poll(th.tid); st {
+		case running:
+			pending++
+		case stopped:
+			th.st, th.sig, progress = halted, sig, true
+		case ended:
+			t.over(th, true)
+			progress = true
+		case lost:
+			t.over(th, false)
+			progress = true
+		}
+	}
+	return pending, progress
 }
 
 // killed looks after the threads that have stopped, and reports whether one of
@@ -233,30 +253,53 @@ func (t *tracer) killed() (any bool) {
 	return any
 }
 
-// giveUp decides whether to go on without the threads that have not stopped
-// for as long as waited, and marks them if so.
-func (t *tracer) giveUp(from int, waited time.Duration) bool {
-	if waited < graceOther {
-		for i := from; i < len(t.threads); i++ {
-			th := &t.threads[i]
-			if th.st != seized {
-				continue
-			}
-			st, err := t.stat(th.tid)
-			if err != nil || st.State != 'D' {
-				return false
-			}
-			if waited < graceD && !t.inVfork(th) {
-				return false
-			}
+// hopeless reports whether none of the threads that have not stopped for as long
+// as waited is worth waiting for.
+func (t *tracer) hopeless(from int, waited time.Duration) bool {
+	for i := from; i < len(t.threads); i++ {
+		if th := &t.threads[i]; th.st == seized && !t.stays(th, waited) {
+			return false
 		}
 	}
+	return true
+}
+
+// stays reports whether a thread that has not stopped for as long as waited is
+// not about to.
+func (t *tracer) stays(th *tracee, waited time.Duration) bool {
+	st, err := t.stat(th.tid)
+	switch {
+	case err != nil:
+		return waited >= graceOther
+	case st.State == 'D':
+		return waited >= graceD || t.inVfork(th)
+	case st.State != 'R':
+		return waited >= graceOther
+	}
+	if !th.timed {
+		th.timed, th.ran = true, st.CPU
+	}
+	return st.CPU-th.ran >= graceCPU
+}
+
+// giveUp goes on without the threads that have not stopped.
+func (t *tracer) giveUp(from int) {
 	for i := from; i < len(t.threads); i++ {
 		if th := &t.threads[i]; th.st == seized {
 			th.st = stuck
 		}
 	}
-	return true
+}
+
+// stopLate takes in the threads that have stopped after all.
+func (t *tracer) stopLate() {
+	for i := range t.threads {
+		if th := &t.threads[i]; th.st == stuck {
+			if st, sig := poll(th.tid); st == stopped {
+				th.st, th.sig = halted, sig
+			}
+		}
+	}
 }
 
 // unchanged reports whether there is no thread that is not known. The links of
