@@ -8,7 +8,7 @@ FUZZTIME ?= 10s
 # bt needs no C library; without one it starts in half the time.
 export CGO_ENABLED ?= 0
 
-.PHONY: all build install install-systemd install-init test race lint fuzz hostile bench diff golden demo e2e ci clean
+.PHONY: all build install install-systemd install-init test race lint fuzz hostile bench diff golden demo e2e attack ci clean
 
 all: build
 
@@ -73,6 +73,11 @@ demo: build
 # gate DSO. E2EFLAGS=--update writes the expected answers anew.
 e2e:
 	./scripts/e2e.sh $(E2EFLAGS)
+
+# A hostile user against an installed crash handler, in a machine that is thrown
+# away; part of e2e.
+attack:
+	./scripts/e2e.sh attack
 
 ci: lint test race
 	$(MAKE) fuzz FUZZTIME=10000x

@@ -7,6 +7,7 @@
 #   arm64     replays testdata/e2e/arm64.session
 #   tests32   the tests that run 32-bit programs, on a kernel that runs them
 #   no32      the same tests and the demo, on a kernel that runs none: each says so
+#   attack    a hostile user against an installed crash handler
 #   demo32    the 32-bit half of the demo, for scripts/demo.sh
 #
 # Default: all but the last. --update writes the sessions anew. What is downloaded
@@ -19,7 +20,7 @@ if [ "${1-}" = --update ]; then
 	update=1
 	shift
 fi
-[ $# -gt 0 ] || set -- amd64 arm64 tests32 no32
+[ $# -gt 0 ] || set -- amd64 arm64 tests32 no32 attack
 
 work=$PWD/build/e2e
 mkdir -p "$work"
@@ -214,23 +215,28 @@ tests32() {
 	END
 }
 
-# tree32 NAME makes the tree for them: the test binaries and the 32-bit programs,
-# both built here, and what the programs need.
-tree32() {
-	local name=$1 package tests flags binary lib
-	tree "$name" "$name" amd64
-	mkdir -p "$tree/programs" "$tree/tests" "$tree/lib" "$tree/lib32" "$tree/lib64" "$tree/demo"
+# attacks lists the tests of the crash handler that change settings of the machine or
+# attack it.
+attacks() {
+	cat <<-'END'
+		internal/crash .
+		internal/suite ^TestCrash(Privileges|Installed|Flood|Stalls|Timeout|Limits|Dir|Namespace)$ -test.short
+	END
+}
+
+# tree_tests LIST NAME KERNEL makes the tree for the tests that LIST prints: their
+# binaries and the programs that they run, both built here, and what those need.
+tree_tests() {
+	local list=$1 name=$2 package tests flags binary lib
+	tree "$3" "$name" amd64
+	mkdir -p "$tree/programs" "$tree/tests" "$tree/lib/x86_64-linux-gnu" "$tree/lib32" "$tree/lib64" "$tree/demo"
 	for lib in libc.so.6 libm.so.6 libgcc_s.so.1; do
 		cp -L "$(gcc -m32 -print-file-name=$lib)" "$tree/lib32/"
-		cp -L "$(gcc -print-file-name=$lib)" "$tree/lib64/"
+		cp -L "$(gcc -print-file-name=$lib)" "$tree/lib/x86_64-linux-gnu/"
 	done
 	cp -L "$(gcc -m32 -print-file-name=ld-linux.so.2)" "$tree/lib/"
 	cp -L "$(gcc -print-file-name=ld-linux-x86-64.so.2)" "$tree/lib64/"
-	CGO_ENABLED=0 go build -o "$tree/demo/kernel32" ./internal/testenv/kernel32
-	gcc -m32 -g0 -O1 -fno-inline -o "$tree/demo/32-bit" testdata/demo/demo.c
-	gcc -static -g0 -O1 -fno-inline -o "$tree/demo/64-bit" testdata/demo/demo.c
-	cp scripts/demo.sh "$tree/bin/"
-	tests32 | while read -r package tests flags; do
+	"$list" | while read -r package tests flags; do
 		binary=/tests/${package##*/}.test
 		[ -e "$tree$binary" ] || CGO_ENABLED=0 go test -c -o "$tree$binary" "./$package"
 		# The tests build their programs, and go no further.
@@ -244,6 +250,15 @@ tree32() {
 		echo "cd /$package && BT_SUITE_BT=/bin/bt BT_PROGRAMS=/programs BT_TEST_STRICT=1 $binary -test.v -test.timeout 4m -test.run '$tests' $flags"
 	done >"$tree/commands"
 	rm "$tree/build.log"
+}
+
+# tree32 NAME makes the tree for the tests of 32-bit programs and the demo.
+tree32() {
+	tree_tests tests32 "$1" "$1"
+	CGO_ENABLED=0 go build -o "$tree/demo/kernel32" ./internal/testenv/kernel32
+	gcc -m32 -g0 -O1 -fno-inline -o "$tree/demo/32-bit" testdata/demo/demo.c
+	gcc -static -g0 -O1 -fno-inline -o "$tree/demo/64-bit" testdata/demo/demo.c
+	cp scripts/demo.sh "$tree/bin/"
 	echo "demo.sh /bin/bt /demo" >>"$tree/commands"
 }
 
@@ -274,6 +289,13 @@ tests_pass() {
 		return 1
 	}
 	echo "e2e: tests32: $(grep -cE '^ *--- PASS' "$work/tests32/console") tests passed, and the demo"
+}
+
+# attack boots a machine that is thrown away afterwards. Its kernel gives no pidfd.
+attack() {
+	MACHINE_MEMORY=1024 MACHINE_TIMEOUT=${MACHINE_TIMEOUT:-600} boot tests32 amd64 attack || [ $? -eq 1 ] || return 1
+	results attack PASS || return 1
+	echo "e2e: attack: $(grep -cE '^ *--- PASS' "$work/attack/console") tests passed"
 }
 
 # tests_skip boots one that does not: the tests and the demo say so, none fails.
@@ -317,6 +339,10 @@ prepare() {
 		fetch tests32 amd64
 		tree32 tests32
 		;;
+	attack)
+		fetch tests32 amd64
+		tree_tests attacks attack tests32
+		;;
 	no32)
 		fetch no32 amd64 bookworm-backports # ia32_emulation= came with Linux 6.7
 		tree32 no32
@@ -335,6 +361,7 @@ check() {
 	amd64 | arm64) session "$1" ;;
 	tests32) tests_pass ;;
 	no32) tests_skip ;;
+	attack) attack ;;
 	demo32) demo32 ;;
 	esac
 }
