@@ -75,7 +75,7 @@ func (e *exit) take(l arch.Layout) {
 // place is an address on the stack: what the register base, sp or bp, held at
 // the start, and off.
 type place struct {
-	base uint8
+	base uint8 // noReg: the stack pointer got a value from elsewhere
 	off  int64
 }
 
@@ -133,7 +133,13 @@ func (w *wayOut) follow(p *way) {
 		case flowReturn:
 			w.returns(p)
 			return
-		case flowStop, flowIndirect:
+		case flowIndirect:
+			if in.hasModRM && in.mod == 3 && w.isReturn(p, in.rm) {
+				p.place = place{bp, int64(w.m.PtrSize)}
+				w.returns(p)
+			}
+			return
+		case flowStop:
 			return
 		case flowJump:
 			next += int(in.imm)
@@ -167,7 +173,7 @@ func (w *wayOut) follow(p *way) {
 // returns takes p for the way that the function returns by.
 func (w *wayOut) returns(p *way) {
 	size := int64(w.m.PtrSize)
-	if p.base == sp && p.off < 0 || p.npushed > 0 {
+	if p.base == sp && p.off < 0 || p.base == noReg || p.npushed > 0 {
 		return
 	}
 	l := arch.Layout{Base: w.m.DWARF[p.base], Offset: p.off + size, Return: w.m.onStack()}
@@ -195,6 +201,24 @@ func (w *wayOut) returns(p *way) {
 		}
 	}
 	out.take(l)
+}
+
+// isReturn reports whether register r holds the return address: the word above the
+// caller's frame pointer, which is back in its register. HotSpot's interpreter
+// returns by a jump to it, and by then gives the stack pointer the value that the
+// caller had left in the frame.
+func (w *wayOut) isReturn(p *way, r uint8) bool {
+	return p.regs[bp] == held{restored, place{bp, 0}} && p.regs[r] == held{restored, place{bp, int64(w.m.PtrSize)}}
+}
+
+// hasReturn reports whether a register holds the return address.
+func (w *wayOut) hasReturn(p *way) bool {
+	for r := range uint8(len(p.regs)) {
+		if w.isReturn(p, r) {
+			return true
+		}
+	}
+	return false
 }
 
 // push notes that v was pushed.
@@ -232,6 +256,19 @@ func (p *way) toFrame(off int64) bool {
 		return false
 	}
 	p.place = place{bp, off}
+	p.npushed = 0
+	return true
+}
+
+// toRegister moves the stack pointer to what register r holds.
+func (w *wayOut) toRegister(p *way, r uint8) bool {
+	if r == bp {
+		return p.toFrame(0)
+	}
+	if !w.hasReturn(p) {
+		return false
+	}
+	p.place = place{base: noReg}
 	p.npushed = 0
 	return true
 }
@@ -285,9 +322,9 @@ func (w *wayOut) step(p *way, in *inst) bool {
 			}
 			return in.base == bp && p.toFrame(in.disp)
 		case op == 0x89 && in.mod == 3 && in.rm == sp:
-			return full && in.reg == bp && p.toFrame(0)
+			return full && w.toRegister(p, in.reg)
 		case op == 0x8b && in.mod == 3 && in.reg == sp:
-			return full && in.rm == bp && p.toFrame(0)
+			return full && w.toRegister(p, in.rm)
 		case op == 0x8b && in.memory() && full && in.index == noReg && !in.segment && in.reg != sp:
 			switch {
 			case in.base == sp:

@@ -1,6 +1,7 @@
 package x86
 
 import (
+	"slices"
 	"testing"
 
 	"github.com/gatedso/bt/internal/arch"
@@ -58,6 +59,52 @@ func TestCompiledJava(t *testing.T) {
 			}
 			if tt.name == "returns" && saved[rbx] != arch.NoOffset {
 				t.Errorf("the caller's rbx lies at %d, but it is lost", saved[rbx])
+			}
+		})
+	}
+}
+
+// HotSpot's interpreter takes the return address off the frame, then drops the
+// frame and what the caller had pushed in one, and jumps. A return that is reached
+// by as many calls, of code behind it, is another function's.
+func TestInterpreterReturns(t *testing.T) {
+	leave := []byte{
+		0x48, 0x83, 0xec, 0x10, // sub $0x10,%rsp
+		0xe8, 0, 1, 0, 0, // call
+		0x4c, 0x8b, 0x5d, 0xf8, // mov -0x8(%rbp),%r11
+		0xc9,             // leave
+		0x5f,             // pop %rdi
+		0x4c, 0x89, 0xdc, // mov %r11,%rsp
+	}
+	jump := []byte{0xff, 0xe7}              // jmp *%rdi
+	elsewhere := []byte{0xff, 0xe0}         // jmp *%rax
+	other := []byte{0x41, 0x5c, 0x5d, 0xc3} // pop %r12; pop %rbp; ret
+	ret := []byte{0xc3}                     // on a stack of unknown depth
+	rbp := AMD64.DWARF[bp]
+	for _, tt := range []struct {
+		name  string
+		code  []byte
+		found bool
+	}{
+		{"jumps to its return address", slices.Concat(leave, jump), true},
+		{"and other code follows", slices.Concat(leave, jump, other), true},
+		{"jumps elsewhere", slices.Concat(leave, elsewhere), false},
+		{"returns on a stack that is not known", slices.Concat(leave, ret), false},
+		{"moves the stack without a return address", slices.Concat([]byte{0x4c, 0x89, 0xdc}, jump), false},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			l, ok := AMD64.Ahead(tt.code, 0, true)
+			if ok != tt.found {
+				t.Fatalf("found %v, %+v", ok, l)
+			}
+			if !ok {
+				return
+			}
+			if l.Base != rbp || l.Offset != 16 {
+				t.Errorf("CFA %d%+d, want %d+16", l.Base, l.Offset, rbp)
+			}
+			if !slices.Contains(l.Saved, arch.SavedReg{Reg: rbp, Offset: -16}) {
+				t.Errorf("saved %+v lacks the frame pointer at -16", l.Saved)
 			}
 		})
 	}
