@@ -121,17 +121,21 @@ func (n *imageNames) batch(s *Symbolizer, links []uint64, out []*stack.Frame) {
 	shown := src.names.current()
 	shown.warm(refs[:len(links)])
 	for i, link := range links {
-		f := out[i]
-		f.ModuleOffset = link + f.PC - lookupAddress(f)
-		a := answer{start: link - offs[i], from: src, ref: refs[i]}
-		if refs[i] != elfsym.NoRef {
-			a.name, a.flags = src.names.get(shown, refs[i])
+		f, ref := out[i], refs[i]
+		back := f.PC - lookupAddress(f)
+		f.ModuleOffset = link + back
+		if ref != elfsym.NoRef {
+			name, flags := src.names.get(shown, ref)
+			if name != "" && (flags&sizeless == 0 || !n.refuted(link-offs[i], link)) {
+				only := setOnly(f, name, offs[i]+back, src.sourceOf(ref), flags)
+				if s.options.Versions {
+					only.Version = src.im.Version(ref)
+				}
+				continue
+			}
 		}
-		if a.name == "" || a.flags&sizeless != 0 && n.refuted(a.start, link) {
-			n.findIn(n.sources[1:], link, &a)
-		} else {
-			a.source = src.sourceOf(refs[i])
-		}
+		var a answer
+		n.findIn(n.sources[1:], link, &a)
 		s.set(f, link, &a)
 	}
 }

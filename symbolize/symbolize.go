@@ -102,15 +102,23 @@ func (s *Symbolizer) set(f *stack.Frame, at uint64, a *answer) {
 		f.Names, f.Miss = f.Names[:0], stack.NoSymbol
 		return
 	}
+	n := setOnly(f, a.name, at-a.start+f.PC-lookupAddress(f), a.source, a.flags)
+	if s.options.Versions && a.from != nil {
+		n.Version = a.from.im.Version(a.ref)
+	}
+}
+
+// setOnly makes a symbol the only name of f, and returns that. Of flags it takes
+// plain.
+func setOnly(f *stack.Frame, symbol string, offset uint64, source string, flags uint64) *stack.Name {
 	if cap(f.Names) == 0 {
 		f.Names = make([]stack.Name, 1)
 	}
 	f.Names, f.Miss = f.Names[:1], ""
 	n := &f.Names[0]
-	*n = stack.Name{Symbol: a.name, Offset: at - a.start + f.PC - lookupAddress(f), Source: a.source, Plain: a.flags&plain != 0}
-	if s.options.Versions && a.from != nil {
-		n.Version = a.from.im.Version(a.ref)
-	}
+	*n = stack.Name{} // a literal with fields would be made elsewhere, and copied
+	n.Symbol, n.Offset, n.Source, n.Plain = symbol, offset, source, flags&plain != 0
+	return n
 }
 
 // miss takes all names from f.

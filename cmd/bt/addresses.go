@@ -5,6 +5,7 @@ package main
 import (
 	"encoding/hex"
 	"fmt"
+	"math"
 	"os"
 	"path"
 	"path/filepath"
@@ -58,14 +59,17 @@ func (a *rootCommand) addresses(out *output, pids []int, addrs []uint64, fromStd
 }
 
 // answers returns the printer of answers to addresses.
-func (a *rootCommand) answers(out *output) func(dst []byte, f *stack.Frame, wordSize int) []byte {
+func (a *rootCommand) answers(out *output) func(dst []byte, frames []stack.Frame, wordSize, limit int) ([]byte, int) {
 	opts := a.renderOptions(out)
 	if !a.verbose || a.raw {
-		return opts.AppendFrame
+		return opts.AppendFrames
 	}
-	return func(dst []byte, f *stack.Frame, wordSize int) []byte {
-		a.errorf("%s %s", render.Addr(f.PC, wordSize), render.Explain(f))
-		return opts.AppendFrame(dst, f, wordSize)
+	return func(dst []byte, frames []stack.Frame, wordSize, limit int) ([]byte, int) {
+		dst, n := opts.AppendFrames(dst, frames, wordSize, limit)
+		for i := range frames[:n] {
+			a.errorf("%s %s", render.Addr(frames[i].PC, wordSize), render.Explain(&frames[i]))
+		}
+		return dst, n
 	}
 }
 
@@ -78,10 +82,7 @@ func answer(o *lines.Options, addrs []uint64) []byte {
 	if !o.Raw {
 		o.Space.Frames(frames)
 	}
-	var dst []byte
-	for i := range frames {
-		dst = o.Append(dst, &frames[i], o.Space.WordSize())
-	}
+	dst, _ := o.Append(nil, frames, o.Space.WordSize(), math.MaxInt)
 	return dst
 }
 

@@ -18,29 +18,34 @@ var pclntabSections = [...]string{".gopclntab", ".data.rel.ro.gopclntab"}
 // goTab returns the image's pcln table, nil if it is no Go program.
 func (im *Image) goTab() *gopcln.Table {
 	im.goOnce.Do(func() {
-		for _, name := range pclntabSections {
-			if s, ok := im.Section(name); ok {
-				im.goTable, im.goAddr = im.openGoTab(s.Data), s.Addr
-				return
-			}
-		}
-		if _, ok := im.Section(".shstrtab"); ok && !im.fromGo() {
-			return
-		}
-		// The section headers are gone, or a C compiler has linked the program
-		// and made one section of many: look through the read-only data.
-		for _, s := range im.Segments() {
-			if s.Flags&elf.PF_X != 0 {
-				continue
-			}
-			data := im.Bytes(s.Vaddr, int(s.Filesz))
-			if off, ok := gopcln.Find(data, im.Order); ok {
-				im.goTable, im.goAddr = im.openGoTab(data[off:]), s.Vaddr+uint64(off)
-				return
-			}
-		}
+		guard.Read(func() error { im.findGoTab(); return nil })
 	})
 	return im.goTable
+}
+
+// findGoTab sets goTable.
+func (im *Image) findGoTab() {
+	for _, name := range pclntabSections {
+		if s, ok := im.Section(name); ok {
+			im.goTable, im.goAddr = im.openGoTab(s.Data), s.Addr
+			return
+		}
+	}
+	if _, ok := im.Section(".shstrtab"); ok && !im.fromGo() {
+		return
+	}
+	// The section headers are gone, or a C compiler has linked the program
+	// and made one section of many: look through the read-only data.
+	for _, s := range im.Segments() {
+		if s.Flags&elf.PF_X != 0 {
+			continue
+		}
+		data := im.Bytes(s.Vaddr, int(s.Filesz))
+		if off, ok := gopcln.Find(data, im.Order); ok {
+			im.goTable, im.goAddr = im.openGoTab(data[off:]), s.Vaddr+uint64(off)
+			return
+		}
+	}
 }
 
 // fromGo reports whether Go's linker has had a part in the image.
@@ -70,11 +75,11 @@ func (im *Image) openGoTab(data []byte) *gopcln.Table {
 
 // GoFunc names a link-time address by Go's pcln table.
 func (im *Image) GoFunc(link uint64) (name string, start uint64, ok bool) {
+	t := im.goTab()
+	if t == nil { // as in most files: the guard would be most of the time
+		return "", 0, false
+	}
 	guard.Read(func() error {
-		t := im.goTab()
-		if t == nil {
-			return nil
-		}
 		f, found := t.Func(link)
 		if !found || link >= f.CodeEnd() {
 			return nil

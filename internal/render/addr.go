@@ -1,6 +1,10 @@
 package render
 
-import "encoding/binary"
+import (
+	"encoding/binary"
+	"math/bits"
+	"strconv"
+)
 
 // Addr is AppendAddr as a string.
 func Addr(addr uint64, wordSize int) string { return string(AppendAddr(nil, addr, wordSize)) }
@@ -12,6 +16,16 @@ func AppendAddr(dst []byte, addr uint64, wordSize int) []byte {
 		dst = binary.BigEndian.AppendUint64(dst, hex8(uint32(addr>>32)))
 	}
 	return binary.BigEndian.AppendUint64(dst, hex8(uint32(addr)))
+}
+
+// AppendHex appends v in hexadecimal, without leading zeros.
+func AppendHex(dst []byte, v uint64) []byte {
+	if v >= 1<<32 {
+		return strconv.AppendUint(dst, v, 16)
+	}
+	digits := (bits.Len64(v|1) + 3) / 4
+	end := len(dst) + digits
+	return binary.BigEndian.AppendUint64(dst, hex8(uint32(v))<<(64-8*digits))[:end]
 }
 
 // hex8 returns the eight hexadecimal digits of v, the first one in the highest

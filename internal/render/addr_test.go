@@ -19,3 +19,13 @@ func TestAppendAddr(t *testing.T) {
 		}
 	}
 }
+
+func TestAppendHex(t *testing.T) {
+	for shift := range 65 {
+		for _, v := range []uint64{1 << shift, 1<<shift - 1, 0xfedcba9876543210 >> shift} {
+			if got, want := string(AppendHex([]byte("x"), v)), fmt.Sprintf("x%x", v); got != want {
+				t.Errorf("%s, want %s", got, want)
+			}
+		}
+	}
+}

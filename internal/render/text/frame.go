@@ -32,6 +32,35 @@ const (
 	reset = "\x1b[0m"
 )
 
+// AppendFrames appends the lines of frames in their order, at least those of the
+// first one, until dst has limit bytes. It returns how many frames it has taken.
+func (o *Options) AppendFrames(dst []byte, frames []stack.Frame, wordSize, limit int) (out []byte, n int) {
+	bare := !o.Raw && !o.Module && !o.BuildID && !o.Source && !o.Inlines && !o.Color
+	for n < len(frames) {
+		if f := &frames[n]; !bare || len(f.Names) != 1 || !f.Names[0].Plain || f.Names[0].Symbol == "" {
+			dst = o.AppendFrame(dst, f, wordSize)
+		} else {
+			dst = appendBare(dst, f, wordSize)
+		}
+		if n++; len(dst) >= limit {
+			break
+		}
+	}
+	return dst, n
+}
+
+// appendBare is AppendFrame without options for a frame with one name, in which
+// nothing has to be escaped: the line of nearly all of millions of addresses.
+func appendBare(dst []byte, f *stack.Frame, wordSize int) []byte {
+	name := &f.Names[0]
+	dst = render.AppendAddr(dst, f.PC, wordSize)
+	dst = append(dst, " <"...)
+	dst = append(dst, name.Symbol...)
+	dst = append(dst, "+0x"...)
+	dst = render.AppendHex(dst, name.Offset)
+	return append(dst, ">\n"...)
+}
+
 // AppendFrame appends a frame's line, after those of the calls that are inlined
 // there and of the frames of a language runtime that it runs.
 func (o *Options) AppendFrame(dst []byte, f *stack.Frame, wordSize int) []byte {
@@ -62,7 +91,7 @@ func (o *Options) appendName(dst []byte, f *stack.Frame, inlines bool) []byte {
 	if n != nil && n.Symbol != "" {
 		dst = o.appendSymbol(dst, n)
 		dst = append(dst, "+0x"...)
-		dst = strconv.AppendUint(dst, n.Offset, 16)
+		dst = render.AppendHex(dst, n.Offset)
 		dst = append(dst, '>')
 	}
 	if m := f.Module; m != nil && (o.Module || o.BuildID) {
@@ -132,7 +161,7 @@ func (o *Options) appendModule(dst []byte, f *stack.Frame, named bool) []byte {
 		dst = append(dst, " ("...)
 		dst = escape.AppendName(dst, path.Base(m.Path))
 		dst = append(dst, "+0x"...)
-		dst = strconv.AppendUint(dst, f.ModuleOffset, 16)
+		dst = render.AppendHex(dst, f.ModuleOffset)
 		dst = append(dst, ')')
 	}
 	if o.BuildID && f.Module.BuildID != "" {

@@ -111,12 +111,12 @@ func (a *answerer) batch(space Space) {
 			frames[i].PC, frames[i].Exact = addr.pc, addr.exact
 		}
 		a.name(space, found, frames, first)
-		for i := range frames {
-			a.out = a.opts.Append(a.out, &frames[i], wordSize)
+		for len(frames) > 0 && a.err == nil {
+			var n int
+			a.out, n = a.opts.Append(a.out, frames, wordSize, a.flushAt)
+			frames = frames[n:]
 			if len(a.out) >= a.flushAt {
-				if a.out, a.err = a.flush(a.out); a.err != nil {
-					break
-				}
+				a.out, a.err = a.flush(a.out)
 			}
 		}
 	}

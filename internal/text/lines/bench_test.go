@@ -36,7 +36,7 @@ func TestNoAllocation(t *testing.T) {
 				lim := limits{chunk: 4 << 10, flush: 8 << 10, maxLine: 4 << 10}
 				return testing.AllocsPerRun(3, func() {
 					in.Seek(0, io.SeekStart)
-					if _, err := run(in, io.Discard, Options{Append: appendRaw, Space: benchSpace{}, Workers: workers}, lim); err != nil {
+					if _, err := run(in, io.Discard, Options{Append: each(appendRaw), Space: benchSpace{}, Workers: workers}, lim); err != nil {
 						t.Fatal(err)
 					}
 				})
@@ -63,7 +63,7 @@ func BenchmarkRun(b *testing.B) {
 				in := lines(n, f.format)
 				b.SetBytes(int64(len(in)))
 				for b.Loop() {
-					if _, err := Run(bytes.NewReader(in), io.Discard, Options{Append: appendRaw, Space: benchSpace{}, Workers: workers}); err != nil {
+					if _, err := Run(bytes.NewReader(in), io.Discard, Options{Append: each(appendRaw), Space: benchSpace{}, Workers: workers}); err != nil {
 						b.Fatal(err)
 					}
 				}

@@ -65,6 +65,18 @@ func newTestBulk(text []byte, head Head) (Space, error) {
 	return testBulk{s.(testSpace)}, nil
 }
 
+// each makes an Options.Append of a function that answers one address.
+func each(one func(dst []byte, f *stack.Frame, wordSize int) []byte) func(dst []byte, frames []stack.Frame, wordSize, limit int) ([]byte, int) {
+	return func(dst []byte, frames []stack.Frame, wordSize, limit int) ([]byte, int) {
+		for i := range frames {
+			if dst = one(dst, &frames[i], wordSize); len(dst) >= limit {
+				return dst, i + 1
+			}
+		}
+		return dst, len(frames)
+	}
+}
+
 // appendTest answers with the address, its kind, and the name.
 func appendTest(dst []byte, f *stack.Frame, wordSize int) []byte {
 	dst = appendRaw(dst, f, wordSize)
@@ -210,7 +222,8 @@ func reference(in []byte, o Options, maxLine int) (string, Result, error) {
 			}
 			f := []stack.Frame{{PC: v, Exact: exact}}
 			space.Frames(f)
-			out.Write(o.Append(nil, &f[0], space.WordSize()))
+			answer, _ := o.Append(nil, f, space.WordSize(), 1)
+			out.Write(answer)
 		}
 
 		text := strings.TrimLeft(strings.TrimSuffix(body, "\r"), " \t")

@@ -79,9 +79,10 @@ type Options struct {
 	// never concurrently, and owns its arguments. An error ends the run.
 	NewSpace func(mapsText []byte, head Head) (Space, error)
 
-	// Append appends the answer to an address to dst, one or several lines, and
-	// returns the extended slice. It is called concurrently.
-	Append func(dst []byte, f *stack.Frame, wordSize int) []byte
+	// Append appends the answers to addresses to dst, one or several lines each, in
+	// their order, at least the first one, until dst has limit bytes. It returns the
+	// extended slice and how many frames it has taken. It is called concurrently.
+	Append func(dst []byte, frames []stack.Frame, wordSize, limit int) (out []byte, n int)
 
 	// Raw leaves addresses unnamed.
 	Raw bool

@@ -97,7 +97,7 @@ func TestLines(t *testing.T) {
 			rest = tail
 		}
 		for _, workers := range []int{1, 2} {
-			o := Options{Append: appendTest, Space: testSpace{}, Workers: workers}
+			o := Options{Append: each(appendTest), Space: testSpace{}, Workers: workers}
 			var out bytes.Buffer
 			res, err := Run(strings.NewReader(tt.in), &out, o)
 			if out.String() != want.String() || err != nil || res.Malformed != tt.malformed {
@@ -139,7 +139,7 @@ func TestKinds(t *testing.T) {
 	}
 	for _, tt := range tests {
 		for _, workers := range []int{1, 2} {
-			o := Options{Append: appendTest, Space: testSpace{}, ReturnAddresses: tt.returns, Workers: workers}
+			o := Options{Append: each(appendTest), Space: testSpace{}, ReturnAddresses: tt.returns, Workers: workers}
 			var out bytes.Buffer
 			if _, err := Run(strings.NewReader(tt.in), &out, o); err != nil {
 				t.Fatal(err)
@@ -174,7 +174,7 @@ const report = "# process 1 ./a\n" + mapsA + mapsB +
 func TestReport(t *testing.T) {
 	var out bytes.Buffer
 	res, err := Run(strings.NewReader(mapsA+"# build-id ab /x\\x20y\n# thread 1\n1\n2\n"+mapsB+"# thread 2\n1\n2\n"), &out,
-		Options{Append: appendTest, NewSpace: newTestSpace})
+		Options{Append: each(appendTest), NewSpace: newTestSpace})
 	want := "# thread 1\n" +
 		"0000000000000001 exact 00400000 ab=\"/x y\"\n" +
 		"0000000000000002 ret 00400000 ab=\"/x y\"\n" +
@@ -192,9 +192,9 @@ func TestChunkBorders(t *testing.T) {
 	in := []byte(report)
 	for _, workers := range []int{1, 3} {
 		for _, o := range []Options{
-			{Append: appendTest, Workers: workers, NewSpace: newTestSpace},
-			{Append: appendTest, Workers: workers, NewSpace: newTestBulk},
-			{Append: appendTest, Workers: workers, Space: testSpace{}, ReturnAddresses: true},
+			{Append: each(appendTest), Workers: workers, NewSpace: newTestSpace},
+			{Append: each(appendTest), Workers: workers, NewSpace: newTestBulk},
+			{Append: each(appendTest), Workers: workers, Space: testSpace{}, ReturnAddresses: true},
 		} {
 			for n := 1; n <= len(in); n++ {
 				check(t, in, []int{n, len(in)}, o, smallLimits) // a border at n
@@ -232,7 +232,7 @@ func TestRandomLines(t *testing.T) {
 		for range 1 + rnd.IntN(40) {
 			in = append(in, pieces[rnd.IntN(len(pieces))]...)
 		}
-		o := Options{Append: appendTest, Workers: 1 + rnd.IntN(3), ReturnAddresses: rnd.IntN(2) == 0, NewSpace: newTestSpace}
+		o := Options{Append: each(appendTest), Workers: 1 + rnd.IntN(3), ReturnAddresses: rnd.IntN(2) == 0, NewSpace: newTestSpace}
 		switch rnd.IntN(6) {
 		case 0:
 			o.Space = testSpace{}
@@ -247,7 +247,7 @@ func TestRandomLines(t *testing.T) {
 }
 
 func TestNoSpace(t *testing.T) {
-	for _, o := range []Options{{Append: appendTest}, {Append: appendTest, NewSpace: newTestSpace}} {
+	for _, o := range []Options{{Append: each(appendTest)}, {Append: each(appendTest), NewSpace: newTestSpace}} {
 		var out bytes.Buffer
 		res, err := Run(strings.NewReader("# c\n401136\n0x12 <a+0x1>\nlibc.so.6+0x1\n"), &out, o)
 		want := "# c\n0000000000401136\n0000000000000012\nlibc.so.6+0x1\n"
@@ -255,7 +255,7 @@ func TestNoSpace(t *testing.T) {
 			t.Errorf("got %q, %+v, %v", out.String(), res, err)
 		}
 	}
-	res, err := Run(strings.NewReader("# c\n"+mapsA), &bytes.Buffer{}, Options{Append: appendTest})
+	res, err := Run(strings.NewReader("# c\n"+mapsA), &bytes.Buffer{}, Options{Append: each(appendTest)})
 	if err != nil || res != (Result{}) {
 		t.Errorf("no addresses: %+v, %v", res, err)
 	}
@@ -268,7 +268,7 @@ func TestFirstMalformed(t *testing.T) {
 	}
 	in.WriteString("first\x1b" + strings.Repeat("x", 200) + "\r\nsecond\n")
 	for _, workers := range []int{1, 4} {
-		res, err := Run(strings.NewReader(in.String()), &bytes.Buffer{}, Options{Append: appendTest, Space: testSpace{}, Workers: workers})
+		res, err := Run(strings.NewReader(in.String()), &bytes.Buffer{}, Options{Append: each(appendTest), Space: testSpace{}, Workers: workers})
 		want := Result{Malformed: 2, FirstMalformed: Line{15001, "first\x1b" + strings.Repeat("x", 74)}}
 		if err != nil || res != want {
 			t.Errorf("got %+v, %v, want %+v", res, err, want)
@@ -280,7 +280,7 @@ func TestNewSpaceError(t *testing.T) {
 	in := mapsA + "1\n2\n" + strings.ReplaceAll(mapsA, "/usr", "/refuse") + "# thread 1\n3\n4\n"
 	for _, workers := range []int{1, 2} {
 		var out bytes.Buffer
-		_, err := Run(strings.NewReader(in), &out, Options{Append: appendTest, NewSpace: newTestSpace, Workers: workers})
+		_, err := Run(strings.NewReader(in), &out, Options{Append: each(appendTest), NewSpace: newTestSpace, Workers: workers})
 		want := "0000000000000001 exact 00400000\n0000000000000002 exact 00400000\n# thread 1\n"
 		if err != errSpace || out.String() != want {
 			t.Errorf("got %q, %v", out.String(), err)
@@ -297,7 +297,7 @@ func FuzzRun(f *testing.F) {
 		if len(in) > 1<<16 {
 			return
 		}
-		o := Options{Append: appendTest, Workers: 1 + int(bits>>2&3), ReturnAddresses: bits&1 != 0}
+		o := Options{Append: each(appendTest), Workers: 1 + int(bits>>2&3), ReturnAddresses: bits&1 != 0}
 		if bits&2 != 0 {
 			o.Space = testSpace{}
 		} else {

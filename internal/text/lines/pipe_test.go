@@ -24,7 +24,7 @@ func TestInteractive(t *testing.T) {
 		outR, outW := io.Pipe()
 		done := make(chan error, 1)
 		go func() {
-			_, err := Run(inR, outW, Options{Append: appendTest, NewSpace: newTestSpace, Workers: workers})
+			_, err := Run(inR, outW, Options{Append: each(appendTest), NewSpace: newTestSpace, Workers: workers})
 			outW.CloseWithError(err)
 			done <- err
 		}()
@@ -60,7 +60,7 @@ func TestInteractive(t *testing.T) {
 func TestReadError(t *testing.T) {
 	broken := errors.New("broken")
 	for _, workers := range []int{1, 2} {
-		o := Options{Append: appendTest, Space: testSpace{}, Workers: workers}
+		o := Options{Append: each(appendTest), Space: testSpace{}, Workers: workers}
 		want := "0000000000000001 exact\n0000000000000002 exact\n"
 		for name, r := range map[string]io.Reader{
 			"alone":     io.MultiReader(strings.NewReader("1\n2"), iotest.ErrReader(broken)),
@@ -133,7 +133,7 @@ func TestWriteError(t *testing.T) {
 	for _, workers := range []int{1, 2, 5} {
 		for left := range 6 {
 			s := countingSpace{busy: new(atomic.Int64), calls: new(atomic.Int64)}
-			_, err := Run(&endless{line: "401136\n"}, &failingWriter{left}, Options{Append: appendTest, Space: s, Workers: workers})
+			_, err := Run(&endless{line: "401136\n"}, &failingWriter{left}, Options{Append: each(appendTest), Space: s, Workers: workers})
 			if err != errClosed {
 				t.Errorf("got %v", err)
 			}
@@ -151,13 +151,13 @@ func TestWriteError(t *testing.T) {
 	// The input stays open and silent: Run returns all the same.
 	inR, inW := io.Pipe()
 	go io.WriteString(inW, "1\n2\n")
-	if _, err := Run(inR, &failingWriter{}, Options{Append: appendTest, Space: testSpace{}, Workers: 2}); err != errClosed {
+	if _, err := Run(inR, &failingWriter{}, Options{Append: each(appendTest), Space: testSpace{}, Workers: 2}); err != errClosed {
 		t.Errorf("silent input: %v", err)
 	}
 	inW.Close() // ends the Read that was left behind
 
 	short := writerFunc(func(b []byte) (int, error) { return len(b) - 1, nil })
-	if _, err := Run(strings.NewReader("1\n"), short, Options{Append: appendTest, Space: testSpace{}}); err != io.ErrShortWrite {
+	if _, err := Run(strings.NewReader("1\n"), short, Options{Append: each(appendTest), Space: testSpace{}}); err != io.ErrShortWrite {
 		t.Errorf("short write: %v", err)
 	}
 	waitGoroutines(t, before)
@@ -196,7 +196,7 @@ func TestSlowWriter(t *testing.T) {
 		return len(b), nil
 	})
 	const workers = 2
-	if _, err := Run(in, w, Options{Append: appendTest, Space: testSpace{}, Workers: workers}); err != errClosed {
+	if _, err := Run(in, w, Options{Append: each(appendTest), Space: testSpace{}, Workers: workers}); err != errClosed {
 		t.Fatal(err)
 	}
 	if most := int64((2*workers + 2) * defaultChunk); furthest > most {
@@ -224,7 +224,7 @@ func TestHugeLines(t *testing.T) {
 			var before, after runtime.MemStats
 			runtime.ReadMemStats(&before)
 			res, err := Run(io.MultiReader(strings.NewReader(start), repeated('y', size, "\n1\n2\n")), w,
-				Options{Append: appendTest, Space: testSpace{}, Workers: workers})
+				Options{Append: each(appendTest), Space: testSpace{}, Workers: workers})
 			runtime.ReadMemStats(&after)
 			answers := "0000000000000001 exact\n0000000000000002 exact\n"
 			want := Result{Malformed: 1, FirstMalformed: Line{1, start + strings.Repeat("y", excerptLen-len(start))}}
@@ -256,7 +256,7 @@ func TestManyPerLine(t *testing.T) {
 		largest = max(largest, len(b))
 		return len(b), nil
 	})
-	if _, err := Run(strings.NewReader(in), w, Options{Append: appendTest, Space: testSpace{}, Workers: 2}); err != nil {
+	if _, err := Run(strings.NewReader(in), w, Options{Append: each(appendTest), Space: testSpace{}, Workers: 2}); err != nil {
 		t.Fatal(err)
 	}
 	if want := defaultMaxLine / 3 * (23 + 100); n != want {
@@ -277,7 +277,7 @@ func TestManyReports(t *testing.T) {
 	}
 	for _, workers := range []int{1, 3} {
 		var out bytes.Buffer
-		_, err := Run(strings.NewReader(in.String()), &out, Options{Append: appendTest, NewSpace: newTestSpace, Workers: workers})
+		_, err := Run(strings.NewReader(in.String()), &out, Options{Append: each(appendTest), NewSpace: newTestSpace, Workers: workers})
 		if err != nil || out.String() != want.String() {
 			t.Errorf("%d workers: %v, %d bytes, want %d", workers, err, out.Len(), want.Len())
 		}
@@ -288,7 +288,7 @@ func TestManyReports(t *testing.T) {
 func TestHeadTooBig(t *testing.T) {
 	for _, line := range []string{mapsA, "# build-id 12 /a\n"} {
 		in := &endless{line: line}
-		_, err := run(in, io.Discard, Options{Append: appendTest, NewSpace: newTestSpace, Workers: 2}, defaultLimits)
+		_, err := run(in, io.Discard, Options{Append: each(appendTest), NewSpace: newTestSpace, Workers: 2}, defaultLimits)
 		if err == nil || !strings.Contains(err.Error(), "maps lines of one report") {
 			t.Errorf("got %v", err)
 		}
