@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"strings"
 	"testing"
+	"time"
 	"unicode/utf8"
 )
 
@@ -15,7 +16,8 @@ func TestDemangleBudget(t *testing.T) {
 	pack := func(name string, n int) string {
 		return fmt.Sprintf("_Z%d%sIJ%sEEvDpT_", len(name), name, strings.Repeat("i", n))
 	}
-	d := &demangler{mode: Full}
+	now := time.Duration(0)
+	d := &demangler{mode: Full, now: func() time.Duration { now += 20 * time.Millisecond; return now }}
 	if raw := pack("f", 4000); d.name(raw) != raw || d.used.Load() != 0 {
 		t.Errorf("a name that takes seconds was demangled")
 	}
@@ -36,6 +38,23 @@ func TestDemangleBudget(t *testing.T) {
 	}
 	if got := d.name("_ZN3foo3barEv"); got != "foo::bar()" {
 		t.Errorf("a short name: %q", got)
+	}
+}
+
+// Long names as compilers make them take no part of the budget that matters: all of
+// them are demangled, in whatever order they come.
+func TestDemangleManyLong(t *testing.T) {
+	now := time.Duration(0)
+	d := &demangler{mode: Full, now: func() time.Duration { now += 50 * time.Microsecond; return now }}
+	for i := range 1000 {
+		class := fmt.Sprintf("%s%04d", strings.Repeat("c", 256), i)
+		raw := fmt.Sprintf("_ZN%d%s7emplaceIJOiEEEvDpT_", len(class), class)
+		if work(raw) < freeWork {
+			t.Fatalf("the name costs %d, which is free", work(raw))
+		}
+		if got, want := d.name(raw), "void "+class+"::emplace<int&&>(int&&)"; got != want {
+			t.Fatalf("name %d: %q", i, got)
+		}
 	}
 }
 

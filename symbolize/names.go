@@ -5,6 +5,7 @@ package symbolize
 import (
 	"strings"
 	"sync/atomic"
+	"time"
 	"unicode/utf8"
 
 	"github.com/ianlancetaylor/demangle"
@@ -32,14 +33,20 @@ const (
 // maxShownName is how much of a name is shown, in bytes; "…" stands for the rest.
 const maxShownName = 16 << 10
 
-// Bounds of the estimate of work. A unit is about a tenth of a nanosecond. The
-// names of libLLVM and node come to 1<<28 at most.
+// Bounds of the estimate of work. A unit is about a tenth of a nanosecond at worst.
+// The names of libLLVM and node come to 1<<28 at most.
 const (
 	maxWork   = 1 << 31 // for one name
 	freeWork  = 1 << 26 // what costs less is not counted
-	allWork   = 1 << 32 // for all names of a symbolizer that are counted
-	overWork  = 1 << 27 // of a name that turns out to be too long to show
-	shortName = 1 << 10 // bytes: names that are tried even when all work is used up
+	shortName = 1 << 10 // bytes: names that are tried even when all time is used up
+)
+
+// Bounds of the time that demangling takes. What compilers make takes a thousandth
+// of its estimate: the hundred names of node above freeWork take milliseconds. Were
+// the estimate counted, which of them are demangled would depend on which come first.
+const (
+	allTime  = 500 * time.Millisecond // for all names of a symbolizer that are counted
+	overTime = 13 * time.Millisecond  // of a name that turns out to be too long to show
 )
 
 // work estimates how long demangling a name may take. Expanding parameter packs
@@ -61,12 +68,23 @@ func work(raw string) uint64 {
 	return work * uint64(len(raw)) * uint64(len(raw))
 }
 
-// demangler demangles the names of one symbolizer. Those that take long share a
-// budget: when it is used up they are shown as they are. It is safe for concurrent
-// use.
+// demangler demangles the names of one symbolizer. Those that may take long share a
+// budget of time: when it is used up they are shown as they are. It is safe for
+// concurrent use.
 type demangler struct {
 	mode Demangle
-	used atomic.Uint64 // of allWork
+	used atomic.Int64         // of allTime, in nanoseconds
+	now  func() time.Duration // since some moment; nil: time.Since
+}
+
+// began is the moment that demanglers measure time from.
+var began = time.Now()
+
+func (d *demangler) clock() time.Duration {
+	if d.now != nil {
+		return d.now()
+	}
+	return time.Since(began)
 }
 
 // name makes a symbol's name fit to show: demangled, and not without end.
@@ -75,15 +93,19 @@ func (d *demangler) name(raw string) string {
 		return cut(raw)
 	}
 	cost := work(raw)
-	switch {
-	case cost > maxWork, d.used.Load() > allWork && (cost > freeWork || len(raw) > shortName):
+	if cost > maxWork || d.used.Load() > int64(allTime) && (cost > freeWork || len(raw) > shortName) {
 		return cut(raw)
-	case cost > freeWork:
-		d.used.Add(cost)
+	}
+	var start time.Duration
+	if cost > freeWork {
+		start = d.clock()
 	}
 	name, ok := d.mode.demangled(raw)
+	if cost > freeWork {
+		d.used.Add(int64(d.clock() - start))
+	}
 	if len(name) >= 1<<maxDemangled {
-		d.used.Add(overWork)
+		d.used.Add(int64(overTime))
 		return cut(raw)
 	}
 	if !ok || name == "" {
