@@ -131,7 +131,7 @@ func TestOwner(t *testing.T) {
 		{"nested", []string{"unshare", "-Ur", "unshare", "-Ur", "--kill-child"}, ns(0, false), user, fmt.Sprint("uid-", user)},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			args := append(tt.args, "sleep", "1000")
+			args := append(tt.args, "sleep", "300")
 			cmd := exec.Command(args[0], args[1:]...)
 			cmd.Dir = "/"
 			cmd.SysProcAttr = tt.attr

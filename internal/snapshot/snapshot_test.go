@@ -77,6 +77,7 @@ int main(void) {
 	pthread_t t;
 	pthread_create(&t, NULL, worker, NULL);
 	usleep(10000);
+	alarm(300); // should the test be killed
 	puts("ready");
 	fflush(stdout);
 	down(300);

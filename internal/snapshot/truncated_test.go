@@ -26,7 +26,7 @@ const (
 	below = `#include <stdio.h>
 #include <unistd.h>
 void through(void (*f)(void));
-static void wait_here(void) { puts("ready"); fflush(stdout); for (;;) pause(); }
+static void wait_here(void) { alarm(300); puts("ready"); fflush(stdout); for (;;) pause(); }
 int main(void) { through(wait_here); return 0; }
 `
 )

@@ -508,7 +508,7 @@ func TestCrashPrivileges(t *testing.T) {
 				t.Skip(err) // a container
 			}
 			c := newCrashes(t)
-			sleeper := exec.Command("sleep", "1000")
+			sleeper := exec.Command("sleep", "300")
 			sleeper.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: user, Gid: user}}
 			if err := sleeper.Start(); err != nil {
 				t.Fatal(err)

@@ -161,6 +161,9 @@ func startCmd(t testing.TB, cmd *exec.Cmd) *proc {
 		cmd.SysProcAttr = &syscall.SysProcAttr{}
 	}
 	cmd.SysProcAttr.Setpgid = true
+	// Should the test be killed. No thread that starts programs ends before: no
+	// test here binds a goroutine to one.
+	cmd.SysProcAttr.Pdeathsig = syscall.SIGKILL
 	err = cmd.Start()
 	w.Close()
 	if err != nil {

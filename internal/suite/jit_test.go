@@ -44,7 +44,9 @@ func startNode(t *testing.T) *proc {
 	if err := os.WriteFile(script, []byte(jitProgram), 0o644); err != nil {
 		t.Fatal(err)
 	}
-	p := startCmd(t, command(node, "--perf-basic-prof", script))
+	cmd := command(node, "--perf-basic-prof", script)
+	cmd.Dir = filepath.Dir(script) // where it leaves a log
+	p := startCmd(t, cmd)
 	t.Cleanup(func() { os.Remove(perfMapOf(p)) })
 	return p
 }

@@ -113,7 +113,7 @@ func TestPeers(t *testing.T) {
 // goGenerate makes a directory where "go generate" waits for a command.
 func goGenerate(t *testing.T) string {
 	dir := tempDir(t)
-	src := "package wait\n\n//go:generate sh -c \"echo ready; exec sleep 1000\"\n"
+	src := "package wait\n\n//go:generate sh -c \"echo ready; exec sleep 300\"\n"
 	if err := os.WriteFile(filepath.Join(dir, "wait.go"), []byte(src), 0o644); err != nil {
 		t.Fatal(err)
 	}

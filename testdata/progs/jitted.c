@@ -18,6 +18,7 @@ int main(int argc, char **argv)
 	memset(code, 0x90, 4096);
 	if (mmap(NULL, 4096, PROT_READ | PROT_EXEC, MAP_PRIVATE, fd, 0) == MAP_FAILED)
 		return 1;
+	alarm(300); // should the test be killed
 	printf("ready %lx\n", (unsigned long)code);
 	fflush(stdout);
 	for (;;)
