@@ -131,6 +131,8 @@ type Module struct {
 	Via string `json:"via,omitempty"`
 	// Error says why the file could not be read; empty if it could.
 	Error string `json:"error,omitempty"`
+	// Refused tells that this was for want of permission.
+	Refused bool `json:"refused,omitempty"`
 }
 
 // Name is what an address is called.

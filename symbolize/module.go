@@ -4,6 +4,8 @@ package symbolize
 
 import (
 	"encoding/hex"
+	"errors"
+	"io/fs"
 
 	"github.com/gatedso/bt/internal/escape"
 	"github.com/gatedso/bt/internal/image"
@@ -13,8 +15,12 @@ import (
 // newModule tells of m what the model holds.
 func newModule(m *image.Module) *stack.Module {
 	out := &stack.Module{Path: m.Path}
-	if im, err := m.Image(); err != nil {
-		out.Error = escape.Error(err)
+	im, err := m.Image()
+	if err == nil {
+		err = m.FileError()
+	}
+	if err != nil {
+		out.Error, out.Refused = escape.Error(err), errors.Is(err, fs.ErrPermission)
 	} else if im != nil {
 		out.Error = im.Cut()
 	}

@@ -43,6 +43,9 @@ func (a *rootCommand) addresses(out *output, pids []int, addrs []uint64, fromStd
 			return a.withLines(space), err
 		}
 	}
+	if a.verbose {
+		defer a.sayJITProblem(o.Space)
+	}
 	if !fromStdin {
 		_, err := out.Write(answer(&o, addrs))
 		return err
@@ -58,16 +61,32 @@ func (a *rootCommand) addresses(out *output, pids []int, addrs []uint64, fromStd
 	return err
 }
 
+// sayJITProblem says what could not be read of what the space's program tells of
+// code that it has compiled.
+func (a *rootCommand) sayJITProblem(space lines.Space) {
+	if s, ok := space.(*lineSpace); ok {
+		space = s.Space
+	}
+	if s, ok := space.(*mappedSpace); ok {
+		if err := s.space.JITProblem(); err != nil {
+			a.errorf("%v", err)
+		}
+	}
+}
+
 // answers returns the printer of answers to addresses.
 func (a *rootCommand) answers(out *output) func(dst []byte, frames []stack.Frame, wordSize, limit int) ([]byte, int) {
 	opts := a.renderOptions(out)
-	if !a.verbose || a.raw {
+	if a.raw {
 		return opts.AppendFrames
 	}
 	return func(dst []byte, frames []stack.Frame, wordSize, limit int) ([]byte, int) {
 		dst, n := opts.AppendFrames(dst, frames, wordSize, limit)
 		for i := range frames[:n] {
-			a.errorf("%s %s", render.Addr(frames[i].PC, wordSize), render.Explain(&frames[i]))
+			a.sayRefused(&frames[i])
+			if a.verbose {
+				a.errorf("%s %s", render.Addr(frames[i].PC, wordSize), render.Explain(&frames[i]))
+			}
 		}
 		return dst, n
 	}

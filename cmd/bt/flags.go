@@ -37,6 +37,7 @@ type target struct {
 	source  func() bool // whether source lines are wanted; nil: they are not
 	sharing sync.Once
 	shared  *session.Session
+	refused sync.Map // the paths of files that bt may not open, once it was said
 }
 
 func newTarget(a *app, cmd *cobra.Command) *target {

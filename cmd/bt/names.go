@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"github.com/gatedso/bt/internal/session"
+	"github.com/gatedso/bt/stack"
 	"github.com/gatedso/bt/symbolize"
 )
 
@@ -57,6 +58,18 @@ func (t *target) sessionOptions() session.Options {
 		o.Progress = t.stderr
 	}
 	return o
+}
+
+// sayRefused says once of each file why its frames have no names, where bt was not
+// permitted to open it and has read from memory what that holds of it.
+func (t *target) sayRefused(f *stack.Frame) {
+	m := f.Module
+	if m == nil || !m.Refused || f.Function() != nil {
+		return
+	}
+	if _, said := t.refused.LoadOrStore(m.Path, true); !said {
+		t.errorf("frames in %s have no names: %s", m.Path, m.Error)
+	}
 }
 
 func sameFile(a, b string) bool {

@@ -92,16 +92,20 @@ func (v *view) gateProblem(err error) {
 
 // printer names and prints what belongs to one address space.
 type printer struct {
-	view *view
-	sym  *symbolize.Symbolizer
-	text text.Printer
+	view  *view
+	space *image.Space
+	sym   *symbolize.Symbolizer
+	text  text.Printer
+
+	notCarried bool   // it was said that the report lacks names
+	jitProblem string // the last one that was said
 }
 
 // printer returns a printer, and prints the maps where they are wanted.
 func (v *view) printer(w *bufio.Writer, out *output, stacks *session.Stacks) *printer {
 	sym, err := stacks.Symbols()
 	v.gateProblem(err)
-	p := &printer{view: v, sym: sym, text: text.Printer{W: w, Options: v.renderOptions(out)}}
+	p := &printer{view: v, space: stacks.Space, sym: sym, text: text.Printer{W: w, Options: v.renderOptions(out)}}
 	if v.withMaps {
 		p.text.Maps(stacks.Head())
 	}
@@ -111,11 +115,39 @@ func (v *view) printer(w *bufio.Writer, out *output, stacks *session.Stacks) *pr
 // name names the frames of a process, unless addresses alone are wanted.
 func (p *printer) name(m *stack.Process) {
 	if p.view.raw {
+		p.sayNotCarried(m)
 		return
 	}
 	p.sym.Stacks(m)
-	if p.view.verbose {
-		render.Notes(m, p.view.errorf)
+	for i := range m.Threads {
+		for j := range m.Threads[i].Frames {
+			p.view.sayRefused(&m.Threads[i].Frames[j])
+		}
+	}
+	if !p.view.verbose {
+		return
+	}
+	render.Notes(m, p.view.errorf)
+	if err := p.space.JITProblem(); err != nil && err.Error() != p.jitProblem {
+		p.jitProblem = err.Error()
+		p.view.errorf("%v", err)
+	}
+}
+
+// sayNotCarried says once of a report that names for memory of no file are not in
+// it: what a JIT compiler tells is known as long as the process runs.
+func (p *printer) sayNotCarried(m *stack.Process) {
+	if !p.view.withMaps || p.notCarried {
+		return
+	}
+	for i := range m.Threads {
+		for _, f := range m.Threads[i].Frames {
+			if at := p.space.Locate(f.PC); at.Mapping != nil && at.Module == nil {
+				p.notCarried = true
+				p.view.errorf("%s and others are in memory of no file, such as JIT-compiled code: the report carries no names for it, they are told without --raw", render.Addr(f.PC, p.space.PtrSize()))
+				return
+			}
+		}
 	}
 }
 

@@ -1,6 +1,7 @@
 package image
 
 import (
+	"errors"
 	"slices"
 	"sync"
 	"time"
@@ -20,7 +21,8 @@ type jitCode struct {
 	list        []gdbjit.Entry // that code was loaded from
 	code        *gdbjit.Code   // nil until it was asked for
 	loaded      time.Time
-	err         error
+	listErr     error        // of the lists, when they were read last
+	loadErr     error        // of the images in list
 }
 
 // listAge is how old a list may become before a miss has it read again.
@@ -46,20 +48,15 @@ func (s *Space) jitKnown(parsed, renew bool) *gdbjit.Code {
 		s.findDescriptors()
 	}
 	var list []gdbjit.Entry
-	j.err = nil
+	j.listErr = nil
 	for _, addr := range j.descriptors {
 		more, err := j.mem.List(addr)
 		list = append(list, more...)
-		if err != nil {
-			j.err = err
-		}
+		j.listErr = errors.Join(j.listErr, err)
 	}
 	if j.code == nil || !slices.Equal(list, j.list) {
-		code, err := j.mem.Load(list)
-		j.code, j.list = code, list
-		if err != nil {
-			j.err = err
-		}
+		j.code, j.loadErr = j.mem.Load(list)
+		j.list = list
 	}
 	j.loaded = time.Now()
 	return j.code
@@ -125,7 +122,7 @@ func (s *Space) JITName(addr uint64) (name string, start uint64, ok bool) {
 func (s *Space) JITProblem() error {
 	s.jit.mu.Lock()
 	defer s.jit.mu.Unlock()
-	return s.jit.err
+	return errors.Join(s.jit.listErr, s.jit.loadErr)
 }
 
 // jitRow is the row that the program tells for a pc in such code, nil for none.

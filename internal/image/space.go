@@ -57,6 +57,8 @@ type Module struct {
 	image  *Image
 	via    string
 	err    error
+
+	fallback error // why image was read from memory
 }
 
 // region is one mapping as lookups need it.
@@ -227,6 +229,12 @@ func (m *Module) Image() (*Image, error) {
 // Via says where the image came from, once Image was called.
 func (m *Module) Via() string { return m.via }
 
+// FileError says why the image was read from memory and not from the module's file,
+// once Image was called; nil if it was not, or there is no file.
+func (m *Module) FileError() error {
+	return m.fallback
+}
+
 func (m *Module) load() (*Image, string, error) {
 	switch m.Gate {
 	case maps.VDSO:
@@ -256,6 +264,7 @@ func (m *Module) load() (*Image, string, error) {
 		}
 	}
 	if im, merr := m.fromMemory(); merr == nil {
+		m.fallback = err
 		return im, "memory", nil
 	}
 	return nil, "", err

@@ -80,6 +80,17 @@ func TestGDBJIT(t *testing.T) {
 			check("live", bt(t, "--pid", itoa(p.pid)).want(t, 0).stdout)
 			raw := bt(t, "--pid", itoa(p.pid), "--raw").want(t, 0).stdout
 			check("addresses", feed(t, raw, "--pid", itoa(p.pid), "-").want(t, 0).stdout)
+			const loop = "bt: the list of JIT-compiled images is a loop; the JIT-compiled image at 0x0 has 0 bytes\n"
+			if r := bt(t, "--pid", itoa(p.pid), "-v"); r.code != 0 || strings.Contains(r.stderr, loop) != (how == "loop") {
+				t.Errorf("-v: %d\n%s", r.code, r.stderr)
+			}
+			if r := feed(t, raw, "--pid", itoa(p.pid), "-", "-v"); r.code != 0 || strings.Contains(r.stderr, loop) != (how == "loop") {
+				t.Errorf("addresses, -v: %d\n%s", r.code, r.stderr)
+			}
+			const lacks = "the report carries no names for it"
+			if r := bt(t, "--pid", itoa(p.pid), "--raw", "--with-maps"); r.code != 0 || strings.Count(r.stderr, lacks) != 1 {
+				t.Errorf("a report: %d\n%s", r.code, r.stderr)
+			}
 			if how != "loop" { // where gdb never ends
 				check("gcore", bt(t, "--core", p.gcore(t)).want(t, 0).stdout)
 			}
