@@ -21,8 +21,8 @@ type jitCode struct {
 	list        []gdbjit.Entry // that code was loaded from
 	code        *gdbjit.Code   // nil until it was asked for
 	loaded      time.Time
-	listErr     error        // of the lists, when they were read last
-	loadErr     error        // of the images in list
+	listErr     error // of the lists, when they were read last
+	loadErr     error // of the images in list
 }
 
 // listAge is how old a list may become before a miss has it read again.
