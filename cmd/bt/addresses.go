@@ -5,6 +5,7 @@ package main
 import (
 	"encoding/hex"
 	"fmt"
+	"io"
 	"math"
 	"os"
 	"path"
@@ -117,7 +118,7 @@ func (a *rootCommand) openTarget(pids []int) (space lines.Space, closeTarget fun
 		}
 		space = a.newSpace(savedSpace(m, a.sysroot, nil, a.session().Images), a.session().Names(m))
 	case len(pids) > 0:
-		p, err := live.Open(pids[0], a.procfs)
+		p, err := a.openProcess(pids[0])
 		if err != nil {
 			return nil, nil, err
 		}
@@ -138,7 +139,7 @@ func (a *rootCommand) openTarget(pids []int) (space lines.Space, closeTarget fun
 		space = a.newSpace(image.NewSpace(c.Source.Maps, c.Source, a.session().Images), a.session().Names(c.Source.Maps))
 	case a.mapsFile != "":
 		// A saved copy, or what bt maps printed: that has comment lines.
-		b, err := os.ReadFile(a.mapsFile)
+		b, err := readSaved(a.mapsFile)
 		if err != nil {
 			return nil, nil, err
 		}
@@ -157,6 +158,16 @@ func (a *rootCommand) openTarget(pids []int) (space lines.Space, closeTarget fun
 	return space, closeTarget, nil
 }
 
+// openProcess opens a process for a command that looks at it, and says so where the
+// number is that of another thread of it.
+func (t *target) openProcess(pid int) (*live.Process, error) {
+	p, err := live.Open(pid, t.procfs)
+	if err == nil && p.PID != pid {
+		t.errorf("%d is a thread of process %d: bt looks at the process", pid, p.PID)
+	}
+	return p, err
+}
+
 // mapsOf reads the maps of a process.
 func mapsOf(p *live.Process) (*maps.Map, error) {
 	text, err := p.Maps()
@@ -168,6 +179,24 @@ func mapsOf(p *live.Process) (*maps.Map, error) {
 		return nil, fmt.Errorf("process %d: %w", p.PID, err)
 	}
 	return m, nil
+}
+
+// maxSaved bounds a file of saved maps in bytes: a process with a million mappings
+// has about 150 MB of them.
+const maxSaved = 256 << 20
+
+// readSaved reads a file of saved maps, which can be a pipe.
+func readSaved(name string) ([]byte, error) {
+	f, err := os.Open(name)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	b, err := io.ReadAll(io.LimitReader(f, maxSaved+1))
+	if err == nil && len(b) > maxSaved {
+		err = fmt.Errorf("%s: more than %d MiB: not a copy of /proc/PID/maps", name, maxSaved>>20)
+	}
+	return b, err
 }
 
 // savedProcfs reports whether --procfs is a saved copy: files, and no process

@@ -12,7 +12,6 @@ import (
 	"github.com/gatedso/bt/internal/escape"
 	"github.com/gatedso/bt/internal/gate"
 	"github.com/gatedso/bt/internal/gate/vdso"
-	"github.com/gatedso/bt/internal/process/live"
 )
 
 const gateLong = `The gate DSO is the code that the kernel itself maps into every process: [vdso]
@@ -88,7 +87,7 @@ func (a *gateDump) gateImage(cmd *cobra.Command, name string) (*vdso.Image, erro
 	case pid == 0:
 		return vdso.ForABI(abi)
 	}
-	p, err := live.Open(pid, a.procfs)
+	p, err := a.openProcess(pid)
 	if err != nil {
 		return nil, err
 	}
@@ -122,6 +121,9 @@ func abiNames() (names []string) {
 // orList is "a, b or c".
 func orList(names []string) string {
 	last := len(names) - 1
+	if last == 0 {
+		return names[0]
+	}
 	return strings.Join(names[:last], ", ") + " or " + names[last]
 }
 

@@ -17,7 +17,6 @@ import (
 	"github.com/gatedso/bt/internal/gate"
 	"github.com/gatedso/bt/internal/gate/store"
 	"github.com/gatedso/bt/internal/gate/vdso"
-	"github.com/gatedso/bt/internal/process/live"
 	"github.com/gatedso/bt/internal/session"
 	"github.com/gatedso/bt/maps"
 )
@@ -194,7 +193,7 @@ func (a *gateShow) gateOf(pid int, r *gateReport) (*maps.Map, *vdso.Image, error
 		im, err := vdso.Own()
 		return m, im, a.unlessNone(err)
 	}
-	p, err := live.Open(pid, a.procfs)
+	p, err := a.openProcess(pid)
 	if err != nil {
 		return nil, nil, err
 	}

@@ -76,7 +76,7 @@ func (a *app) run(args []string) (status int) {
 	cmd.SetIn(a.stdin)
 	cmd.SetOut(a.stdout)
 	cmd.SetErr(a.stderr)
-	err := cmd.Execute()
+	ran, err := cmd.ExecuteC()
 	for _, f := range a.atExit {
 		f()
 	}
@@ -84,7 +84,7 @@ func (a *app) run(args []string) (status int) {
 	switch {
 	case err == nil:
 	case errors.As(err, &usage):
-		a.errorf("%v (see bt --help)", err)
+		a.errorf("%v (see %s --help)", err, ran.CommandPath())
 		return exitUsage
 	default:
 		a.errorf("%v", err)

@@ -98,7 +98,7 @@ func (a *mapsCommand) openMaps(pid int) (*mappings, error) {
 		p.text, err = os.ReadFile(filepath.Join(a.procfs, strconv.Itoa(pid), "maps"))
 	} else {
 		var proc *live.Process
-		if proc, err = live.Open(pid, a.procfs); err != nil {
+		if proc, err = a.openProcess(pid); err != nil {
 			return nil, err
 		}
 		p.pid, p.close = proc.PID, func() { proc.Close() }

@@ -62,7 +62,7 @@ func newRunCommand(a *app) *cobra.Command {
 		DisableFlagsInUseLine: true,
 		Args: func(_ *cobra.Command, args []string) error {
 			if len(args) == 0 || args[0] == "" {
-				return usagef("bt run needs a command")
+				return usagef("run needs a command")
 			}
 			return nil
 		},

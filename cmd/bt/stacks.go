@@ -7,7 +7,6 @@ import (
 	"context"
 
 	"github.com/gatedso/bt/internal/image"
-	"github.com/gatedso/bt/internal/process/live"
 	"github.com/gatedso/bt/internal/render"
 	"github.com/gatedso/bt/internal/render/text"
 	"github.com/gatedso/bt/internal/session"
@@ -44,14 +43,11 @@ func (a *rootCommand) stacks(out *output, pids, tids []int) error {
 
 // process prints the stacks of one process.
 func (a *rootCommand) process(w *bufio.Writer, out *output, pid int, tids []int) error {
-	p, err := live.Open(pid, a.procfs)
+	p, err := a.openProcess(pid)
 	if err != nil {
 		return err
 	}
 	defer p.Close()
-	if p.PID != pid {
-		a.errorf("%d is a thread of process %d: printing the process", pid, p.PID)
-	}
 	stacks, err := a.session().Stop(context.Background(), p, a.stackOptions(tids))
 	if err != nil {
 		return err

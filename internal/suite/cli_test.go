@@ -42,6 +42,11 @@ func TestFlags(t *testing.T) {
 		if r := bt(t, "--pid", pid, "--tid", "1"); r.code == 0 || r.stderr == "" {
 			t.Errorf("a thread of another process: exit %d, %q", r.code, r.stderr)
 		}
+		for _, args := range [][]string{{"--pid", itoa(b)}, {"--pid", itoa(b), "1234"}, {"maps", "--pid", itoa(b)}, {"gate", "show", "--pid", itoa(b)}} {
+			if r := bt(t, args...); r.code != 0 || !strings.Contains(r.stderr, itoa(b)+" is a thread of process "+pid) {
+				t.Errorf("%v: exit %d, %q", args, r.code, r.stderr)
+			}
+		}
 	})
 	t.Run("max-frames", func(t *testing.T) {
 		ps := only(t, bt(t, "--pid", pid, "--max-frames", "3").want(t, 3), p.pid)
