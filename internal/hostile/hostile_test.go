@@ -46,8 +46,9 @@ type kind struct {
 }
 
 var kinds = []kind{
-	{"elf", "<main+", program("-g"), elfFields, asExe},
-	{"elf compressed", "<main+", program("-g", "-gz"), elfFields, asExe},
+	{"elf", "chain.c:", program("-g"), elfFields, asExe},
+	{"elf compressed", "chain.c:", program("-g", "-gz"), elfFields, asExe},
+	{"dwarf 4", "chain.c:", program("-gdwarf-4"), elfFields, asExe},
 	{"elf stripped", "@plt", program("-s"), elfFields, asExe},
 	{"elf big tables", "+0x", libc, elfFields, asExe},
 	{"go", "<runtime.", goProgram, elfFields, asExe},

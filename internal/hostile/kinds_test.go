@@ -59,7 +59,7 @@ func put(t *testing.T, dir, name string, data []byte) string {
 }
 
 func asExe(t *testing.T, dir string, data []byte) ([]string, []byte) {
-	return []string{"--verbose", "--module", "--exe", put(t, dir, "exe", data), "-"}, addresses()
+	return []string{"--verbose", "--module", "--inlines", "--exe", put(t, dir, "exe", data), "-"}, addresses()
 }
 
 // core is a core of a process with a few threads, as gcore writes it.
@@ -91,7 +91,7 @@ func started(t *testing.T, cmd *exec.Cmd) string {
 }
 
 func asCore(t *testing.T, dir string, data []byte) ([]string, []byte) {
-	return []string{"--verbose", "--module", "--core", put(t, dir, "core", data)}, nil
+	return []string{"--verbose", "--module", "--inlines", "--core", put(t, dir, "core", data)}, nil
 }
 
 // mapsText are the intact maps.

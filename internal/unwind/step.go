@@ -101,7 +101,9 @@ func (s *state) check(f Frame, p *plan, next Frame, regs *arch.Regs) (End, uint6
 			return s.badReturn(f, p, next.PC)
 		}
 	}
-	if s.plan(next.PC, false).bottom {
+	// An instruction that a signal interrupted, as Go's handlers call from there,
+	// may well be a function's first.
+	if !next.Exact && s.plan(next.PC, false).bottom {
 		// A wrong row can lead to a pointer to a function just as well.
 		if p.method == byRow && p.how == HowCFI && !s.agrees(f, p, next) {
 			return EndNotCalled, next.PC
