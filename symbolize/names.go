@@ -14,7 +14,7 @@ import (
 	"github.com/gatedso/bt/internal/names/mangled"
 )
 
-// Demangle says what becomes of the mangled names of C++, Rust, Fortran and OCaml.
+// Demangle says what becomes of the mangled names of C++, Rust, D, Fortran and OCaml.
 type Demangle uint8
 
 const (
@@ -127,7 +127,7 @@ func cut(name string) string {
 }
 
 func (d Demangle) demangled(raw string) (name string, ok bool) {
-	if name, ok := mangled.Decode(raw); ok {
+	if name, ok := mangled.Decode(raw, d != Short); ok {
 		return name, true
 	}
 	opts := []demangle.Option{demangle.MaxLength(maxDemangled)}
@@ -148,6 +148,6 @@ func looksMangled(name string) bool {
 	if strings.HasPrefix(name, "caml") || strings.HasPrefix(name, "__") && strings.Contains(name, "_MOD_") {
 		return true
 	}
-	return strings.HasPrefix(name, "_Z") || strings.HasPrefix(name, "_R") || strings.HasPrefix(name, "__Z") ||
+	return strings.HasPrefix(name, "_Z") || strings.HasPrefix(name, "_D") || strings.HasPrefix(name, "_R") || strings.HasPrefix(name, "__Z") ||
 		strings.HasPrefix(name, "___Z") || strings.HasPrefix(name, "_GLOBAL_")
 }
