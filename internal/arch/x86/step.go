@@ -136,11 +136,9 @@ func (a *analysis) stepStack(st *state, in *inst, width, off int) bool {
 		if in.reg&7 != 6 {
 			return false
 		}
-		v := value{}
+		v := st.regs[in.rm]
 		if in.memory() {
 			v = st.load(st.address(in))
-		} else {
-			v = st.regs[in.rm]
 		}
 		a.push(st, v, width, off)
 	default:
