@@ -130,10 +130,10 @@ func (p *printer) name(m *stack.Process) {
 	}
 }
 
-// sayNotCarried says once of a report that names for memory of no file are not in
-// it: what a JIT compiler tells is known as long as the process runs.
+// sayNotCarried says once, for --verbose, of a report that names for memory of no
+// file are not in it: what a JIT compiler tells is known as long as the process runs.
 func (p *printer) sayNotCarried(m *stack.Process) {
-	if !p.view.withMaps || p.notCarried {
+	if !p.view.verbose || !p.view.withMaps || p.notCarried {
 		return
 	}
 	for i := range m.Threads {

@@ -88,7 +88,7 @@ func TestGDBJIT(t *testing.T) {
 				t.Errorf("addresses, -v: %d\n%s", r.code, r.stderr)
 			}
 			const lacks = "the report carries no names for it"
-			if r := bt(t, "--pid", itoa(p.pid), "--raw", "--with-maps"); r.code != 0 || strings.Count(r.stderr, lacks) != 1 {
+			if r := bt(t, "--pid", itoa(p.pid), "--raw", "--with-maps", "-v"); r.code != 0 || strings.Count(r.stderr, lacks) != 1 {
 				t.Errorf("a report: %d\n%s", r.code, r.stderr)
 			}
 			if how != "loop" { // where gdb never ends
