@@ -114,19 +114,7 @@ func take(p *live.Process, o Options, try attempt, last *Stacks) (*Stacks, attem
 	mm := space.Maps
 	space.Prepare()
 
-	lo := live.Options{
-		TIDs:       o.TIDs,
-		Arches:     all.Native(),
-		WalkAll:    try.walkAll,
-		MapsInStop: try.mapsInStop,
-		MaxPause:   o.MaxPause,
-	}
-	if last != nil && o.MaxPause > 0 {
-		lo.MaxPause -= last.Pause
-	}
-	if o.MaxFrames == 0 {
-		lo.MaxStack = deepStack
-	}
+	lo := o.live(try, last)
 	stopped := walkers{code: space.Parsed()}
 	lo.Walk = func(t *process.Thread, m unwind.Memory) { stopped.walk(t, m, o.MaxFrames) }
 	snap, err := p.Snapshot(mm, lo)
@@ -172,6 +160,24 @@ func take(p *live.Process, o Options, try attempt, last *Stacks) (*Stacks, attem
 	}
 	putFirst(s.Threads, o.First)
 	return s, next, nil
+}
+
+// live says how an attempt stops the process. The pause that last took counts.
+func (o *Options) live(try attempt, last *Stacks) live.Options {
+	lo := live.Options{
+		TIDs:       o.TIDs,
+		Arches:     all.Native(),
+		WalkAll:    try.walkAll,
+		MapsInStop: try.mapsInStop,
+		MaxPause:   o.MaxPause,
+	}
+	if last != nil && o.MaxPause > 0 {
+		lo.MaxPause -= last.Pause
+	}
+	if o.MaxFrames == 0 {
+		lo.MaxStack = deepStack
+	}
+	return lo
 }
 
 // putFirst moves a thread before the others, whose order stays.

@@ -98,10 +98,8 @@ func stream(r io.Reader, o StreamOptions, known *File) (*File, error) {
 	// In the order of the file.
 	slices.SortStableFunc(parts, func(a, b phdr) int { return cmp.Compare(a.off, b.off) })
 	notesLeft := 0
-	for i := range parts {
-		if parts[i].typ == elf.PT_NOTE && known == nil {
-			notesLeft++
-		}
+	if known == nil {
+		notesLeft = countNotes(parts)
 	}
 	if notesLeft == 0 {
 		k.plan()
@@ -140,6 +138,15 @@ func stream(r io.Reader, o StreamOptions, known *File) (*File, error) {
 		return f, errNotesLast
 	}
 	return f, nil
+}
+
+func countNotes(parts []phdr) (n int) {
+	for i := range parts {
+		if parts[i].typ == elf.PT_NOTE {
+			n++
+		}
+	}
+	return n
 }
 
 // input is a stream whose position is known.
