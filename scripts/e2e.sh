@@ -86,7 +86,7 @@ depends() {
 # fetch DIR CPU [RELEASE] unpacks a kernel (Debian 12's, or that of RELEASE) and a
 # static busybox into DIR/root, once. With headers=1 the kernel's headers, too.
 fetch() {
-	local dir=$work/$1 cpu=$2 release=${3-} kernel headers packages
+	local dir=$work/$1 cpu=$2 release=${3-} kernel build packages
 	[ ! -e "$dir/fetched" ] || return 0
 	echo "e2e: downloading Debian's $cpu kernel${release:+ of $release}"
 	rm -rf "$dir"
@@ -98,8 +98,8 @@ fetch() {
 	packages="$kernel busybox-static:$cpu"
 	if [ -n "${headers-}" ]; then
 		# The headers of the same build.
-		headers=${kernel/image/headers}
-		packages="$packages $headers $(depends "$headers" '^linux-(headers|kbuild)-')"
+		build=${kernel/image/headers}
+		packages="$packages $build $(depends "$build" '^linux-(headers|kbuild)-')"
 	fi
 	(cd "$dir/debs" && apt get download $packages) || die "cannot download $packages"
 	for deb in "$dir"/debs/*.deb; do
