@@ -33,6 +33,8 @@ type Options struct {
 
 	// Raw leaves frames without names and modules.
 	Raw bool
+	// Native leaves out the frames of language runtimes, and goroutines.
+	Native bool
 	// Lines adds the places in the source, and inlined calls.
 	Lines bool
 	// Demangle says what becomes of C++ and Rust names.
@@ -139,7 +141,7 @@ func (s *Session) Core(ctx context.Context, path string) (*stack.Process, error)
 }
 
 func (s *Session) stackOptions() session.StackOptions {
-	o := session.StackOptions{TIDs: s.options.Threads, MaxFrames: s.options.MaxFrames, MaxPause: s.options.MaxPause}
+	o := session.StackOptions{TIDs: s.options.Threads, MaxFrames: s.options.MaxFrames, MaxPause: s.options.MaxPause, Native: s.options.Native || s.options.Raw}
 	switch {
 	case o.MaxFrames == 0:
 		o.MaxFrames = 256

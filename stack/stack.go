@@ -15,6 +15,15 @@ type Process struct {
 	Notes []Note `json:"notes,omitempty"`
 	// Threads are those that were asked for, a crashed one first.
 	Threads []Thread `json:"threads"`
+	// Goroutines are those of a Go program that run on none of Threads, the lowest
+	// number first.
+	Goroutines []Task `json:"goroutines,omitempty"`
+	// Tasks are the other stacks of language runtimes that no thread runs at the
+	// moment, such as the tasks of Python's asyncio that wait.
+	Tasks []Task `json:"tasks,omitempty"`
+	// Deadlocks are the circles of threads that wait for each other, also those
+	// that lead through other processes.
+	Deadlocks []Deadlock `json:"deadlocks,omitempty"`
 }
 
 // Complete reports whether nothing is missing from any thread.
@@ -48,8 +57,16 @@ type Thread struct {
 	// NotStopped says why the thread could not be stopped; its stack may be wrong
 	// then. It is empty for one that was stopped.
 	NotStopped string `json:"not_stopped,omitempty"`
-	// Notes are what is known of the thread as a whole: what a language runtime
-	// calls it, what it waits for.
+	// Runtimes are what language runtimes know of the thread.
+	Runtimes []RuntimeThread `json:"runtimes,omitempty"`
+	// Goroutine is the number of the goroutine that a thread of a Go program runs,
+	// 0 for none.
+	Goroutine int64 `json:"goroutine,omitempty"`
+	// Waits is what the thread sleeps for; nil where it runs, or that is not known.
+	Waits *Wait `json:"waits,omitempty"`
+	// Kernel is the thread's stack inside the kernel, the innermost function first.
+	Kernel []KernelFrame `json:"kernel,omitempty"`
+	// Notes are what else is known of the thread as a whole.
 	Notes []Note `json:"notes,omitempty"`
 	// Frames are the stack, the innermost frame first.
 	Frames []Frame `json:"frames"`
@@ -65,7 +82,8 @@ func (t *Thread) Complete() bool {
 
 // Note is one statement for people, and the kind that programs can tell it by.
 type Note struct {
-	// Kind is what the note is about: "python", "waits", "kernel", "deadlock".
+	// Kind is what the note is about: "missing", "kernel thread", or the language
+	// whose runtime could not be read: "python", "js", "java", "go".
 	Kind string `json:"kind"`
 	// Text is the statement, one line without a line end.
 	Text string `json:"text"`
@@ -98,6 +116,9 @@ type Frame struct {
 	// that the compiler inlined, and last the function that holds the code. Frames
 	// of a language runtime that this native frame runs come before them.
 	Names []Name `json:"names,omitempty"`
+	// Runtime tells that the native frame is a language runtime's own code, which
+	// does not say where the program is: its interpreter, its scheduler.
+	Runtime bool `json:"runtime,omitempty"`
 	// Miss says why no symbol names the address; it is empty when one does.
 	Miss Miss `json:"miss,omitempty"`
 }
@@ -108,7 +129,19 @@ func (f *Frame) Function() *Name {
 	if len(f.Names) == 0 {
 		return nil
 	}
-	return &f.Names[len(f.Names)-1]
+	if n := &f.Names[len(f.Names)-1]; n.Language == "" && !n.Inlined {
+		return n
+	}
+	return nil
+}
+
+// Calls returns the names before that of Function: inlined calls, and the frames of a
+// language runtime.
+func (f *Frame) Calls() []Name {
+	if f.Function() == nil {
+		return f.Names
+	}
+	return f.Names[:len(f.Names)-1]
 }
 
 // Signal is a signal that was being handled.

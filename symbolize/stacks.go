@@ -3,6 +3,7 @@
 package symbolize
 
 import (
+	"iter"
 	"slices"
 
 	"github.com/gatedso/bt/elfsym"
@@ -16,7 +17,8 @@ import (
 // worth building; fewer are found in one pass over the symbol table.
 const maxPass = 256
 
-// Stacks names all frames of a process. It reads each symbol table in a single
+// Stacks names all frames of a process. Names that language runtimes have given to
+// frames stay before those that it finds. It reads each symbol table in a single
 // pass, where that is cheaper than an index. Frames with the same address share
 // their names.
 func (s *Symbolizer) Stacks(p *stack.Process) {
@@ -26,8 +28,9 @@ func (s *Symbolizer) Stacks(p *stack.Process) {
 	}
 	index := make(map[address]int)
 	var frames []stack.Frame
-	for i := range p.Threads {
-		for _, f := range p.Threads[i].Frames {
+	for list := range stacksOf(p) {
+		for i := range list {
+			f := &list[i]
 			a := address{f.PC, f.Exact}
 			if _, known := index[a]; !known {
 				index[a] = len(frames)
@@ -41,12 +44,47 @@ func (s *Symbolizer) Stacks(p *stack.Process) {
 	if s.options.Lines {
 		s.Lines(frames).add(frames, 0)
 	}
-	for i := range p.Threads {
-		for j := range p.Threads[i].Frames {
-			f := &p.Threads[i].Frames[j]
-			named := &frames[index[address{f.PC, f.Exact}]]
-			f.Module, f.ModuleOffset, f.Names, f.Miss = named.Module, named.ModuleOffset, named.Names, named.Miss
+	for list := range stacksOf(p) {
+		for j := range list {
+			f := &list[j]
+			take(f, &frames[index[address{f.PC, f.Exact}]])
 		}
+	}
+}
+
+// stacksOf yields all stacks of a process.
+func stacksOf(p *stack.Process) iter.Seq[[]stack.Frame] {
+	return func(yield func([]stack.Frame) bool) {
+		for i := range p.Threads {
+			if !yield(p.Threads[i].Frames) {
+				return
+			}
+		}
+		for _, tasks := range [][]stack.Task{p.Goroutines, p.Tasks} {
+			for i := range tasks {
+				if !yield(tasks[i].Frames) {
+					return
+				}
+			}
+		}
+	}
+}
+
+// take gives f the names of named, which has the same address. What a language runtime
+// has called f before stays: its own frames before the native ones, and a native name
+// where there is no other.
+func take(f, named *stack.Frame) {
+	known := f.Names
+	f.Module, f.ModuleOffset, f.Names, f.Miss = named.Module, named.ModuleOffset, named.Names, named.Miss
+	if len(known) == 0 {
+		return
+	}
+	if n := named.Function(); n != nil && n.Symbol != "" && known[len(known)-1].Language == "" {
+		known = known[:len(known)-1]
+	}
+	f.Names = slices.Concat(known, named.Names)
+	if n := f.Function(); n.Language == "" && n.Symbol != "" {
+		f.Miss = ""
 	}
 }
 

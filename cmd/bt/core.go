@@ -33,6 +33,7 @@ func (a *rootCommand) coreStacks(out *output, tids []int) error {
 			pr.text.Head(m)
 		}
 		pr.text.Threads(m)
+		pr.text.Rest(m)
 		if err := w.Flush(); err != nil {
 			return err
 		}

@@ -98,6 +98,8 @@ type view struct {
 	inlines   bool
 	basenames bool
 	group     bool
+	native    bool
+	brief     bool
 	raw       bool
 
 	output string
@@ -127,6 +129,8 @@ func (v *view) columnFlags() {
 func (v *view) stackFlags() {
 	v.maxFrames = 256
 	v.set.VarP((*count)(&v.maxFrames), "max-frames", "n", "frames per thread; 0 = no limit")
+	v.set.BoolVar(&v.native, "native", false, "no frames of language runtimes (Python, JavaScript, Java), and no goroutines")
+	v.set.BoolVar(&v.brief, "brief", false, "leave out the native frames that are a language runtime's own")
 	v.set.BoolVar(&v.group, "group", false, "print stacks that are alike once, and frames that recur")
 }
 

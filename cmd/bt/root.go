@@ -205,7 +205,7 @@ func (t *target) gateSources() gate.Sources {
 
 // renderOptions are the output options for out.
 func (v *view) renderOptions(out *output) text.Options {
-	o := text.Options{Raw: v.raw, Module: v.module, BuildID: v.buildID, Basenames: v.basenames}
+	o := text.Options{Raw: v.raw, Module: v.module, BuildID: v.buildID, Basenames: v.basenames, Brief: v.brief, Verbose: v.verbose}
 	o.Source, o.Inlines = v.lines()
 	o.Group, o.Fold = v.group, v.group || !v.raw && isTerminal(out.File)
 	switch v.color {

@@ -59,7 +59,7 @@ func (a *rootCommand) process(w *bufio.Writer, out *output, pid int, tids []int)
 }
 
 func (v *view) stackOptions(tids []int) session.StackOptions {
-	return session.StackOptions{TIDs: tids, MaxFrames: v.maxFrames, MaxPause: v.maxPause}
+	return session.StackOptions{TIDs: tids, MaxFrames: v.maxFrames, MaxPause: v.maxPause, Native: v.native || v.raw}
 }
 
 // missing says what was asked for and is not there.

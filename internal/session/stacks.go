@@ -16,6 +16,8 @@ import (
 	"github.com/gatedso/bt/internal/process/core"
 	"github.com/gatedso/bt/internal/process/live"
 	"github.com/gatedso/bt/internal/render"
+	"github.com/gatedso/bt/internal/runtimes"
+	"github.com/gatedso/bt/internal/runtimes/all"
 	"github.com/gatedso/bt/internal/snapshot"
 	"github.com/gatedso/bt/internal/trace"
 	"github.com/gatedso/bt/stack"
@@ -28,6 +30,21 @@ type StackOptions struct {
 	First     int           // the TID of the thread that comes first, or 0
 	MaxFrames int           // of a thread; 0: no limit
 	MaxPause  time.Duration // how long a process may be stopped; 0: no limit
+	// Native leaves out the frames of language runtimes, and goroutines.
+	Native bool
+}
+
+// wants says what is asked of language runtimes.
+func (o *StackOptions) wants() runtimes.Wants {
+	return runtimes.Wants{Languages: !o.Native, MaxFrames: o.MaxFrames}
+}
+
+// finders are those of the runtimes that are to be looked for.
+func (o *StackOptions) finders() []runtimes.Finder {
+	if o.Native {
+		return nil
+	}
+	return all.Finders()
 }
 
 // Stacks are the stacks of a process or of a core, not named yet.
@@ -82,6 +99,9 @@ func (s *Session) Stop(ctx context.Context, p *live.Process, o StackOptions) (*S
 		MaxPause:  o.MaxPause,
 		Cache:     s.Images,
 		Source:    snapshot.Source(p, s.options.Sysroot),
+		PID:       p.PID,
+		Finders:   o.finders(),
+		Wants:     o.wants(),
 	})
 	if err != nil {
 		return nil, err
@@ -98,6 +118,8 @@ func (s *Session) Stop(ctx context.Context, p *live.Process, o StackOptions) (*S
 		names: names,
 		done:  []func(){func() { taken.Close() }, done},
 	}
+	taken.Annotate(out.Model)
+	taken.Finish(out.Model)
 	for _, tid := range taken.Gone {
 		if len(o.TIDs) > 0 {
 			out.missing("thread %d is not in process %d", tid, p.PID)
@@ -161,6 +183,7 @@ func (c *Core) Stacks(ctx context.Context, o StackOptions) (*Stacks, error) {
 		return nil, err
 	}
 	out.done = []func(){func() { taken.Close() }}
+	taken.Finish(out.Model)
 	return out, nil
 }
 
@@ -181,6 +204,9 @@ func (c *Core) Parts(o StackOptions, n int) iter.Seq2[*Stacks, error] {
 			} else {
 				c.model(out)
 			}
+			if err == nil && taken.Last {
+				taken.Finish(out.Model)
+			}
 			if !yield(out, err) || err != nil {
 				return
 			}
@@ -196,7 +222,10 @@ func (c *Core) lacksThreads() error {
 }
 
 func (c *Core) snapshotOptions(o StackOptions) snapshot.Options {
-	return snapshot.Options{TIDs: o.TIDs, MaxFrames: o.MaxFrames, Cache: c.session.Images}
+	return snapshot.Options{
+		TIDs: o.TIDs, MaxFrames: o.MaxFrames, Cache: c.session.Images,
+		PID: c.PID, Finders: o.finders(), Wants: o.wants(),
+	}
 }
 
 // stacks makes the Stacks of those that were taken first.
@@ -219,6 +248,7 @@ func (c *Core) stacks(taken *snapshot.Stacks, o StackOptions) (*Stacks, error) {
 // model sets the model of what was taken.
 func (c *Core) model(s *Stacks) {
 	s.Model = trace.Process(c.PID, c.name(), c.PtrSize(), s.Taken)
+	s.Taken.Annotate(s.Model)
 	s.NotKept = ""
 	lacks := func(t stack.Thread) bool { return t.End.Reason == stack.NoMemory }
 	if c.Partial && slices.ContainsFunc(s.Model.Threads, lacks) {

@@ -331,8 +331,8 @@ func Core(src *CoreSource, o Options) *Stacks {
 }
 
 // CoreParts is Core for a core of any number of threads: it takes up to n at a
-// time. Each Stacks is valid until the next one; the last is closed at the end.
-// There is one, without threads, where none is wanted.
+// time. Each Stacks is valid until the next one; the last is closed at the end. It may
+// have no threads. There is one, without threads, where none is wanted.
 func CoreParts(src *CoreSource, o Options, n int) iter.Seq[*Stacks] {
 	return func(yield func(*Stacks) bool) {
 		s := newCore(src, o)
@@ -348,7 +348,8 @@ func CoreParts(src *CoreSource, o Options, n int) iter.Seq[*Stacks] {
 				s.Threads = s.Threads[:0]
 			}
 		}
-		if len(s.Threads) > 0 || !w.given {
+		s.Last = true
+		if len(s.Threads) > 0 || !w.given || !s.runtimes.Empty() {
 			yield(s)
 		}
 	}
@@ -356,12 +357,28 @@ func CoreParts(src *CoreSource, o Options, n int) iter.Seq[*Stacks] {
 
 func newCore(src *CoreSource, o Options) *Stacks {
 	s := &Stacks{Space: image.NewSpace(src.Maps, src, o.Cache)}
+	o.Source = src
+	s.runtimes = o.find(s.Space, true)
+	if !s.runtimes.Empty() {
+		s.memory = memoryOf(src)
+	}
 	for _, tid := range o.TIDs {
 		if !slices.ContainsFunc(src.f.Threads, func(t core.Thread) bool { return t.TID == tid }) {
 			s.Gone = append(s.Gone, tid)
 		}
 	}
 	return s
+}
+
+// stopped is the core's process as readers of runtimes see one that stands still.
+func (s *CoreSource) stopped(m *process.Recorder) *process.Stopped {
+	st := &process.Stopped{Memory: m}
+	for i := range s.f.Threads {
+		t := &s.f.Threads[i].Thread
+		st.TIDs = append(st.TIDs, t.TID)
+		st.Threads = append(st.Threads, process.StoppedThread{Thread: t})
+	}
+	return st
 }
 
 // coreWalk adds the stacks of a core's threads to s.
@@ -373,7 +390,10 @@ type coreWalk struct {
 }
 
 func newCoreWalk(s *Stacks, src *CoreSource) *coreWalk {
-	return &coreWalk{s: s, walkers: walkers{code: s.Space}, mem: src.f.Memory(func(addr uint64, b []byte) int {
+	if !s.runtimes.Empty() {
+		s.runtimes.Copy(src.stopped(s.memory))
+	}
+	return &coreWalk{s: s, walkers: walkers{code: s.runtimes.Code(s.Space, s.memory)}, mem: src.f.Memory(func(addr uint64, b []byte) int {
 		n, _ := src.ReadMemory(addr, b)
 		return n
 	})}

@@ -15,8 +15,10 @@ import (
 	"github.com/gatedso/bt/internal/image"
 	"github.com/gatedso/bt/internal/process"
 	"github.com/gatedso/bt/internal/process/live"
+	"github.com/gatedso/bt/internal/runtimes"
 	"github.com/gatedso/bt/internal/unwind"
 	"github.com/gatedso/bt/maps"
+	"github.com/gatedso/bt/stack"
 )
 
 // Options says what to take.
@@ -29,6 +31,10 @@ type Options struct {
 	MaxPause time.Duration
 	Cache    *image.Cache
 	Source   image.Source // where the files come from
+
+	PID     int               // of the process, for Runtimes
+	Finders []runtimes.Finder // the language runtimes that are looked for
+	Wants   runtimes.Wants    // what they are asked
 }
 
 // Stacks is the process at one moment. The caller must Close it.
@@ -38,8 +44,19 @@ type Stacks struct {
 	Gone    []int         // threads that were asked for and are not there
 	Pause   time.Duration // how long the process stood still, in all looks together
 
-	maps []byte // the text that Space is made of
+	Last bool // of the parts of a core, see CoreParts
+
+	maps     []byte            // the text that Space is made of
+	runtimes *runtimes.Set     // those in the process; nil where none are looked for
+	memory   *process.Recorder // what they have read
 }
+
+// Annotate adds to p, which was made of s, what language runtimes know of its threads.
+func (s *Stacks) Annotate(p *stack.Process) { s.runtimes.Threads(p, s.Threads, s.memory) }
+
+// Finish adds to p what language runtimes know of the process as a whole, after all
+// its threads were annotated.
+func (s *Stacks) Finish(p *stack.Process) { s.runtimes.Process(p, s.memory) }
 
 // Close ends the use of the Space.
 func (s *Stacks) Close() {
@@ -113,8 +130,17 @@ func take(p *live.Process, o Options, try attempt, last *Stacks) (*Stacks, attem
 	}
 	mm := space.Maps
 	space.Prepare()
+	var set *runtimes.Set
+	if last != nil && space == last.Space {
+		set = last.runtimes
+	} else {
+		set = o.find(space, false)
+	}
 
 	lo := o.live(try, last)
+	if !set.Empty() {
+		lo.Also = set.Copy
+	}
 	stopped := walkers{code: space.Parsed()}
 	lo.Walk = func(t *process.Thread, m unwind.Memory) { stopped.walk(t, m, o.MaxFrames) }
 	snap, err := p.Snapshot(mm, lo)
@@ -140,8 +166,8 @@ func take(p *live.Process, o Options, try attempt, last *Stacks) (*Stacks, attem
 		}
 	}
 
-	s := &Stacks{Space: space, maps: text, Gone: snap.Gone, Pause: snap.Pause, Threads: make([]process.Unwound, len(snap.Threads))}
-	w := walkers{code: space}
+	s := &Stacks{Space: space, maps: text, Gone: snap.Gone, Pause: snap.Pause, Threads: make([]process.Unwound, len(snap.Threads)), runtimes: set, memory: snap.Also}
+	w := walkers{code: set.Code(space, snap.Also)}
 	for i := range snap.Threads {
 		t := &s.Threads[i]
 		t.Thread = snap.Threads[i].Thread
@@ -160,6 +186,25 @@ func take(p *live.Process, o Options, try attempt, last *Stacks) (*Stacks, attem
 	}
 	putFirst(s.Threads, o.First)
 	return s, next, nil
+}
+
+// find looks for language runtimes in a space.
+func (o *Options) find(space *image.Space, core bool) *runtimes.Set {
+	if len(o.Finders) == 0 {
+		return nil
+	}
+	return runtimes.FindAll(&runtimes.Target{
+		PID: o.PID, Space: space, Core: core, Wants: o.Wants,
+		Memory: memoryOf(o.Source),
+	}, o.Finders)
+}
+
+// memoryOf reads the memory of a source as long as it is there.
+func memoryOf(src image.Source) *process.Recorder {
+	return process.NewRecorder(process.FetchBy(func(addr uint64, b []byte) int {
+		n, _ := src.ReadMemory(addr, b)
+		return n
+	}))
 }
 
 // live says how an attempt stops the process. The pause that last took counts.

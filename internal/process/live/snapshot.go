@@ -37,6 +37,12 @@ type Options struct {
 	// WalkAll has Walk called for every thread.
 	WalkAll bool
 
+	// Also, if set, is called last in the stop, with what is stopped. It reads what
+	// else the caller wants of the process's memory. A snapshot that execve spoils is
+	// taken again, with Also called anew. The memory that it reads is kept in
+	// Snapshot.Also.
+	Also func(*process.Stopped)
+
 	// MapsInStop has the maps read while the process is stopped: they fit
 	// the picture even if the process is just mapping something.
 	MapsInStop bool
@@ -82,9 +88,10 @@ const (
 // Snapshot is a process as it was at one moment. It owns its memory and does
 // not refer to the process any more.
 type Snapshot struct {
-	Threads []Thread      // the leader first, then in the order of their creation
-	Maps    []byte        // the maps at that moment, with Options.MapsInStop
-	Pause   time.Duration // from the interruption of the first thread to the release of the last
+	Threads []Thread          // the leader first, then in the order of their creation
+	Maps    []byte            // the maps at that moment, with Options.MapsInStop
+	Pause   time.Duration     // from the interruption of the first thread to the release of the last
+	Also    *process.Recorder // what Options.Also has read; nil if it was not called
 
 	// Gone are the threads that ended before they could be stopped, and of
 	// Options.TIDs those that are not of this process.
@@ -218,6 +225,7 @@ type tracer struct {
 	mapsErr  error
 	dumping  bool // the kernel is writing a core of it
 	renewed  bool // the leader was lost after it had stopped
+	recorder *process.Recorder
 	attached bool // a thread could not be detached: the one that seized it must end
 }
 
@@ -306,6 +314,7 @@ func (t *tracer) run() {
 	t.registers()
 	t.copyStacks()
 	t.walk()
+	t.also()
 	if t.o.MapsInStop {
 		t.readMaps()
 	}
@@ -355,7 +364,7 @@ func (t *tracer) detachAll() {
 
 // result turns what was seen into a Snapshot.
 func (t *tracer) result() (*Snapshot, error) {
-	s := &Snapshot{Maps: t.mapsText, Pause: t.pause}
+	s := &Snapshot{Maps: t.mapsText, Pause: t.pause, Also: t.recorder}
 	alive := false
 	var refusal *tracee
 	for i := range t.threads {

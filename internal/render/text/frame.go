@@ -5,6 +5,7 @@ package text
 
 import (
 	"path"
+	"slices"
 	"strconv"
 
 	"github.com/gatedso/bt/internal/escape"
@@ -23,6 +24,8 @@ type Options struct {
 	Color     bool
 	Fold      bool // frames that recur, more than 16 times, once
 	Group     bool // stacks that are alike once, with whose they are
+	Brief     bool // no frames that are a language runtime's own
+	Verbose   bool // also the tasks that a runtime has started for itself
 }
 
 // The colours of a terminal, chosen to be legible on light and dark grounds.
@@ -37,7 +40,7 @@ const (
 func (o *Options) AppendFrames(dst []byte, frames []stack.Frame, wordSize, limit int) (out []byte, n int) {
 	bare := !o.Raw && !o.Module && !o.BuildID && !o.Source && !o.Inlines && !o.Color
 	for n < len(frames) {
-		if f := &frames[n]; !bare || len(f.Names) != 1 || !f.Names[0].Plain || f.Names[0].Symbol == "" {
+		if f := &frames[n]; !bare || len(f.Names) != 1 || !f.Names[0].Plain || f.Names[0].Symbol == "" || f.Names[0].Language != "" || f.Names[0].Inlined {
 			dst = o.AppendFrame(dst, f, wordSize)
 		} else {
 			dst = appendBare(dst, f, wordSize)
@@ -65,10 +68,14 @@ func appendBare(dst []byte, f *stack.Frame, wordSize int) []byte {
 // there and of the frames of a language runtime that it runs.
 func (o *Options) AppendFrame(dst []byte, f *stack.Frame, wordSize int) []byte {
 	if !o.Raw {
-		for i := 0; i < len(f.Names)-1; i++ {
-			if n := &f.Names[i]; n.Language != "" || o.Inlines {
+		calls := f.Calls()
+		for i := range calls {
+			if n := &calls[i]; n.Language != "" || o.Inlines {
 				dst = o.appendCall(render.AppendAddr(dst, f.PC, wordSize), n)
 			}
+		}
+		if o.Brief && hasLanguage(calls) {
+			return dst
 		}
 	}
 	dst = render.AppendAddr(dst, f.PC, wordSize)
@@ -76,6 +83,10 @@ func (o *Options) AppendFrame(dst []byte, f *stack.Frame, wordSize int) []byte {
 		dst = o.appendName(dst, f, o.Inlines)
 	}
 	return append(dst, '\n')
+}
+
+func hasLanguage(names []stack.Name) bool {
+	return slices.ContainsFunc(names, func(n stack.Name) bool { return n.Language != "" })
 }
 
 // AppendName appends what stands behind the address of a frame's line: the name of

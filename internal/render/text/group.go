@@ -91,6 +91,9 @@ func hash(seed maphash.Seed, t *stack.Thread) uint64 {
 
 func alike(a, b *stack.Thread) bool {
 	return a.WordSize == b.WordSize && a.NotStopped == b.NotStopped && a.End == b.End &&
+		len(a.Runtimes) == 0 && len(b.Runtimes) == 0 && a.Goroutine == 0 && b.Goroutine == 0 &&
+		(a.Waits == nil) == (b.Waits == nil) && (a.Waits == nil || a.Waits.Text == b.Waits.Text) &&
+		slices.Equal(a.Kernel, b.Kernel) &&
 		slices.EqualFunc(a.Notes, b.Notes, func(x, y stack.Note) bool { return x.Kind == y.Kind && x.Text == y.Text }) &&
 		slices.EqualFunc(a.Frames, b.Frames, func(x, y stack.Frame) bool {
 			same := x.Signal == nil && y.Signal == nil || x.Signal != nil && y.Signal != nil && *x.Signal == *y.Signal

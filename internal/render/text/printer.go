@@ -45,6 +45,7 @@ func (p *Printer) Maps(h *render.Head) {
 func (p *Printer) Process(m *stack.Process) {
 	p.Head(m)
 	p.Threads(m)
+	p.Rest(m)
 }
 
 // Head prints a process's head, and why it died.
@@ -55,7 +56,7 @@ func (p *Printer) Head(m *stack.Process) {
 	}
 }
 
-// Threads prints the threads, and what concerns several of them.
+// Threads prints the threads.
 func (p *Printer) Threads(m *stack.Process) {
 	if p.Options.Group {
 		for _, g := range groups(m.Threads) {
@@ -66,7 +67,17 @@ func (p *Printer) Threads(m *stack.Process) {
 			p.thread(group{&m.Threads[i]}, m.WordSizeOf(&m.Threads[i]))
 		}
 	}
+}
+
+// Rest prints what concerns no single thread: goroutines and other tasks, notes,
+// deadlocks.
+func (p *Printer) Rest(m *stack.Process) {
+	p.tasks("goroutine", m.Goroutines, m.WordSize)
+	p.tasks("task", m.Tasks, m.WordSize)
 	p.notes(m.Notes)
+	for i := range m.Deadlocks {
+		p.comment("deadlock: %s", escape.Text(m.Deadlocks[i].Text))
+	}
 }
 
 func (p *Printer) notes(notes []stack.Note) {
@@ -85,11 +96,57 @@ func (p *Printer) thread(g group, wordSize int) {
 	if len(g) > 1 {
 		p.comment("%s", g.others())
 	}
+	p.about(t)
 	p.notes(t.Notes)
+	for i := range t.Kernel {
+		p.comment("kernel: %s", kernelFrame(&t.Kernel[i]))
+	}
 	p.frames(t.Frames, wordSize)
 	if t.End.Reason != stack.Outermost {
 		p.comment("end: %s", escape.Text(t.End.Text))
 	}
+}
+
+// about prints what is known of a thread beside its stack.
+func (p *Printer) about(t *stack.Thread) {
+	for i := range t.Runtimes {
+		p.comment("%s", runtimeThread(&t.Runtimes[i]))
+	}
+	if t.Goroutine != 0 {
+		p.comment("runs goroutine %d", t.Goroutine)
+	}
+	if t.Waits != nil {
+		p.comment("waits in %s", escape.Text(t.Waits.Text))
+	}
+}
+
+// runtimeThread is what a language runtime knows of a thread, in one line.
+func runtimeThread(r *stack.RuntimeThread) string {
+	text := r.Language + " thread"
+	if r.Name != "" {
+		text += " \"" + escape.Name(r.Name) + "\""
+	}
+	if r.State != "" {
+		text += " [" + escape.Text(r.State) + "]"
+	}
+	for i, fact := range r.Facts {
+		if i > 0 || r.Name != "" || r.State != "" {
+			text += ","
+		}
+		text += " " + escape.Text(fact)
+	}
+	return text
+}
+
+func kernelFrame(f *stack.KernelFrame) string {
+	text := escape.Name(f.Symbol)
+	if f.Offset != 0 || !strings.HasPrefix(text, "0x") {
+		text += fmt.Sprintf("+0x%x", f.Offset)
+	}
+	if f.Module != "" {
+		text += " [" + escape.Name(f.Module) + "]"
+	}
+	return text
 }
 
 // frames prints a stack, with Fold of frames that recur the first only.
@@ -111,6 +168,9 @@ func (p *Printer) frames(frames []stack.Frame, wordSize int) {
 }
 
 func (p *Printer) frame(f *stack.Frame, wordSize int) {
+	if p.Options.Brief && f.Runtime && f.Signal == nil && !hasLanguage(f.Names) {
+		return
+	}
 	if f.Signal != nil {
 		p.comment("%s", strings.TrimRight("signal "+f.Signal.Name, " "))
 	}
