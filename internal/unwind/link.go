@@ -9,21 +9,41 @@ import (
 // link register. A function that calls others saves it, with the frame pointer, in a
 // frame record, to which the frame pointer then points.
 
-// byChain is the plan for a frame whose row needs a stack pointer that is not known.
-var byChain = plan{method: byNothing, how: HowFramePointer}
-
-// lostSP reports whether the row of p needs the stack pointer, which is not known
-// since a frame was found by a frame pointer (see arch.Layout.Least). Where the row
-// says that the frame has saved the frame pointer and the return address side by
-// side, the chain of frame pointers leads on. Any other frame is no part of it.
-func (s *state) lostSP(p *plan) bool {
-	if !s.arch.Chain.Least || p.method != byRow || p.signal {
+// recoverSP makes the stack pointer of f known again where the frame is described by
+// it, but was found by a frame pointer, which does not tell it (see arch.Layout.Least).
+// Where the frame has saved the frame pointer and the return address side by side,
+// the frame pointer leads there, as f has made a call. It reports whether it did.
+func (s *state) recoverSP(p *plan) bool {
+	if _, known := s.regs.Get(s.arch.SP); known || !s.arch.Chain.Least || p.signal {
 		return false
 	}
-	_, known := s.regs.Get(s.arch.SP)
-	cfa, fp, ra := p.row.CFA, p.row.Regs[s.arch.FP], p.row.Regs[p.row.RA]
-	return !known && cfa.Kind == cfi.Register && arch.Reg(cfa.Reg) == s.arch.SP &&
-		fp.Kind == cfi.Offset && ra.Kind == cfi.Offset && ra.N == fp.N+int64(s.arch.PtrSize)
+	toCFA, record, ok := p.bySP(s.arch)
+	fp, known := s.regs.Get(s.arch.FP)
+	if !ok || !known {
+		return false
+	}
+	s.regs.Set(s.arch.SP, (fp-uint64(record)-uint64(toCFA))&s.mask)
+	return true
+}
+
+// bySP says how far the CFA of p's frame lies from the stack pointer, where it is
+// found by that, and where relative to the CFA the frame record lies.
+func (p *plan) bySP(a *arch.Arch) (toCFA, record int64, ok bool) {
+	word := int64(a.PtrSize)
+	switch p.method {
+	case byRow:
+		cfa, fp, ra := p.row.CFA, p.row.Regs[a.FP], p.row.Regs[p.row.RA]
+		return cfa.N, fp.N, cfa.Kind == cfi.Register && arch.Reg(cfa.Reg) == a.SP &&
+			fp.Kind == cfi.Offset && ra.Kind == cfi.Offset && ra.N == fp.N+word
+	case byLayout:
+		for _, saved := range p.layout.Saved {
+			if saved.Reg == a.FP && saved.Offset != arch.NoOffset {
+				ret := p.layout.Return
+				return p.layout.Offset, saved.Offset, p.layout.Base == a.SP && !p.layout.Indirect && !ret.InReg && ret.Offset == saved.Offset+word
+			}
+		}
+	}
+	return 0, 0, false
 }
 
 // recordless is what is known of the frame record of code that nothing describes.

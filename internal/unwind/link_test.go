@@ -163,6 +163,10 @@ func TestChainLosesSP(t *testing.T) {
 			if n := len(s.Frames); n > 2 && s.Frames[n-1].How != tt.how {
 				t.Errorf("found by %v, want %v", s.Frames[n-1].How, tt.how)
 			}
+			// F's record is at the bottom of its frame of 48 bytes.
+			if n := len(s.Frames); n > 2 && s.Frames[n-1].SP != stack+96+48 {
+				t.Errorf("its stack pointer is %#x, want %#x", s.Frames[n-1].SP, stack+96+48)
+			}
 		})
 	}
 }

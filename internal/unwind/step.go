@@ -26,10 +26,10 @@ func (s *state) step(f Frame, p *plan) (Frame, End, uint64) {
 	var regs arch.Regs
 	var end End
 	var at uint64
-	if s.lostSP(p) {
-		p = &byChain
-	}
 	how := p.how
+	if s.recoverSP(p) {
+		how = HowFramePointer
+	}
 	switch p.method {
 	case byRow:
 		regs, end, at = s.byRow(f, p.row)

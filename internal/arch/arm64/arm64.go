@@ -1,5 +1,4 @@
-// Package arm64 describes the 64-bit ARM CPU. Code is not followed yet: what call
-// frame information does not describe is unwound by frame pointers alone.
+// Package arm64 describes the 64-bit ARM CPU.
 package arm64
 
 import (
@@ -37,7 +36,7 @@ var Arch = &arch.Arch{
 	SP:      SP,
 	FP:      FP,
 
-	Entry: arch.Layout{Base: SP, Return: arch.Return{InReg: true, Reg: LR}},
+	Entry: entry,
 	// Procedure Call Standard for the Arm 64-bit Architecture (AAPCS64),
 	// section 6.4.6: the frame record is the caller's x29 and the return address.
 	// Where in its frame a function puts the record is its own affair, so the
@@ -62,7 +61,15 @@ var Arch = &arch.Arch{
 
 	AfterCall: afterCall,
 	MaxCall:   4,
+
+	Analyze:  analyze,
+	Edge:     edge,
+	Forked:   forked,
+	NoReturn: noReturn,
 }
+
+// entry is the frame at a function's first instruction.
+var entry = arch.Layout{Base: SP, Return: arch.Return{InReg: true, Reg: LR}}
 
 func names() []string {
 	list := make([]string, 0, numRegs)

@@ -1,6 +1,9 @@
 package x86
 
-import "github.com/gatedso/bt/internal/arch"
+import (
+	"github.com/gatedso/bt/internal/arch"
+	"github.com/gatedso/bt/internal/arch/follow"
+)
 
 // Limits on the work of Ahead.
 const (
@@ -130,26 +133,26 @@ func (w *wayOut) follow(p *way) {
 		}
 		next := p.pc + in.size
 		switch in.flow() {
-		case flowReturn:
+		case follow.Return:
 			w.returns(p)
 			return
-		case flowIndirect:
+		case follow.Indirect:
 			if in.hasModRM && in.mod == 3 && w.isReturn(p, in.rm) {
 				p.place = place{bp, int64(w.m.PtrSize)}
 				w.returns(p)
 			}
 			return
-		case flowStop:
+		case follow.Stop:
 			return
-		case flowJump:
+		case follow.Jump:
 			next += int(in.imm)
 			p.afterCall = false
-		case flowBranch:
+		case follow.Branch:
 			to := *p
 			to.pc, to.afterCall = next+int(in.imm), false
 			w.now = append(w.now, to)
 			p.afterCall = false
-		case flowCall:
+		case follow.Call:
 			if in.op == 0xe8 && in.imm == 0 {
 				// It reads the pc: the next instruction pops that.
 				if !w.push(p, held{kind: changed}) {

@@ -5,6 +5,8 @@ import (
 	"testing"
 
 	"github.com/gatedso/bt/internal/arch"
+	"github.com/gatedso/bt/internal/arch/follow"
+	"github.com/gatedso/bt/internal/arch/internal/cfitest"
 	"github.com/gatedso/bt/internal/unwind/cfi"
 )
 
@@ -15,15 +17,15 @@ func TestAheadLikeCFI(t *testing.T) {
 		"/lib/x86_64-linux-gnu/libc.so.6", "/lib/x86_64-linux-gnu/libstdc++.so.6", "/lib32/libc.so.6",
 	} {
 		t.Run(path, func(t *testing.T) {
-			im := openImage(t, path)
-			m := im.mode
+			im := cfitest.Open(t, path)
+			m := modeOf(im)
 			rng := rand.New(rand.NewPCG(1, 2))
 			right, unknown, wrong, regs, badRegs := 0, 0, 0, 0, 0
-			im.table.FDEs(func(f cfi.FDE) bool {
+			im.Table.FDEs(func(f cfi.FDE) bool {
 				if rng.IntN(4) != 0 {
 					return true
 				}
-				code := im.code(f.Start, f.End)
+				code := im.Code(f.Start, f.End)
 				for off := 0; off < len(code); {
 					var in inst
 					if !m.decode(code[off:], &in) {
@@ -31,11 +33,11 @@ func TestAheadLikeCFI(t *testing.T) {
 					}
 					off += in.size
 					var row cfi.Row
-					if in.flow() != flowCall || in.op == 0xe8 && in.imm == 0 || off >= len(code) ||
-						im.table.Row(f.Start+uint64(off)-1, &row) != nil || row.CFA.Kind != cfi.Register {
+					if in.flow() != follow.Call || in.op == 0xe8 && in.imm == 0 || off >= len(code) ||
+						im.Table.Row(f.Start+uint64(off)-1, &row) != nil || row.CFA.Kind != cfi.Register {
 						continue
 					}
-					window := im.from(f.Start)
+					window := im.From(f.Start)
 					window = window[:min(len(window), off+4096)]
 					l, ok := m.Ahead(window, off, true)
 					switch {

@@ -1,28 +1,14 @@
 package x86
 
 import (
-	"slices"
-
 	"github.com/gatedso/bt/internal/arch"
-)
-
-// Limits on the work that code can cause.
-const (
-	maxCode  = 1 << 18 // bytes of a function that are looked at
-	maxInsts = 20000   // instructions that are decoded
-	maxSteps = 100000  // instructions that are followed
+	"github.com/gatedso/bt/internal/arch/follow"
 )
 
 // Analyze finds the frame at pc; see arch.Arch.Analyze.
-//
-// It follows what the code does to the stack pointer and the callee-saved
-// registers along all paths from start. Instructions that no path reaches,
-// because a jump table leads there, are taken to be reached with the stack as
-// it is at the jump, provided that they agree with it: that they return with
-// the stack as it was, or join a path that is known.
 func (m *Mode) Analyze(code []byte, start, pc uint64) (arch.Layout, bool) {
-	if len(code) > maxCode {
-		code = code[:maxCode]
+	if len(code) > follow.MaxCode {
+		code = code[:follow.MaxCode]
 	}
 	if pc < start || pc-start >= uint64(len(code)) {
 		return arch.Layout{}, false
@@ -35,107 +21,54 @@ func (m *Mode) Analyze(code []byte, start, pc uint64) (arch.Layout, bool) {
 	if st == nil {
 		return arch.Layout{}, false
 	}
-	return st.layout(m)
+	return m.layout(st)
 }
 
-// analysis is the work on one function. Offsets are from its first byte.
+// analysis is the work on one function; it does for follow.Analysis what depends
+// on the CPU.
 type analysis struct {
-	m    *Mode
-	code []byte
-
-	nodes []node
-	at    []int32 // at[off]: 1 + the index of the node there, or 0
-
-	todo   []int32 // offsets to decode, then nodes to follow
-	states []state
-	steps  int
-	fixed  int // states below this index are not changed any more
-	firm   int // states below this index are better founded than those that come
-
-	postponed []state // see postpone
-	queue     []int32 // the nodes they belong to, by descending offset
-	late      bool    // a postponed state is entered
-
-	bases [maxBases]int32 // the instruction that made each base but the CFA
-	nbase int
-
-	ends   []int   // places behind calls that do not return
-	tables []state // the stack at each indirect jump that is no tail call
+	*follow.Analysis[inst]
+	m *Mode
 
 	calleePops bool // see pops
 	shifted    bool // a call found the stack less aligned than one before it
-
-	good, bad int // places where the paths agree, and where they do not
 }
 
-// node is an instruction that was decoded.
-type node struct {
-	inst
-	off    int32
-	leader bool  // has a state of its own
-	target bool  // a jump leads here
-	queued bool  // in analysis.queue
-	state  int32 // for a leader, 1 + the index of its state, or 0
-
-	postponed int32 // for a target, 1 + an index in analysis.postponed, or 0
-}
+type node = follow.Node[inst]
 
 func newAnalysis(m *Mode, code []byte) *analysis {
-	return &analysis{
-		m:     m,
-		code:  code,
-		at:    make([]int32, len(code)),
-		nodes: make([]node, 0, min(len(code)/4+1, maxInsts)),
-	}
+	a := &analysis{m: m}
+	a.Analysis = follow.New(a, m.registers, code)
+	a.Pops = m.PtrSize == 4
+	return a
 }
 
 // find returns the state at offset pc, or nil.
-func (a *analysis) find(pc int) *state {
-	a.discover(0)
-	var gap []int // the starts of stretches that no path reaches
-	n := a.cover(pc)
-	for off := 0; n < 0 && off <= pc && len(a.nodes) < maxInsts; {
-		if i := a.at[off]; i != 0 {
-			off += a.nodes[i-1].size
-			continue
-		}
-		var in inst
-		if !a.m.decode(a.code[off:], &in) {
-			off++
-			continue
-		}
-		if in.isPadding() || in.flow() == flowStop {
-			off += in.size
-			continue
-		}
-		gap = append(gap, off)
-		a.discover(off)
-		n = a.cover(pc)
-	}
-	if n < 0 {
+func (a *analysis) find(pc int) *follow.State {
+	nd := a.Reach(pc)
+	if nd == nil {
 		return nil
 	}
-	a.nodes[n].leader = true
-	st := a.settle(n, gap)
-	if st != nil && int(a.nodes[n].off) < pc && a.nodes[n].flow() == flowCall {
+	st := a.settle(nd)
+	if st != nil && nd.Off < pc && nd.Flow == follow.Call {
 		// The callee's frame has been unwound: the stack pointer is
 		// where it was before the call, the callee may have changed
 		// other registers, unless it is a PC thunk.
-		if r, ok := a.thunk(&a.nodes[n].inst, int(a.nodes[n].off)); ok {
-			st.regs[r] = value{}
+		if r, ok := a.thunk(nd); ok {
+			st.Regs[r] = follow.Value{}
 		} else {
-			a.m.clobber(st)
+			a.m.registers.Clobber(st)
 		}
 	}
 	return st
 }
 
-// settle returns the state at node n, or nil.
-func (a *analysis) settle(n int, gap []int) *state {
-	st := a.flow(n, gap)
-	if st != nil && (a.m.PtrSize == 8 || !st.called || st.framed()) {
+// settle returns the state at nd, or nil.
+func (a *analysis) settle(nd *node) *follow.State {
+	st := a.Find(nd)
+	if st != nil && (a.m.PtrSize == 8 || !st.Called || a.m.registers.Framed(st)) {
 		// Calls that take arguments off the stack are not in the way.
-		if a.m.PtrSize == 8 && a.bad > 0 && a.good == 0 {
+		if a.m.PtrSize == 8 && a.Bad > 0 && a.Good == 0 {
 			return nil
 		}
 		return st
@@ -144,159 +77,80 @@ func (a *analysis) settle(n int, gap []int) *state {
 		return nil
 	}
 	shifted := a.shifted
-	if !a.agrees(n, st) {
+	if !a.agrees(nd, st) {
 		st = nil
 	}
 	if st != nil && !shifted {
 		return st
 	}
-	a.reset(0)
+	a.Again()
 	a.calleePops, a.shifted = true, false
-	other := a.flow(n, gap)
+	other := a.Find(nd)
 	shifted = a.shifted
-	if a.agrees(n, other) && (st == nil || !shifted) {
+	if a.agrees(nd, other) && (st == nil || !shifted) {
 		return other
 	}
 	return st
 }
 
-// agrees reports whether st, found at node n of 32-bit code, is right as far as
-// the returns behind n tell: they have the stack as it was at the function's
+// agrees reports whether st, found at nd of 32-bit code, is right as far as
+// the returns behind nd tell: they have the stack as it was at the function's
 // entry. Some may not, where a call that does not return is followed by other
 // code.
-func (a *analysis) agrees(n int, st *state) bool {
-	if st == nil || a.bad == 0 {
+func (a *analysis) agrees(nd *node, st *follow.State) bool {
+	if st == nil || a.Bad == 0 {
 		return st != nil
 	}
-	sound := a.calleePops && a.good > 0
-	a.reset(0)
-	a.good, a.bad = 0, 0
-	a.enter(int(a.nodes[n].off), st)
-	a.followAll()
-	return a.good > 0 || a.bad == 0 && sound
+	sound := a.calleePops && a.Good > 0
+	a.Onwards(nd, st)
+	return a.Good > 0 || a.Bad == 0 && sound
 }
 
-// flow follows the code from its start, or else from the last gap before node n,
-// and returns the state at n, or nil.
-func (a *analysis) flow(n int, gap []int) *state {
-	var st state
-	a.m.entryState(&st)
-	a.steps, a.good, a.bad = 0, 0, 0
-	a.enter(0, &st)
-	a.followAll()
-	if i := a.nodes[n].state; i != 0 {
-		st = a.states[i-1]
-		return &st
+// Decode implements follow.CPU.
+func (a *analysis) Decode(code []byte, nd *node) bool {
+	in := &nd.In
+	if !a.m.decode(code[nd.Off:], in) {
+		return false
 	}
-	from := -1 // where the stretch begins that holds n
-	for _, off := range append(gap, a.ends...) {
-		if off <= int(a.nodes[n].off) {
-			from = max(from, off)
+	nd.Size, nd.Flow, nd.Padding = in.size, in.flow(), in.isPadding()
+	switch nd.Flow {
+	case follow.Branch:
+		switch in.op & 0xf {
+		case 4: // je
+			nd.Compare = follow.IfEqual
+		case 5: // jne
+			nd.Compare = follow.IfUnequal
 		}
+		nd.Target = nd.Off + in.size + int(in.imm)
+	case follow.Jump:
+		nd.Target = nd.Off + in.size + int(in.imm)
 	}
-	if from < 0 {
-		return nil
-	}
-	a.fixed = len(a.states)
-	// Jump tables lead there; without any, another function begins.
-	seeds := slices.Clone(a.tables)
-	if len(seeds) == 0 {
-		seeds = append(seeds, st)
-	}
-	var found, likely *state
-	for _, seed := range seeds {
-		a.good, a.bad = 0, 0
-		a.enter(from, &seed)
-		a.followAll()
-		if k := a.nodes[n].state; k != 0 && a.bad == 0 {
-			st := a.states[k-1]
-			if a.good == 0 {
-				// The path ends in a call that does not return.
-				if len(seeds) == 1 && len(a.tables) > 0 {
-					likely = &st
-				}
-				a.reset(a.fixed)
-				continue
-			}
-			if found != nil && found.regs[sp] != st.regs[sp] {
-				return nil // both may be right
-			}
-			found = &st
-		}
-		a.reset(a.fixed)
-	}
-	if found == nil {
-		found = likely
-	}
-	a.good, a.bad = 1, 0
-	return found
+	return true
 }
 
-// reset forgets all but the first n states.
-func (a *analysis) reset(n int) {
-	a.fixed = n
-	a.states = a.states[:n]
-	a.postponed = a.postponed[:0]
-	for i := range a.nodes {
-		nd := &a.nodes[i]
-		if int(nd.state) > n {
-			nd.state = 0
-		}
-		nd.postponed = 0
-	}
+// Enter implements follow.CPU.
+func (a *analysis) Enter(st *follow.State) {
+	st.Store(st.Regs[sp], follow.Value{Kind: follow.Back}, a.m.PtrSize)
 }
 
-// cover returns the index of the node that holds offset pc, or -1. An
-// instruction that starts there goes before one that merely covers it.
-func (a *analysis) cover(pc int) int {
-	for off := pc; off >= 0 && off > pc-15; off-- {
-		if i := a.at[off]; i != 0 && off+a.nodes[i-1].size > pc {
-			return int(i - 1)
-		}
-	}
-	return -1
+// Balanced implements follow.CPU.
+func (a *analysis) Balanced(st *follow.State) bool {
+	return st.Regs[sp] == follow.CFA(int32(-a.m.PtrSize)) && st.Load(st.Regs[sp]).Kind == follow.Back
 }
 
-// target returns the offset that the jump nd leads to.
-func (a *analysis) target(nd *node) (int, bool) {
-	t := int64(nd.off) + int64(nd.size) + nd.imm
-	return int(t), t >= 0 && t < int64(len(a.code))
-}
-
-// discover decodes all instructions that can be reached from off.
-func (a *analysis) discover(off int) {
-	a.todo = append(a.todo[:0], int32(off))
-	for len(a.todo) > 0 {
-		off := int(a.todo[len(a.todo)-1])
-		a.todo = a.todo[:len(a.todo)-1]
-		target := true
-		for off < len(a.code) {
-			if i := a.at[off]; i != 0 {
-				a.nodes[i-1].leader = true
-				a.nodes[i-1].target = a.nodes[i-1].target || target
-				break
-			}
-			if len(a.nodes) == maxInsts {
-				return
-			}
-			a.nodes = append(a.nodes, node{off: int32(off), leader: target, target: target})
-			nd := &a.nodes[len(a.nodes)-1]
-			if !a.m.decode(a.code[off:], &nd.inst) {
-				a.nodes = a.nodes[:len(a.nodes)-1]
-				break
-			}
-			a.at[off] = int32(len(a.nodes))
-			target = false
-			off += nd.size
-			f := nd.flow()
-			if f == flowJump || f == flowBranch {
-				if t, ok := a.target(nd); ok {
-					a.todo = append(a.todo, int32(t))
-				}
-			}
-			if f != flowNext && f != flowBranch && f != flowCall {
-				break
-			}
-		}
+// layout tells how to unwind from st.
+func (m *Mode) layout(st *follow.State) (arch.Layout, bool) {
+	// A 32-bit callee may take its arguments off the stack, unseen, and a
+	// frame pointer is right all the same. In 64-bit code none does.
+	bases := basesBySP
+	if m.PtrSize == 4 && m.registers.Framed(st) {
+		bases = basesByBP
 	}
+	// The return address may have been popped or overwritten.
+	if st.Load(follow.CFA(int32(-m.PtrSize))).Kind != follow.Back {
+		return arch.Layout{}, false
+	}
+	l, ok := m.registers.Layout(st, bases)
+	l.Return = m.onStack()
+	return l, ok
 }

@@ -2,10 +2,8 @@ package x86
 
 import (
 	"debug/elf"
-	"encoding/binary"
 	"fmt"
 	"math/rand/v2"
-	"os"
 	"os/exec"
 	"path/filepath"
 	"slices"
@@ -13,77 +11,11 @@ import (
 	"testing"
 
 	"github.com/gatedso/bt/internal/arch"
+	"github.com/gatedso/bt/internal/arch/follow"
+	"github.com/gatedso/bt/internal/arch/internal/cfitest"
 	"github.com/gatedso/bt/internal/testenv"
 	"github.com/gatedso/bt/internal/unwind/cfi"
 )
-
-// image is an ELF file with its code and its call frame information.
-type image struct {
-	mode  *Mode
-	table *cfi.Table
-	texts []cfi.Section
-}
-
-func openImage(t testing.TB, path string) *image {
-	t.Helper()
-	f, err := elf.Open(path)
-	if os.IsNotExist(err) {
-		t.Skip("not on this machine")
-	}
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer f.Close()
-	im := &image{mode: &AMD64}
-	if f.Class == elf.ELFCLASS32 {
-		im.mode = &I386
-	}
-	c := cfi.Config{PtrSize: im.mode.PtrSize, Order: binary.LittleEndian}
-	for _, s := range f.Sections {
-		if s.Type == elf.SHT_NOBITS {
-			continue
-		}
-		exec := s.Flags&elf.SHF_EXECINSTR != 0
-		if !exec && s.Name != ".eh_frame" && s.Name != ".eh_frame_hdr" {
-			continue
-		}
-		data, err := s.Data()
-		if err != nil {
-			t.Fatal(err)
-		}
-		sec := cfi.Section{Addr: s.Addr, Data: data}
-		switch {
-		case exec:
-			im.texts = append(im.texts, sec)
-		case s.Name == ".eh_frame":
-			c.EhFrame = sec
-		default:
-			c.EhFrameHdr = sec
-		}
-	}
-	im.table = cfi.New(c)
-	return im
-}
-
-// code returns the bytes of [start, end).
-func (im *image) code(start, end uint64) []byte {
-	for _, s := range im.texts {
-		if start >= s.Addr && end <= s.Addr+uint64(len(s.Data)) && start < end {
-			return s.Data[start-s.Addr : end-s.Addr]
-		}
-	}
-	return nil
-}
-
-// from returns the bytes from start to the section's end.
-func (im *image) from(start uint64) []byte {
-	for _, s := range im.texts {
-		if start >= s.Addr && start < s.Addr+uint64(len(s.Data)) {
-			return s.Data[start-s.Addr:]
-		}
-	}
-	return nil
-}
 
 // machine returns the machine number of a DWARF register.
 func (m *Mode) machine(r arch.Reg) int {
@@ -94,25 +26,20 @@ func (m *Mode) machine(r arch.Reg) int {
 	return slices.Index(m.DWARF[:n], r)
 }
 
-// tally counts how Analyze fares against call frame information.
-type tally struct {
-	funcs, points                int
-	right, unknown, wrong, other int
-	saved, lost, badSaved        int
-}
-
-func (y *tally) String() string {
-	return fmt.Sprintf("%d functions, %d points: %d right, %d unknown (%.2f%%), %d wrong, %d not comparable; registers: %d right, %d lost, %d wrong",
-		y.funcs, y.points, y.right, y.unknown, 100*float64(y.unknown)/float64(max(y.points, 1)), y.wrong, y.other, y.saved, y.lost, y.badSaved)
+func modeOf(im *cfitest.Image) *Mode {
+	if im.Class == elf.ELFCLASS32 {
+		return &I386
+	}
+	return &AMD64
 }
 
 // compare checks Analyze on the function of one FDE at up to max places and
 // calls report for each difference.
-func (im *image) compare(y *tally, f cfi.FDE, rng *rand.Rand, max int, report func(pc uint64, what string)) {
-	m := im.mode
-	code := im.code(f.Start, f.End)
+func compare(im *cfitest.Image, y *cfitest.Tally, f cfi.FDE, rng *rand.Rand, max int, report func(pc uint64, what string)) {
+	m := modeOf(im)
+	code := im.Code(f.Start, f.End)
 	var row cfi.Row
-	if len(code) == 0 || im.table.Row(f.Start, &row) != nil {
+	if len(code) == 0 || im.Table.Row(f.Start, &row) != nil {
 		return
 	}
 	// Only whole functions: not their cold parts, and not PLTs, where
@@ -121,7 +48,7 @@ func (im *image) compare(y *tally, f cfi.FDE, rng *rand.Rand, max int, report fu
 		row.Regs[row.RA].Kind != cfi.Offset {
 		return
 	}
-	y.funcs++
+	y.Funcs++
 	var at []int
 	for off := 0; off < len(code); {
 		var in inst
@@ -138,7 +65,7 @@ func (im *image) compare(y *tally, f cfi.FDE, rng *rand.Rand, max int, report fu
 		at = at[:max]
 	}
 	// What a caller has: not where the function ends.
-	code = im.from(f.Start)
+	code = im.From(f.Start)
 	code = code[:min(len(code), int(f.End-f.Start)+2048)]
 	for _, off := range at {
 		pc := f.Start + uint64(off)
@@ -146,23 +73,23 @@ func (im *image) compare(y *tally, f cfi.FDE, rng *rand.Rand, max int, report fu
 		m.decode(code[off:], &in)
 		// Where a call has been made, the frame is looked up inside it.
 		lookup := off
-		if in.flow() == flowCall && rng.IntN(2) == 0 {
+		if in.flow() == follow.Call && rng.IntN(2) == 0 {
 			lookup++
 		}
-		if im.table.Row(pc, &row) != nil {
+		if im.Table.Row(pc, &row) != nil {
 			continue
 		}
-		y.points++
-		var st *state
+		y.Points++
+		var st *follow.State
 		a := newAnalysis(m, code)
 		st = a.find(lookup)
 		var l arch.Layout
 		ok := false
 		if st != nil {
-			l, ok = st.layout(m)
+			l, ok = m.layout(st)
 		}
 		if !ok {
-			y.unknown++
+			y.Unknown++
 			report(pc, "unknown")
 			continue
 		}
@@ -170,70 +97,42 @@ func (im *image) compare(y *tally, f cfi.FDE, rng *rand.Rand, max int, report fu
 			// gcc's only one: the word at a frame pointer.
 			e := row.Exprs[row.CFA.N]
 			if len(e) == 3 && e[0] == 0x70+byte(m.DWARF[bp]) && e[2] == 0x06 &&
-				st.load(st.regs[bp].plus(int64(int8(e[1]<<1)>>1))) == (value{kind: address, n: cfa}) {
-				y.right++
+				st.Load(st.Regs[bp].Plus(int64(int8(e[1]<<1)>>1))) == follow.CFA(0) {
+				y.Right++
 			} else {
-				y.other++
+				y.Other++
 				report(pc, fmt.Sprintf("not comparable: %+v, CFI % x", l, e))
 			}
 			continue
 		}
-		v := st.regs[m.machine(arch.Reg(row.CFA.Reg))]
-		if !v.fromCFA() {
-			y.other++
+		v := st.Regs[m.machine(arch.Reg(row.CFA.Reg))]
+		if !v.FromCFA() {
+			y.Other++
 			report(pc, fmt.Sprintf("not comparable: %+v, CFI %+v", l, row.CFA))
 			continue
 		}
-		if int64(-v.off) != row.CFA.N {
-			y.wrong++
+		if int64(-v.Off) != row.CFA.N {
+			y.Wrong++
 			report(pc, fmt.Sprintf("wrong: %+v %+v, CFI %+v", l, v, row.CFA))
 			continue
 		}
-		y.right++
+		y.Right++
 		for r := range 16 {
 			if m.CalleeSaved>>r&1 == 0 {
 				continue
 			}
 			reg := m.DWARF[r]
-			i := slices.IndexFunc(l.Saved, func(s arch.SavedReg) bool { return s.Reg == reg })
-			rule := row.Regs[reg]
-			same := rule.Kind == cfi.Unspecified || rule.Kind == cfi.SameValue
-			switch {
-			case i >= 0 && l.Saved[i].Offset == arch.NoOffset:
-				y.lost++
-				report(pc, fmt.Sprintf("lost: register %d, CFI %+v", reg, rule))
-			case i < 0 && rule.Kind == cfi.Offset && st.regs[sp].fromCFA() && rule.N < int64(st.regs[sp].off):
-				y.saved++ // popped already: the rule names the slot below
-			case rule.Kind == cfi.Offset && (i < 0 || l.Saved[i].Offset != rule.N):
-				y.badSaved++
-				report(pc, fmt.Sprintf("saved: register %d: %+v, CFI %+v", reg, l.Saved, rule))
-			case same && i >= 0:
-				y.saved++ // pushed before CFI says so, or never said
-			default:
-				y.saved++
-			}
+			y.Register(reg, cfitest.Find(&l, reg), row.Regs[reg], int64(st.Regs[sp].Off), st.Regs[sp].FromCFA(), func(what string) { report(pc, what) })
 		}
 	}
 }
 
 // compareFile checks every step-th function of a file at up to perFunc places.
-func compareFile(t *testing.T, path string, perFunc, step int) *tally {
-	im := openImage(t, path)
-	var y tally
+func compareFile(t *testing.T, path string, perFunc, step int) *cfitest.Tally {
+	im := cfitest.Open(t, path)
+	var y cfitest.Tally
 	rng := rand.New(rand.NewPCG(1, 2))
-	shown := 0
-	i := 0
-	im.table.FDEs(func(f cfi.FDE) bool {
-		if i++; i%step != 0 {
-			return true
-		}
-		im.compare(&y, f, rng, perFunc, func(pc uint64, what string) {
-			if shown++; shown <= 40 {
-				t.Logf("%x in %x: %s", pc, f.Start, what)
-			}
-		})
-		return true
-	})
+	im.Each(t, step, func(f cfi.FDE, report func(uint64, string)) { compare(im, &y, f, rng, perFunc, report) })
 	t.Log(&y)
 	return &y
 }
@@ -252,10 +151,10 @@ func TestAnalyzeLikeCFI(t *testing.T) {
 	} {
 		t.Run(path[1:], func(t *testing.T) {
 			y := compareFile(t, path, 6, 5)
-			if 500*y.wrong > y.points || 1000*y.badSaved > y.right {
+			if 500*y.Wrong > y.Points || 1000*y.BadSaved > y.Right {
 				t.Errorf("wrong too often: %v", y)
 			}
-			if 50*y.unknown > y.points || 100*y.other > y.points {
+			if 50*y.Unknown > y.Points || 100*y.Other > y.Points {
 				t.Errorf("unknown too often: %v", y)
 			}
 		})
@@ -285,10 +184,10 @@ func TestAnalyzeCompiled(t *testing.T) {
 				// usebig sets the stack pointer anew behind a call whose
 				// effect on it nothing tells, so the instruction or two
 				// in between are wrong in 32-bit code.
-				if y.badSaved > 0 || y.wrong > 0 && (bits == "-m64" || y.wrong > 2) {
+				if y.BadSaved > 0 || y.Wrong > 0 && (bits == "-m64" || y.Wrong > 2) {
 					t.Errorf("wrong: %v", y)
 				}
-				if y.unknown > 0 && (bits == "-m64" || 30*y.unknown > y.points) || y.other > 0 {
+				if y.Unknown > 0 && (bits == "-m64" || 30*y.Unknown > y.Points) || y.Other > 0 {
 					t.Errorf("unknown too often: %v", y)
 				}
 			})
@@ -297,20 +196,17 @@ func TestAnalyzeCompiled(t *testing.T) {
 }
 
 func BenchmarkAnalyze(b *testing.B) {
-	im := openImage(b, "/lib/x86_64-linux-gnu/libc.so.6")
+	im := cfitest.Open(b, "/lib/x86_64-linux-gnu/libc.so.6")
 	var best cfi.FDE
-	im.table.FDEs(func(f cfi.FDE) bool {
+	im.Table.FDEs(func(f cfi.FDE) bool {
 		if n := f.End - f.Start; n < 5000 && n > best.End-best.Start {
 			best = f
 		}
 		return true
 	})
-	code := im.code(best.Start, best.End)
-	a := newAnalysis(im.mode, code)
-	a.find(len(code) / 2)
-	defer func() { b.ReportMetric(float64(len(a.nodes)), "instructions") }()
+	code := im.Code(best.Start, best.End)
 	b.ReportAllocs()
 	for b.Loop() {
-		im.mode.Analyze(code, best.Start, best.Start+uint64(len(code)/2))
+		AMD64.Analyze(code, best.Start, best.Start+uint64(len(code)/2))
 	}
 }

@@ -1,64 +1,53 @@
 package x86
 
-// flow says where execution goes after an instruction.
-type flow uint8
+import "github.com/gatedso/bt/internal/arch/follow"
 
-const (
-	flowNext     flow = iota
-	flowJump          // to imm
-	flowBranch        // to imm or on
-	flowCall          // on, when the callee returns
-	flowReturn        // to the caller
-	flowIndirect      // to somewhere
-	flowStop          // nowhere: a trap
-)
-
-// flow classifies in.
-func (in *inst) flow() flow {
+// flow says where execution goes after in.
+func (in *inst) flow() follow.Flow {
 	op := in.op
 	if in.vex {
-		return flowNext
+		return follow.Next
 	}
 	switch in.m {
 	case mapOne:
 		if op >= 0x70 && op < 0x80 {
-			return flowBranch
+			return follow.Branch
 		}
 		switch op {
 		case 0xe0, 0xe1, 0xe2, 0xe3: // loop, jcxz
-			return flowBranch
+			return follow.Branch
 		case 0xe8, 0x9a:
-			return flowCall
+			return follow.Call
 		case 0xe9, 0xeb:
-			return flowJump
+			return follow.Jump
 		case 0xc2, 0xc3, 0xca, 0xcb, 0xcf:
-			return flowReturn
+			return follow.Return
 		case 0xcc, 0xf1, 0xf4: // int3, icebp, hlt
-			return flowStop
+			return follow.Stop
 		case 0xea:
-			return flowIndirect
+			return follow.Indirect
 		case 0xc7: // xbegin
 			if in.reg&7 == 7 && in.mod == 3 {
-				return flowBranch
+				return follow.Branch
 			}
 		case 0xff:
 			switch in.reg & 7 {
 			case 2, 3:
-				return flowCall
+				return follow.Call
 			case 4, 5:
-				return flowIndirect
+				return follow.Indirect
 			}
 		}
 	case map0F:
 		if op >= 0x80 && op < 0x90 {
-			return flowBranch
+			return follow.Branch
 		}
 		switch op {
 		case 0x0b, 0xb9, 0xff, 0x07, 0x35: // ud2, ud1, ud0, sysret, sysexit
-			return flowStop
+			return follow.Stop
 		}
 	}
-	return flowNext
+	return follow.Next
 }
 
 // isPadding reports whether in does nothing and is there for alignment.

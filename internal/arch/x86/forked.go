@@ -1,5 +1,7 @@
 package x86
 
+import "github.com/gatedso/bt/internal/arch/follow"
+
 // Forked implements arch.Arch.Forked.
 func (m *Mode) Forked(code []byte, pc int) (int, bool) {
 	const maxBack = 16
@@ -29,7 +31,7 @@ func (m *Mode) zeroLeads(code []byte, at, pc int) (to int, ok bool) {
 		}
 		isTest := in.m == mapOne && !in.vex && (in.op == 0x85 && in.mod == 3 && in.reg == ax && in.rm == ax ||
 			in.op == 0x83 && in.mod == 3 && in.reg&7 == 7 && in.rm == ax && in.imm == 0 || in.op == 0x3d && in.imm == 0)
-		if in.flow() != flowBranch || in.m == mapOne && in.op >= 0xe0 || in.op&0xf0 != 0x70 && in.op&0xf0 != 0x80 {
+		if in.flow() != follow.Branch || in.m == mapOne && in.op >= 0xe0 || in.op&0xf0 != 0x70 && in.op&0xf0 != 0x80 {
 			if !isTest {
 				return at, passed && branched
 			}

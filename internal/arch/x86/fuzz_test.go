@@ -4,6 +4,7 @@ import (
 	"testing"
 
 	"github.com/gatedso/bt/internal/arch"
+	"github.com/gatedso/bt/internal/arch/follow"
 )
 
 func modes(wide bool) *Mode {
@@ -76,7 +77,7 @@ func FuzzAfterCall(f *testing.F) {
 	f.Fuzz(func(t *testing.T, wide bool, code []byte) {
 		m := modes(wide)
 		var in inst
-		if m.decode(code, &in) && in.size == len(code) && in.flow() == flowCall && !(in.op == 0x9a && in.opsize) && !(in.op == 0xe8 && in.opsize && !wide) {
+		if m.decode(code, &in) && in.size == len(code) && in.flow() == follow.Call && !(in.op == 0x9a && in.opsize) && !(in.op == 0xe8 && in.opsize && !wide) {
 			if !m.AfterCall(code) {
 				t.Fatalf("% x: a call that is not seen as one", code)
 			}

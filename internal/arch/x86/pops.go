@@ -1,5 +1,7 @@
 package x86
 
+import "github.com/gatedso/bt/internal/arch/follow"
+
 // pops guesses whether the call before offset next has taken 4 bytes off the
 // stack, as 32-bit functions that return a structure do. Compilers align the
 // stack pointer to 16 bytes at calls, save for those to PC thunks; so a call
@@ -8,32 +10,31 @@ package x86
 func (a *analysis) pops(next int) bool {
 	sum := int64(0)
 	for range 200 {
-		if next < 0 || next >= len(a.code) || a.at[next] == 0 {
+		nd := a.Node(next)
+		if nd == nil {
 			return false
 		}
-		nd := &a.nodes[a.at[next]-1]
-		next += nd.size
-		switch nd.flow() {
-		case flowCall:
-			if nd.op != 0xe8 || nd.imm != 0 {
+		next += nd.Size
+		switch nd.Flow {
+		case follow.Call:
+			if nd.In.op != 0xe8 || nd.In.imm != 0 {
 				return sum&15 == 12
 			}
 			sum -= 4
-		case flowReturn:
+		case follow.Return:
 			return sum&15 == 8 // the return address is in place of the 4 bytes
-		case flowJump:
-			t, ok := a.target(nd)
-			if !ok {
+		case follow.Jump:
+			if !a.Inside(nd) {
 				return sum&15 == 8 // a tail call
 			}
-			next = t
-		case flowNext:
-			n, ok := delta(&nd.inst)
+			next = nd.Target
+		case follow.Next:
+			n, ok := delta(&nd.In)
 			if !ok {
 				return false
 			}
 			sum += n
-		case flowIndirect, flowStop:
+		case follow.Indirect, follow.Stop:
 			return false
 		}
 	}

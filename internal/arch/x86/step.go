@@ -1,47 +1,47 @@
 package x86
 
-// step changes st, the state before the instruction in at offset off of the
-// function, to the state after it. Jumps and returns change nothing; a call has
-// returned.
-func (a *analysis) step(st *state, in *inst, off int) {
-	m := a.m
-	st.compared = noReg
-	if in.flow() == flowCall {
+import "github.com/gatedso/bt/internal/arch/follow"
+
+// Step implements follow.CPU.
+func (a *analysis) Step(st *follow.State, nd *node) {
+	m, in, off := a.m, &nd.In, nd.Off
+	st.Compared = follow.NoReg
+	if nd.Flow == follow.Call {
 		if in.op == 0xe8 && in.imm == 0 {
 			// A call to the next instruction reads the pc.
-			a.push(st, value{}, m.PtrSize, off)
+			a.push(st, follow.Value{}, m.PtrSize, off)
 			return
 		}
-		st.afterCall, st.called = true, true
-		if r, ok := a.thunk(in, off); ok {
-			st.regs[r] = value{}
+		st.AfterCall, st.Called = true, true
+		if r, ok := a.thunk(nd); ok {
+			st.Regs[r] = follow.Value{}
 			return
 		}
-		m.clobber(st)
-		if v := st.regs[sp]; m.PtrSize == 4 && v.fromCFA() {
+		m.registers.Clobber(st)
+		if v := st.Regs[sp]; m.PtrSize == 4 && v.FromCFA() {
 			switch {
-			case v.off&15 == 0:
-				st.aligned = true
+			case v.Off&15 == 0:
+				st.Aligned = true
 				if a.calleePops && a.pops(off+in.size) {
 					a.pop(st, m.PtrSize, off)
 				}
-			case v.off&15 == 12 && st.aligned:
+			case v.Off&15 == 12 && st.Aligned:
 				a.shifted = true
 			}
 		}
 		return
 	}
-	if in.isPadding() {
+	if nd.Padding {
 		return
 	}
-	st.afterCall = false
+	st.AfterCall = false
 	if in.m == mapOne && !in.vex && a.stepOne(st, in, off) {
 		return
 	}
 	if in.m == map0F {
 		switch in.op {
 		case 0xa0, 0xa8: // push fs, gs
-			a.push(st, value{}, m.PtrSize, off)
+			a.push(st, follow.Value{}, m.PtrSize, off)
 			return
 		case 0xa1, 0xa9: // pop fs, gs
 			a.pop(st, m.PtrSize, off)
@@ -49,47 +49,38 @@ func (a *analysis) step(st *state, in *inst, off int) {
 		}
 	}
 	w := m.writes(in)
-	for r := range st.regs {
+	for r := range st.Regs {
 		if w>>r&1 != 0 {
-			a.set(st, uint8(r), value{}, off)
+			a.Set(st, uint8(r), follow.Value{}, off)
 		}
 	}
 }
 
-// thunk reports whether in, at offset off, calls a PC thunk of 32-bit code, and
-// which register that sets. No other is changed. What gives it away is that the
-// distance to the GOT is added next; eax could be what any function returns.
-func (a *analysis) thunk(in *inst, off int) (r uint8, ok bool) {
-	next := off + in.size
-	if a.m.PtrSize == 8 || in.op != 0xe8 || next >= len(a.code) || a.at[next] == 0 {
+// thunk reports whether nd calls a PC thunk of 32-bit code, and which register
+// that sets. No other is changed. What gives it away is that the distance to the
+// GOT is added next; eax could be what any function returns.
+func (a *analysis) thunk(nd *node) (r uint8, ok bool) {
+	next := a.Node(nd.Off + nd.Size)
+	if a.m.PtrSize == 8 || nd.In.op != 0xe8 || next == nil {
 		return 0, false
 	}
-	add := &a.nodes[a.at[next]-1].inst
+	add := &next.In
 	return add.rm, add.m == mapOne && add.op == 0x81 && add.mod == 3 && add.reg == 0 && add.rm != sp
-}
-
-// clobber forgets the registers that a call may change.
-func (m *Mode) clobber(st *state) {
-	for r := range st.regs {
-		if r != sp && m.CalleeSaved>>r&1 == 0 {
-			st.regs[r] = value{}
-		}
-	}
 }
 
 // stepOne does the one-byte opcodes that move the stack pointer, or copies of
 // registers to or from the stack. It reports false for all others.
-func (a *analysis) stepOne(st *state, in *inst, off int) bool {
+func (a *analysis) stepOne(st *follow.State, in *inst, off int) bool {
 	width := a.m.PtrSize
 	if in.opsize && !in.wide {
 		width = 2
 	}
 	switch op := in.op; {
 	case op >= 0x50 && op < 0x58:
-		a.push(st, st.regs[in.rm], width, off)
+		a.push(st, st.Regs[in.rm], width, off)
 	case op >= 0x58 && op < 0x60:
 		v := a.pop(st, width, off)
-		a.set(st, in.rm, v, off)
+		a.Set(st, in.rm, v, off)
 	default:
 		return a.stepCopy(st, in, off) || a.stepStack(st, in, width, off)
 	}
@@ -97,48 +88,48 @@ func (a *analysis) stepOne(st *state, in *inst, off int) bool {
 }
 
 // stepStack does the other pushes and pops, of operands of width bytes.
-func (a *analysis) stepStack(st *state, in *inst, width, off int) bool {
+func (a *analysis) stepStack(st *follow.State, in *inst, width, off int) bool {
 	switch in.op {
 	case 0x06, 0x0e, 0x16, 0x1e, 0x68, 0x6a, 0x9c: // push
-		a.push(st, value{}, width, off)
+		a.push(st, follow.Value{}, width, off)
 	case 0x07, 0x17, 0x1f, 0x9d: // pop
 		a.pop(st, width, off)
 	case 0x60: // pusha
-		old := st.regs
+		old := st.Regs
 		for r := range 8 {
 			a.push(st, old[r], width, off)
 		}
 	case 0x61: // popa
 		for r := uint8(7); r < 8; r-- {
 			if v := a.pop(st, width, off); r != sp {
-				a.set(st, r, v, off)
+				a.Set(st, r, v, off)
 			}
 		}
 	case 0x8f: // pop to memory
 		a.pop(st, width, off)
-		st.store(st.address(in), value{}, width)
+		st.Store(address(st, in), follow.Value{}, width)
 		if in.mod == 3 {
-			a.set(st, in.rm, value{}, off)
+			a.Set(st, in.rm, follow.Value{}, off)
 		}
 	case 0xc8: // enter
 		if in.imm>>16 != 0 {
-			a.set(st, sp, value{}, off)
-			a.set(st, bp, value{}, off)
+			a.Set(st, sp, follow.Value{}, off)
+			a.Set(st, bp, follow.Value{}, off)
 			break
 		}
-		a.push(st, st.regs[bp], width, off)
-		st.regs[bp] = st.regs[sp]
+		a.push(st, st.Regs[bp], width, off)
+		st.Regs[bp] = st.Regs[sp]
 		a.add(st, sp, -(in.imm & 0xffff), off)
 	case 0xc9: // leave
-		a.set(st, sp, st.regs[bp], off)
-		st.regs[bp] = a.pop(st, width, off)
+		a.Set(st, sp, st.Regs[bp], off)
+		st.Regs[bp] = a.pop(st, width, off)
 	case 0xff: // push
 		if in.reg&7 != 6 {
 			return false
 		}
-		v := st.regs[in.rm]
+		v := st.Regs[in.rm]
 		if in.memory() {
-			v = st.load(st.address(in))
+			v = st.Load(address(st, in))
 		}
 		a.push(st, v, width, off)
 	default:
@@ -148,16 +139,16 @@ func (a *analysis) stepStack(st *state, in *inst, width, off int) bool {
 }
 
 // stepCopy does what copies a register, adds a constant to it, or stores.
-func (a *analysis) stepCopy(st *state, in *inst, off int) bool {
+func (a *analysis) stepCopy(st *follow.State, in *inst, off int) bool {
 	full := a.m.full(in)
 	switch in.op {
 	case 0x90, 0x91, 0x92, 0x93, 0x94, 0x95, 0x96, 0x97: // xchg with ax
-		v, w := value{}, value{}
+		v, w := follow.Value{}, follow.Value{}
 		if full {
-			v, w = st.regs[ax], st.regs[in.rm]
+			v, w = st.Regs[ax], st.Regs[in.rm]
 		}
-		a.set(st, in.rm, v, off)
-		a.set(st, ax, w, off)
+		a.Set(st, in.rm, v, off)
+		a.Set(st, ax, w, off)
 	case 0x81, 0x83:
 		switch g := in.reg & 7; {
 		case in.mod != 3, !full, g != 0 && g != 5:
@@ -168,19 +159,19 @@ func (a *analysis) stepCopy(st *state, in *inst, off int) bool {
 			a.add(st, in.rm, -in.imm, off)
 		}
 	case 0x8d: // lea
-		v := value{}
+		v := follow.Value{}
 		if full {
-			v = st.address(in)
+			v = address(st, in)
 		}
-		a.set(st, in.reg, v, off)
+		a.Set(st, in.reg, v, off)
 	case 0x39, 0x3b: // cmp
 		if in.mod != 3 || !full {
 			return false
 		}
 		if in.rm == sp {
-			st.compared = in.reg
+			st.Compared = in.reg
 		} else if in.reg == sp {
-			st.compared = in.rm
+			st.Compared = in.rm
 		}
 	case 0x89, 0x8b:
 		return a.mov(st, in, off)
@@ -192,7 +183,7 @@ func (a *analysis) stepCopy(st *state, in *inst, off int) bool {
 		if in.op == 0xc7 {
 			size = a.m.operandSize(in)
 		}
-		st.store(st.address(in), value{}, size)
+		st.Store(address(st, in), follow.Value{}, size)
 	default:
 		return false
 	}
@@ -200,7 +191,7 @@ func (a *analysis) stepCopy(st *state, in *inst, off int) bool {
 }
 
 // mov does 89 and 8b.
-func (a *analysis) mov(st *state, in *inst, off int) bool {
+func (a *analysis) mov(st *follow.State, in *inst, off int) bool {
 	full := a.m.full(in)
 	from, to := in.reg, in.rm
 	if in.op == 0x8b {
@@ -208,23 +199,23 @@ func (a *analysis) mov(st *state, in *inst, off int) bool {
 	}
 	switch {
 	case in.mod == 3:
-		v := value{}
+		v := follow.Value{}
 		if full {
-			v = st.regs[from]
+			v = st.Regs[from]
 		}
-		a.set(st, to, v, off)
+		a.Set(st, to, v, off)
 	case in.op == 0x8b:
-		v := value{}
+		v := follow.Value{}
 		if full {
-			v = st.load(st.address(in))
+			v = st.Load(address(st, in))
 		}
-		a.set(st, to, v, off)
+		a.Set(st, to, v, off)
 	default:
-		v := value{}
+		v := follow.Value{}
 		if full {
-			v = st.regs[from]
+			v = st.Regs[from]
 		}
-		st.store(st.address(in), v, a.m.operandSize(in))
+		st.Store(address(st, in), v, a.m.operandSize(in))
 	}
 	return true
 }
@@ -241,70 +232,34 @@ func (m *Mode) operandSize(in *inst) int {
 }
 
 // address is the address of in's memory operand.
-func (st *state) address(in *inst) value {
+func address(st *follow.State, in *inst) follow.Value {
 	if !in.memory() || in.base == noReg || in.index != noReg || in.segment {
-		return value{}
+		return follow.Value{}
 	}
-	return st.regs[in.base].plus(in.disp)
-}
-
-// plus returns v+n, where that means anything.
-func (v value) plus(n int64) value {
-	sum := int64(v.off) + n
-	if v.kind != address || sum != int64(int32(sum)) {
-		if n == 0 {
-			return v
-		}
-		return value{}
-	}
-	v.off = int32(sum)
-	return v
-}
-
-// set gives register r the value v. The stack pointer always has an address:
-// where it is not known which, one with a base of its own.
-func (a *analysis) set(st *state, r uint8, v value, off int) {
-	if r != sp {
-		st.regs[r] = v
-		return
-	}
-	if v.kind != address {
-		n := a.newBase(off)
-		if n == cfa {
-			st.regs[sp] = value{}
-			return
-		}
-		st.forget(n)
-		v = value{kind: address, n: n}
-	}
-	st.setSP(v)
+	return st.Regs[in.base].Plus(in.disp)
 }
 
 // add adds n to register r.
-func (a *analysis) add(st *state, r uint8, n int64, off int) {
-	a.set(st, r, st.regs[r].plus(n), off)
+func (a *analysis) add(st *follow.State, r uint8, n int64, off int) {
+	a.Set(st, r, st.Regs[r].Plus(n), off)
 }
 
 // push pushes v, which is size bytes long.
-func (a *analysis) push(st *state, v value, size, off int) {
-	to := st.regs[sp].plus(int64(-size))
+func (a *analysis) push(st *follow.State, v follow.Value, size, off int) {
+	to := st.Regs[sp].Plus(int64(-size))
 	if size != a.m.PtrSize {
-		v = value{}
+		v = follow.Value{}
 	}
-	st.regs[sp] = to
-	st.store(to, v, size)
+	st.Regs[sp] = to
+	st.Store(to, v, size)
 }
 
 // pop pops a value of size bytes.
-func (a *analysis) pop(st *state, size, off int) value {
-	v := value{}
+func (a *analysis) pop(st *follow.State, size, off int) follow.Value {
+	v := follow.Value{}
 	if size == a.m.PtrSize {
-		v = st.load(st.regs[sp])
+		v = st.Load(st.Regs[sp])
 	}
-	if to := st.regs[sp].plus(int64(size)); to.kind == address {
-		st.setSP(to)
-	} else {
-		st.regs[sp] = value{}
-	}
+	st.SetSP(sp, st.Regs[sp].Plus(int64(size)))
 	return v
 }

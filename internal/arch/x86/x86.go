@@ -3,7 +3,10 @@
 // there is no call frame information.
 package x86
 
-import "github.com/gatedso/bt/internal/arch"
+import (
+	"github.com/gatedso/bt/internal/arch"
+	"github.com/gatedso/bt/internal/arch/follow"
+)
 
 // Machine numbers of the registers, as ModRM and the opcodes encode them.
 const (
@@ -28,21 +31,37 @@ type Mode struct {
 	// CalleeSaved has bit i set when a function must preserve the register
 	// with the machine number i. The stack pointer is not among them.
 	CalleeSaved uint16
+
+	registers *follow.Registers // the same, for the analysis of code
 }
 
 // AMD64 is 64-bit code: System V ABI, AMD64 supplement, figure 3.36.
-var AMD64 = Mode{
+var AMD64 = newMode(Mode{
 	PtrSize:     8,
 	DWARF:       [16]arch.Reg{0, 2, 1, 3, 7, 6, 4, 5, 8, 9, 10, 11, 12, 13, 14, 15},
 	CalleeSaved: 1<<bx | 1<<bp | 1<<12 | 1<<13 | 1<<14 | 1<<15,
-}
+})
 
 // I386 is 32-bit code: System V ABI, Intel386 supplement, table 2.14. Its
 // DWARF numbers are the machine numbers.
-var I386 = Mode{
+var I386 = newMode(Mode{
 	PtrSize:     4,
 	DWARF:       [16]arch.Reg{0, 1, 2, 3, 4, 5, 6, 7},
 	CalleeSaved: 1<<bx | 1<<bp | 1<<si | 1<<di,
+})
+
+// The registers that may lead to the CFA, in two orders.
+var (
+	basesBySP = []uint8{sp, bp, ax, cx, dx, bx, si, di, 8, 9, 10, 11, 12, 13, 14, 15}
+	basesByBP = []uint8{bp, sp, ax, cx, dx, bx, si, di, 8, 9, 10, 11, 12, 13, 14, 15}
+)
+
+// newMode completes m.
+func newMode(m Mode) Mode {
+	r := &follow.Registers{SP: sp, FP: bp, CalleeSaved: uint32(m.CalleeSaved), Entry: int32(-m.PtrSize)}
+	copy(r.DWARF[:], m.DWARF[:])
+	m.registers = r
+	return m
 }
 
 // MaxCall is how many bytes before a return address AfterCall looks at: the

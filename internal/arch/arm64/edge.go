@@ -1,0 +1,145 @@
+package arm64
+
+import (
+	"encoding/binary"
+
+	"github.com/gatedso/bt/internal/arch"
+	"github.com/gatedso/bt/internal/arch/follow"
+)
+
+// Forms of the instructions at a function's edges.
+const (
+	movFPSP = 0x910003fd // mov x29, sp
+	svc     = 0xd4000001 // svc #0
+)
+
+// isRecord reports whether w is the load or the store of a frame record that moves
+// the stack pointer, and by how much: stp x29, x30, [sp, #-n]! and ldp x29, x30, [sp], #n.
+func isRecord(w uint32, form uint32) (n int64, ok bool) {
+	const imm7 = 0x7f << 15
+	return 8 * signed(w, 15, 7), w&^imm7 == form
+}
+
+const (
+	pushRecord = 0xa9807bfd
+	popRecord  = 0xa8c07bfd
+)
+
+// isHint reports whether w is one of paciasp, autiasp and their like, or a landing
+// pad: it changes no address and no stack pointer.
+func isHint(w uint32) bool { return w&0xfffff01f == 0xd503201f }
+
+// edge implements arch.Arch.Edge.
+func edge(before, code []byte) (arch.Layout, bool) {
+	var words []uint32
+	for ; len(code) >= 4; code = code[4:] {
+		words = append(words, binary.LittleEndian.Uint32(code))
+	}
+	for len(words) > 0 && isHint(words[0]) {
+		words = words[1:]
+	}
+	if len(words) == 0 {
+		return arch.Layout{}, false
+	}
+	if _, ok := isRecord(words[0], pushRecord); ok && len(words) > 1 && words[1] == movFPSP {
+		return entry, true
+	}
+	if words[0] == movFPSP && len(before) >= 4 {
+		if n, ok := isRecord(binary.LittleEndian.Uint32(before[len(before)-4:]), pushRecord); ok && n < 0 {
+			return record(-n), true
+		}
+	}
+	var in inst
+	decode(binary.LittleEndian.AppendUint32(nil, words[0]), &in)
+	if in.flow == follow.Return {
+		return entry, true
+	}
+	if n, ok := isRecord(words[0], popRecord); ok && n > 0 {
+		for words = words[1:]; len(words) > 0 && isHint(words[0]); words = words[1:] {
+		}
+		if len(words) > 0 {
+			decode(binary.LittleEndian.AppendUint32(nil, words[0]), &in)
+			return record(n), in.flow == follow.Return
+		}
+	}
+	return arch.Layout{}, false
+}
+
+// record is the frame of size bytes that has a frame record at its bottom, where the
+// stack pointer is.
+func record(size int64) arch.Layout {
+	return arch.Layout{Base: SP, Offset: size, Return: arch.Return{Offset: 8 - size}, Saved: []arch.SavedReg{
+		{Reg: FP, Offset: -size}, {Reg: LR, Offset: arch.NoOffset},
+	}}
+}
+
+// read implements follow.Reader. A jump by x16 or x17 leads to another function:
+// linkers' stubs make it (AAPCS64, section 6.1.1).
+func read(code []byte, at int) (follow.Insn, bool) {
+	var in inst
+	if !decode(code[at:], &in) {
+		return follow.Insn{}, false
+	}
+	return follow.Insn{Size: 4, Flow: in.flow, Target: at + int(in.displacement), Slot: in.rn == 16 || in.rn == 17}, true
+}
+
+func noReturn(code []byte) bool { return follow.Reader(read).NoReturn(code) }
+
+// forked implements arch.Arch.Forked.
+func forked(code []byte, pc int) (int, bool) {
+	const maxBack = 16
+	for at := pc; at >= max(4, pc-maxBack); at -= 4 {
+		if binary.LittleEndian.Uint32(code[at-4:]) != svc {
+			continue
+		}
+		if to, ok := zeroLeads(code, at, pc); ok {
+			return to, true
+		}
+	}
+	return 0, false
+}
+
+// zeroLeads follows the comparisons and branches from index at on, with a zero in
+// x0, to the first other instruction. It reports whether pc is on the way and there
+// was a branch.
+func zeroLeads(code []byte, at, pc int) (to int, ok bool) {
+	passed, branched := false, false
+	var f flags
+	for range 8 {
+		passed = passed || at == pc
+		var in inst
+		if at < 0 || at >= len(code) || !decode(code[at:], &in) {
+			return 0, false
+		}
+		w := binary.LittleEndian.Uint32(code[at:])
+		switch {
+		case w&0x7f8003ff == 0x7100001f: // cmp x0, #n
+			f = flags{known: true, zero: field(w, 10, 12) == 0, negative: field(w, 10, 12) != 0, carry: field(w, 10, 12) == 0}
+		case w&0x7f8003ff == 0x3100001f: // cmn x0, #n
+			f = flags{known: true, zero: field(w, 10, 12) == 0}
+		case w&0x7e00001f == 0x34000000, w&0x7e00001f == 0x36000000: // cbz, cbnz, tbz, tbnz of x0
+			branched = true
+			if field(w, 24, 1) == 0 {
+				at += int(in.displacement) - 4
+			}
+		case w>>24 == 0x54 && f.known:
+			branched = true
+			if f.hold(field(w, 0, 4)) {
+				at += int(in.displacement) - 4
+			}
+		default:
+			return at, passed && branched
+		}
+		at += 4
+	}
+	return 0, false
+}
+
+// flags are the condition flags; there is never an overflow.
+type flags struct{ known, zero, negative, carry bool }
+
+// hold reports whether the condition cond holds.
+func (f *flags) hold(cond uint32) bool {
+	holds := [...]bool{f.zero, f.carry, f.negative, false, f.carry && !f.zero, !f.negative, !f.zero && !f.negative, true}[cond>>1]
+	return holds != (cond&1 == 1 && cond != 15)
+}
