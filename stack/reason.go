@@ -13,6 +13,7 @@ const (
 	ByLeaf         How = "leaf"              // the return address on top of the stack, after a call to nowhere
 	ByAnalysis     How = "analysis"          // by following the function's instructions
 	ByFramePointer How = "frame pointer"     // by the chain of frame pointers
+	ByRuntime      How = "runtime"           // by what a language runtime knows of code that it has made
 )
 
 // Miss tells why no symbol names an address. It is empty where one does.

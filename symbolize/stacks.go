@@ -83,7 +83,7 @@ func take(f, named *stack.Frame) {
 		known = known[:len(known)-1]
 	}
 	f.Names = slices.Concat(known, named.Names)
-	if n := f.Function(); n.Language == "" && n.Symbol != "" {
+	if n := f.Function(); n != nil && n.Symbol != "" {
 		f.Miss = ""
 	}
 }

@@ -72,6 +72,9 @@ type Arch struct {
 	// have taken off.
 	RedZone int
 	Go      GoFrames
+	// HotSpot is how the JDK's virtual machine uses the CPU, nil where that is not
+	// known.
+	HotSpot *HotSpot
 
 	// RegsetSize is the size in bytes of the NT_PRSTATUS register set that
 	// PTRACE_GETREGSET and core files hold for a process of this CPU.
@@ -164,6 +167,13 @@ type Return struct {
 	InReg  bool
 	Reg    Reg
 	Offset int64
+}
+
+// HotSpot is how the JDK's interpreter uses the registers of a CPU.
+type HotSpot struct {
+	// BCP holds the address of the bytecode that is executed
+	// (cpu/*/templateTable_*.cpp, cpu/*/register_*.hpp).
+	BCP Reg
 }
 
 // GoFrames is how Go's compiler makes the frames of a CPU, beyond what its table

@@ -71,22 +71,11 @@ func (s *Space) findDescriptors() {
 			if m.Gate != maps.NoGate || !m.HasCode() || len(j.descriptors) == maxDescriptors {
 				continue
 			}
-			im, err := m.Image()
-			if err != nil {
-				continue
-			}
-			link, ok := im.Variable(gdbjit.Descriptor, full)
+			addr, ok := s.Variable(m, gdbjit.Descriptor, full)
 			if !ok {
 				continue
 			}
-			bias, ok := s.regions[m.regions[0]].loadBias(im)
-			if !ok {
-				continue
-			}
-			addr := link + bias
-			if im.PtrSize() == 4 {
-				addr &= 1<<32 - 1
-			}
+			im, _ := m.Image()
 			j.descriptors = append(j.descriptors, addr)
 			j.mem.PtrSize, j.mem.Order = im.PtrSize(), im.Order
 		}

@@ -123,6 +123,8 @@ func (w *Walker) makePlan(pc uint64, exact bool) *plan {
 	}
 	if row != nil {
 		p.method, p.how, p.row, p.signal = byRow, how, row, row.Signal
+		// An interpreter jumps, with a return address that it has made itself.
+		p.afterCall = p.afterCall || how == HowRuntime
 		if row.Signal {
 			p.how = HowSignal
 			if tr := new(plan); w.matchTrampoline(tr, pc) {
@@ -141,6 +143,12 @@ func (w *Walker) makePlan(pc uint64, exact bool) *plan {
 	if exact {
 		if layout, ok := w.edge(pc); ok {
 			p.method, p.how, p.layout = byLayout, HowAnalysis, layout
+			return p
+		}
+	}
+	if last, ok := w.code.(LastResort); ok {
+		if row, how := last.LastRow(lookup); row != nil {
+			p.method, p.how, p.row = byRow, how, row
 			return p
 		}
 	}

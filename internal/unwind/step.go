@@ -59,7 +59,8 @@ func (s *state) step(f Frame, p *plan) (Frame, End, uint64) {
 
 	pc, _ := regs.Get(s.arch.PC)
 	sp, _ := regs.Get(s.arch.SP)
-	next := Frame{PC: pc, SP: sp, Exact: p.signal || p.how == HowInjected, How: how}
+	fp, _ := regs.Get(s.arch.FP)
+	next := Frame{PC: pc, SP: sp, FP: fp, Exact: p.signal || p.how == HowInjected, How: how}
 	if end, at := s.check(f, p, next, &regs); end != stepOn {
 		return Frame{}, end, at
 	}

@@ -32,6 +32,13 @@ type Code interface {
 	FuncStart(pc uint64) (uint64, bool)
 }
 
+// LastResort is a Code that has rows for what nothing else tells how to unwind. They are
+// used after the instructions of the function were followed in vain.
+type LastResort interface {
+	// LastRow finds the row that holds in most of the function at pc.
+	LastRow(pc uint64) (row *cfi.Row, how How)
+}
+
 // How tells by which means a frame was found.
 type How uint8
 
@@ -44,6 +51,7 @@ const (
 	HowLeaf                    // return address on top of the stack, after a call to nowhere
 	HowAnalysis                // by following the function's instructions
 	HowFramePointer            // by the frame pointer
+	HowRuntime                 // by what a language runtime knows of code that it has made
 
 	// What Code says of Go's functions that change from stack to stack; the
 	// caller of each counts as found by HowGo.
@@ -55,7 +63,7 @@ const (
 	HowGoEntry    // C code has called it; without a row
 )
 
-var howNames = [...]string{"registers", "cfi", "go", "go, injected call", "signal", "leaf", "analysis", "frame pointer"}
+var howNames = [...]string{"registers", "cfi", "go", "go, injected call", "signal", "leaf", "analysis", "frame pointer", "runtime"}
 
 func (h How) String() string {
 	switch {
@@ -71,6 +79,7 @@ func (h How) String() string {
 type Frame struct {
 	PC     uint64
 	SP     uint64 // the stack pointer in this frame
+	FP     uint64 // the register arch.Arch.FP in this frame, 0 when unknown
 	Exact  bool   // PC is where execution is, not a return address
 	Signal bool   // the frame is a signal trampoline; the next one is exact
 	Signo  uint8  // of a signal frame: the signal's number, 0 when unknown
@@ -187,7 +196,8 @@ func (w *Walker) WalkInto(buf []Frame, s Start, mem Memory) Stack {
 		return out
 	}
 	sp, _ := s.Regs.Get(w.arch.SP)
-	frame := Frame{PC: pc & w.mask, SP: sp & w.mask, Exact: true}
+	fp, _ := s.Regs.Get(w.arch.FP)
+	frame := Frame{PC: pc & w.mask, SP: sp & w.mask, FP: fp & w.mask, Exact: true}
 	for {
 		if s.MaxFrames > 0 && len(out.Frames) == s.MaxFrames {
 			out.End, out.At = EndMaxFrames, uint64(s.MaxFrames)

@@ -47,6 +47,7 @@ var Arch = &arch.Arch{
 	},
 	StripPAC: stripPAC,
 	Go:       arch.GoFrames{Exit: goExit, G: arch.MaxRegs},
+	HotSpot:  &arch.HotSpot{BCP: 22},
 
 	RegsetSize:   regsetSize,
 	DecodeRegset: decodeRegset,

@@ -1,9 +1,12 @@
 // Package all lists the language runtimes that bt reads.
 package all
 
-import "github.com/gatedso/bt/internal/runtimes"
+import (
+	"github.com/gatedso/bt/internal/runtimes"
+	"github.com/gatedso/bt/internal/runtimes/hotspot"
+)
 
 // Finders returns a Finder for each runtime.
 func Finders() []runtimes.Finder {
-	return nil
+	return []runtimes.Finder{hotspot.Finder}
 }
