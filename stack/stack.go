@@ -177,6 +177,8 @@ type Name struct {
 	// so that whoever prints it need not look for what to escape. Where it is
 	// false nothing is known.
 	Plain bool `json:"-"`
+	// PlainFile is Plain of File.
+	PlainFile bool `json:"-"`
 	// Version is the version of the symbol as it is written behind its name,
 	// "@@GLIBC_2.34" or "@GLIBC_2.2.5", where that was asked for and it has one.
 	Version string `json:"version,omitempty"`

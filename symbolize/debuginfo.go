@@ -74,7 +74,7 @@ func (n *imageNames) openDebugInfo(im *elfsym.Image) {
 	if !ok {
 		return
 	}
-	o := dwarf.Options{BigEndian: bigEndian(im), Release: im.ReleasePages, Bare: n.bare}
+	o := dwarf.Options{BigEndian: bigEndian(im), Release: im.ReleasePages, Name: n.demangle.name, Bare: n.bare, Inlined: !n.bare}
 	for start, end := range n.im.CodeRanges() {
 		o.Code = append(o.Code, dwarf.Span{Start: start - n.debug.shift, End: end - n.debug.shift})
 	}

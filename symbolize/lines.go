@@ -12,14 +12,13 @@ import (
 	"github.com/gatedso/bt/stack"
 )
 
-// Lines are the source lines of the frames that Symbolizer.Lines was given. A Lines
-// is used by one goroutine.
+// Lines are the source lines of the frames that Symbolizer.Lines was given. It is safe
+// for concurrent use.
 type Lines struct {
 	name  func(frames []stack.Frame)
 	parts []linesPart
 	part  []int32 // by frame: in parts, -1
 	index []int32 // its number there
-	buf   []stack.Name
 }
 
 // linesPart are the lines of addresses of one image.
@@ -121,7 +120,6 @@ func (p *linesPart) find() {
 		return
 	}
 	p.answers = d.data.Lookup(shifted(p.links, d.shift))
-	p.answers.Rewrite(p.names.inlinedName, func(path string) string { return path })
 }
 
 // Frames names frames as Symbolizer.Frames does, which are those that Lines was
@@ -135,20 +133,37 @@ func (l *Lines) Frames(frames []stack.Frame, first int) {
 // their symbols. The symbol's name stays: of several functions that share their code
 // debug information knows one.
 func (l *Lines) add(frames []stack.Frame, first int) {
+	var room [16]dwarf.Frame
+	l.warm(first, len(frames))
 	for i := range frames {
 		f := &frames[i]
-		if l.buf = l.at(l.buf[:0], first+i); len(l.buf) == 0 {
+		var own stack.Name
+		if n := f.Function(); n != nil {
+			own = *n
+		}
+		names, ok := l.at(f.Names[:0], room[:0], first+i)
+		if !ok {
 			continue
 		}
-		own := &l.buf[len(l.buf)-1]
-		// Where it does not start is not known.
-		own.Symbol = ""
-		if n := f.Function(); n != nil {
-			place := *own
-			*own = *n
-			own.File, own.Line, own.Column = place.File, place.Line, place.Column
+		last := &names[len(names)-1]
+		// Where it starts is known of a symbol alone.
+		own.File, own.Line, own.Column, own.PlainFile = last.File, last.Line, last.Column, last.PlainFile
+		*last = own
+		f.Names = names
+	}
+}
+
+// warm reads what at reads for n frames from the first-th on, all side by side.
+func (l *Lines) warm(first, n int) {
+	for from := first; from < first+n; {
+		part, to := l.part[from], from+1
+		for to < first+n && l.part[to] == part && l.index[to] == l.index[to-1]+1 {
+			to++
 		}
-		f.Names = append(f.Names[:0], l.buf...)
+		if part >= 0 && l.parts[part].answers != nil {
+			l.parts[part].answers.Warm(int(l.index[from]), to-from)
+		}
+		from = to
 	}
 }
 
@@ -157,7 +172,7 @@ func (l *Lines) add(frames []stack.Frame, first int) {
 // name there, which may be empty. It appends nothing where nothing is known.
 func (l *Lines) Names(dst []stack.Name, i int) []stack.Name {
 	n := len(dst)
-	if guard.Read(func() error { dst = l.at(dst, i); return nil }) != nil {
+	if guard.Read(func() error { dst, _ = l.at(dst, nil, i); return nil }) != nil {
 		return dst[:n]
 	}
 	return dst
@@ -183,61 +198,45 @@ func (l *Lines) Discriminator(i int) uint32 {
 	return l.parts[l.part[i]].answers.Discriminator(int(l.index[i]))
 }
 
-// at is Names for a caller that guards it.
-func (l *Lines) at(dst []stack.Name, i int) []stack.Name {
+// at is Names for a caller that guards it, and has some room. It reports false where
+// nothing is known.
+func (l *Lines) at(dst []stack.Name, room []dwarf.Frame, i int) (_ []stack.Name, ok bool) {
 	if l.part[i] < 0 {
-		return dst
+		return dst, false
 	}
 	p := &l.parts[l.part[i]]
 	n := len(dst)
 	if p.answers != nil {
-		dst = appendNames(dst, p.answers, int(l.index[i]))
+		dst = appendNames(dst, p.answers.Frames(room, int(l.index[i])))
 	}
 	if len(dst) == n {
 		dst = appendGo(dst, p.names.im, p.links[l.index[i]])
 	}
-	return dst
+	return dst, len(dst) > n
 }
 
 // appendNames appends what DWARF says, if that is where the address is.
-func appendNames(dst []stack.Name, a *dwarf.Answers, i int) []stack.Name {
-	var room [16]dwarf.Frame
-	frames := a.Frames(room[:0], i)
+func appendNames(dst []stack.Name, frames []dwarf.Frame) []stack.Name {
 	if len(frames) == 0 || len(frames) == 1 && frames[0].File == "" {
 		return dst
 	}
-	for _, f := range frames {
-		dst = append(dst, stack.Name{Symbol: f.Func, File: f.File, Line: int(f.Line), Column: int(f.Column), Inlined: f.Inlined})
+	for i := range frames {
+		f := &frames[i]
+		if len(dst) < cap(dst) {
+			dst = dst[:len(dst)+1]
+		} else {
+			dst = append(dst, stack.Name{})
+		}
+		n := &dst[len(dst)-1]
+		*n = stack.Name{}
+		n.Symbol, n.Plain, n.File, n.PlainFile = f.Func, f.Plain, f.File, f.PlainFile
+		n.Line, n.Column, n.Inlined = int(f.Line), int(f.Column), f.Inlined
 	}
 	return dst
-}
-
-// maxInlinedNames bounds the names that are remembered for one image.
-const maxInlinedNames = 1 << 19
-
-// inlinedName is the shown name of a function that is inlined.
-func (n *imageNames) inlinedName(raw string) string {
-	n.inlinedMu.RLock()
-	name, ok := n.inlined[raw]
-	n.inlinedMu.RUnlock()
-	if ok {
-		return name
-	}
-	name = n.demangle.name(raw)
-	n.inlinedMu.Lock()
-	defer n.inlinedMu.Unlock()
-	if n.inlined == nil || len(n.inlined) >= maxInlinedNames {
-		n.inlined = make(map[string]string)
-	}
-	n.inlined[raw] = name
-	return name
 }
 
 // inlinedNames is the part of imageNames that names inlined functions.
 type inlinedNames struct {
-	inlinedMu sync.RWMutex
-	inlined   map[string]string // by linkage name
-
 	bare      bool // see Options.BareNames
 	debugOnce sync.Once
 	debug     debugInfo

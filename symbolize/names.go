@@ -87,6 +87,22 @@ func (d *demangler) clock() time.Duration {
 	return time.Since(began)
 }
 
+// stopwatch is a moment: on the clock, and of the thread.
+type stopwatch struct{ clock, thread time.Duration }
+
+func (d *demangler) start() stopwatch { return stopwatch{d.clock(), threadTime()} }
+
+// since returns how long a name has taken. On a busy machine most of what the clock
+// says goes to other programs, and then names would be left as they are. Where the
+// goroutine has gone on on another thread, the clock counts.
+func (d *demangler) since(s stopwatch) time.Duration {
+	took := d.clock() - s.clock
+	if ran := threadTime() - s.thread; d.now == nil && ran > 0 {
+		took = min(took, ran)
+	}
+	return took
+}
+
 // name makes a symbol's name fit to show: demangled, and not without end.
 func (d *demangler) name(raw string) string {
 	if d.mode == None || !looksMangled(raw) || len(raw) > maxMangled {
@@ -96,13 +112,13 @@ func (d *demangler) name(raw string) string {
 	if cost > maxWork || d.used.Load() > int64(allTime) && (cost > freeWork || len(raw) > shortName) {
 		return cut(raw)
 	}
-	var start time.Duration
+	var start stopwatch
 	if cost > freeWork {
-		start = d.clock()
+		start = d.start()
 	}
 	name, ok := d.mode.demangled(raw)
 	if cost > freeWork {
-		d.used.Add(int64(d.clock() - start))
+		d.used.Add(int64(d.since(start)))
 	}
 	if len(name) >= 1<<maxDemangled {
 		d.used.Add(int64(overTime))

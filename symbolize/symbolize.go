@@ -21,8 +21,9 @@ type Options struct {
 	Versions bool
 	// Process, for a running process, names what is in no file of its.
 	Process *Process
-	// BareNames leaves the names of inlined functions that have no linkage name
-	// without their scopes.
+	// BareNames leaves the names of functions in debug information that have no
+	// linkage name without their scopes, and has Lines.Names give those of functions
+	// that are not inlined as well: what addr2line prints.
 	BareNames bool
 	// Debug finds separate debug files; nil: none are used.
 	Debug *debugfile.Finder

@@ -97,47 +97,33 @@ const (
 	noSlot = nSlots
 )
 
-// slotOf returns the slot of an attribute (7.5.4), noSlot for all others.
+// slots are the attributes (7.5.4) with small numbers that have a slot: that and 1.
+var slots = [0x80]slot{
+	0x01: sSibling + 1, 0x03: sName + 1, 0x10: sStmtList + 1, 0x11: sLow + 1, 0x12: sHigh + 1, 0x13: sLang + 1,
+	0x1b: sCompDir + 1, 0x31: sOrigin + 1, 0x47: sOrigin + 1, 0x55: sRanges + 1,
+	0x57: sCallColumn + 1, 0x58: sCallFile + 1, 0x59: sCallLine + 1, 0x6e: sLinkage + 1,
+	0x72: sStrOffsets + 1, 0x73: sAddrBase + 1, 0x74: sRnglists + 1, 0x76: sDwoName + 1,
+}
+
+// slotOf returns the slot of an attribute, noSlot for all without.
 func slotOf(attr uint64) slot {
+	if attr < uint64(len(slots)) {
+		if s := slots[attr]; s != 0 {
+			return s - 1
+		}
+		return noSlot
+	}
 	switch attr {
-	case 0x01:
-		return sSibling
-	case 0x03:
-		return sName
-	case 0x10:
-		return sStmtList
-	case 0x11:
-		return sLow
-	case 0x12:
-		return sHigh
-	case 0x13:
-		return sLang
-	case 0x1b:
-		return sCompDir
-	case 0x31, 0x47:
-		return sOrigin
-	case 0x55:
-		return sRanges
-	case 0x57:
-		return sCallColumn
-	case 0x58:
-		return sCallFile
-	case 0x59:
-		return sCallLine
-	case 0x6e, 0x2007: // DW_AT_linkage_name, DW_AT_MIPS_linkage_name
+	case 0x2007: // DW_AT_MIPS_linkage_name
 		return sLinkage
-	case 0x72:
-		return sStrOffsets
-	case 0x73, 0x2133: // DW_AT_addr_base, DW_AT_GNU_addr_base
-		return sAddrBase
-	case 0x74:
-		return sRnglists
-	case 0x76, 0x2130: // DW_AT_dwo_name, DW_AT_GNU_dwo_name
+	case 0x2130: // DW_AT_GNU_dwo_name
 		return sDwoName
 	case 0x2131:
 		return sDwoID
 	case 0x2132:
 		return sGNURanges
+	case 0x2133: // DW_AT_GNU_addr_base
+		return sAddrBase
 	}
 	return noSlot
 }

@@ -28,21 +28,55 @@ func (v *visitor) open(d *Data, u *unit) *cu {
 	if len(v.cus) >= maxOpen {
 		clear(v.cus)
 	}
-	c := newCU(d, u, v.table(d, u))
+	tab := v.table(d, u)
+	code, _ := uleb(d.s.Info[:u.end:u.end], u.root)
+	var c *cu
+	if a := tab.abbrev(code); a != nil {
+		c = newCU(d, u, tab, a)
+	}
 	v.cus[u] = c
 	return c
 }
 
-// newCU reads the root entry of a unit. tab needs to have its abbreviation only.
-func newCU(d *Data, u *unit, tab *table) *cu {
+// openRoot is open for a caller who reads no other entry of the unit. What it
+// returns holds until the next call.
+func (v *visitor) openRoot(u *unit) *cu {
+	d := v.d
+	if u.abbrevOff >= uint64(len(d.s.Abbrev)) {
+		return nil
+	}
+	code, _ := uleb(d.s.Info[:u.end:u.end], u.root)
+	k := rootKey{u.abbrevOff, code, u.sizes}
+	r, ok := v.roots[k]
+	if !ok {
+		// Units share their tables, and the root entry's abbreviation may come late.
+		if v.roots == nil || len(v.roots) >= maxTables {
+			v.roots = make(map[rootKey]abbrev)
+		}
+		a, found := v.rootTab.find(d.s.Abbrev[u.abbrevOff:], u.sizes, code)
+		a.bad = a.bad || !found
+		v.roots[k], r = a, a
+	} else {
+		v.rootTab.begin(d.s.Abbrev[u.abbrevOff:], u.sizes)
+	}
+	return newCU(d, u, &v.rootTab, &r)
+}
+
+// rootKey is what the abbreviation of a root entry depends on.
+type rootKey struct {
+	off, code uint64
+	sizes     sizes
+}
+
+// newCU reads the root entry of a unit, whose abbreviation is a.
+func newCU(d *Data, u *unit, tab *table, a *abbrev) *cu {
 	c := &cu{d: d, u: u, b: d.s.Info[:u.end:u.end], tab: tab, addr: d.s.Addr, rangeData: d.s.Ranges}
-	code, pos := uleb(c.b, u.root)
-	a := c.tab.abbrev(code)
-	if a == nil || a.bad {
+	_, pos := uleb(c.b, u.root)
+	if a.bad {
 		return nil
 	}
 	c.tag = a.tag
-	if tab.run(c.b, pos, a.full, &c.root) > len(c.b) {
+	if tab.read(c.b, pos, a, &c.root) > len(c.b) {
 		return nil
 	}
 	if u.sizes.version >= 5 && u.typ == unitSplitCompile {
@@ -52,38 +86,13 @@ func newCU(d *Data, u *unit, tab *table) *cu {
 			c.strOffsets, c.rnglists = 16, 20
 		}
 	}
-	for s, to := range map[slot]*uint64{sStrOffsets: &c.strOffsets, sAddrBase: &c.addrBase, sRnglists: &c.rnglists} {
-		if a, ok := c.root.get(s); ok {
-			*to = a.val
-		}
-	}
+	c.root.value(sStrOffsets, &c.strOffsets)
+	c.root.value(sAddrBase, &c.addrBase)
+	c.root.value(sRnglists, &c.rnglists)
 	if a, ok := c.root.get(sLow); ok {
 		c.low, c.hasLow = c.address(a)
 	}
 	return c
-}
-
-// rootTable compiles the abbreviation of a root entry alone, if it comes first.
-func (v *visitor) rootTable(u *unit) *table {
-	d := v.d
-	if u.abbrevOff >= uint64(len(d.s.Abbrev)) {
-		return &table{sizes: u.sizes}
-	}
-	b := d.s.Abbrev[u.abbrevOff:]
-	want, _ := uleb(d.s.Info[:u.end], u.root)
-	code, pos := uleb(b, 0)
-	if code != want {
-		return v.table(d, u)
-	}
-	t := &table{sizes: u.sizes}
-	tag, pos := uleb(b, pos)
-	if pos >= len(b) {
-		return t
-	}
-	if specs, _, ok := readSpecs(b, pos+1, u.sizes, nil); ok {
-		t.add(code, &abbrev{tag: uint16(min(tag, 0xffff)), kids: b[pos] != 0}, specs)
-	}
-	return t
 }
 
 // address returns the address that an attribute holds.
@@ -110,31 +119,35 @@ func (c *cu) addrx(i uint64) (addr uint64, ok bool) {
 
 // str returns the string of an attribute; nil if it is none. The bytes are the
 // section's.
-func (c *cu) str(a attr) []byte {
+func (c *cu) str(a attr) []byte { return cstring(c.stringAt(a)) }
+
+// stringAt returns where the string of an attribute is: at off in sec, which is nil
+// if it is none.
+func (c *cu) stringAt(a attr) (sec []byte, off uint64) {
 	s := &c.d.s
 	switch a.form {
 	case formString:
-		return cstring(c.b, a.val)
+		return c.b, a.val
 	case formStrp:
-		return cstring(s.Str, a.val)
+		return s.Str, a.val
 	case formLineStrp:
-		return cstring(s.LineStr, a.val)
+		return s.LineStr, a.val
 	case formStrpSup:
 		if c.d.o.Alt != nil {
-			return cstring(c.d.o.Alt.s.Str, a.val)
+			return c.d.o.Alt.s.Str, a.val
 		}
 	case formStrx, formStrx1, formStrx2, formStrx3, formStrx4:
 		size := uint64(c.u.sizes.off)
 		n := uint64(len(s.StrOffsets))
 		if a.val >= n || c.strOffsets > n || a.val*size > n-c.strOffsets {
-			return nil
+			return nil, 0
 		}
 		off, next := fixed(s.StrOffsets, int(c.strOffsets+a.val*size), int(size), c.d.big)
 		if next <= len(s.StrOffsets) {
-			return cstring(s.Str, off)
+			return s.Str, off
 		}
 	}
-	return nil
+	return nil, 0
 }
 
 // text is str of an attribute of the root entry.

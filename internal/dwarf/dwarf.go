@@ -36,6 +36,11 @@ type Options struct {
 	// Bare leaves names without a linkage name as they are, without the scopes
 	// around them.
 	Bare bool
+	// Name, unless nil, makes of a function's name the one that is shown. It is called
+	// once for a name as a rule, by several goroutines at a time.
+	Name func(string) string
+	// Inlined leaves out the names of functions that are not inlined.
+	Inlined bool
 	// Release, unless nil, is called from time to time, when some megabytes of
 	// the sections have been read that will not be needed soon. It may be called
 	// while other goroutines read them.
@@ -57,6 +62,7 @@ type Data struct {
 	indexed bool
 	silent  func() *index // of units whose root entries have no ranges
 
+	texts   pool
 	idle    []*visitor
 	splitMu sync.Mutex
 	split   map[splitKey]*Data
@@ -65,6 +71,7 @@ type Data struct {
 // New returns the debug information in sections. It reads nothing yet.
 func New(s Sections, o Options) *Data {
 	d := &Data{s: s, o: o, big: o.BigEndian}
+	d.texts.name = o.Name
 	d.units = sync.OnceValue(d.readUnits)
 	d.index = sync.OnceValue(func() *index { return d.buildIndex(false) })
 	d.silent = sync.OnceValue(func() *index { return d.buildIndex(true) })

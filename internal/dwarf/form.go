@@ -22,6 +22,13 @@ func (e *entry) set(s slot, form uint8, val uint64) {
 	}
 }
 
+// value puts the value of an attribute into to, if it is there.
+func (e *entry) value(s slot, to *uint64) {
+	if a, ok := e.get(s); ok {
+		*to = a.val
+	}
+}
+
 // sizes are what the sizes of forms depend on.
 type sizes struct {
 	version, addr, off uint8

@@ -78,7 +78,6 @@ func hostile(s Sections, big bool) {
 		d := New(s, o)
 		d.Lookup(fuzzAddrs[4:5])
 		a := d.Lookup(fuzzAddrs)
-		a.Rewrite(func(s string) string { return s }, func(s string) string { return s })
 		for i := range fuzzAddrs {
 			a.Frames(nil, i)
 		}

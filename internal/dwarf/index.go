@@ -37,7 +37,7 @@ func (d *Data) eachSpan(silent bool, yield func(s Span, unit int)) {
 		if u.typ == unitPartial || u.typ == unitSplitCompile {
 			continue
 		}
-		c := newCU(d, u, v.rootTable(u))
+		c := v.openRoot(u)
 		if c == nil {
 			continue
 		}
@@ -140,7 +140,7 @@ func (d *Data) listedUnit(addr uint64) *unit {
 
 // hasRanges reports whether a unit's root entry tells where its code is.
 func (v *visitor) hasRanges(u *unit) bool {
-	c := newCU(v.d, u, v.rootTable(u))
+	c := v.openRoot(u)
 	return c != nil && (c.root.has&(1<<sRanges) != 0 || c.root.has&(1<<sLow|1<<sHigh) == 1<<sLow|1<<sHigh)
 }
 

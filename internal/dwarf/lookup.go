@@ -2,7 +2,6 @@ package dwarf
 
 import (
 	"runtime"
-	"slices"
 	"sync"
 	"sync/atomic"
 
@@ -23,38 +22,38 @@ type Frame struct {
 	// Linkage tells that Func is what symbol tables have, too: a linkage name, or
 	// a name of a language without such.
 	Linkage bool
+	// Plain and PlainFile tell that Func and File are printable ASCII without a
+	// backslash.
+	Plain, PlainFile bool
 }
 
-// Answers are what Lookup found.
+// Answers are what Lookup found. Its methods are safe for concurrent use.
 type Answers struct {
-	blocks []*block
-	block  []int32 // by address: its block, -1
-	place  []int32 // its place in the block
+	blocks []block
+	spots  []spot // by address
 }
 
 // block is what one visit of a unit found.
 type block struct {
 	nodes []call
-	names []string
-	files []string
-	spots []spot
+	files []text
 }
 
 // call is a function, and where it is called when it is inlined.
 type call struct {
+	name    text
 	parent  int32
-	name    int32 // in names, -1
 	file    int32 // in files, -1; of the call
 	line    uint32
 	column  uint32
 	inlined bool
-	linkage bool // symbol tables have it under this name
 }
 
 // spot is what is known of one address.
 type spot struct {
-	node          int32
-	file          int32
+	block         int32 // -1: nothing
+	node          int32 // in block.nodes, -1
+	file          int32 // in block.files, -1
 	line          uint32
 	column        uint32
 	discriminator uint32
@@ -66,77 +65,96 @@ const maxInlined = 1 << 10
 // Frames appends the frames of the i-th address to dst, the innermost first;
 // none where nothing is known.
 func (a *Answers) Frames(dst []Frame, i int) []Frame {
-	if a.block[i] < 0 {
+	s := &a.spots[i]
+	if s.block < 0 {
 		return dst
 	}
-	b := a.blocks[a.block[i]]
-	s := &b.spots[a.place[i]]
-	f := Frame{File: b.file(s.file), Line: s.line, Column: s.column}
+	b := &a.blocks[s.block]
+	dst = append(dst, Frame{Line: s.line, Column: s.column})
+	f := &dst[len(dst)-1]
+	b.file(s.file, f)
 	n := s.node
 	for range maxInlined {
 		if n < 0 {
 			break
 		}
 		c := &b.nodes[n]
-		if c.name >= 0 {
-			f.Func, f.Linkage = b.names[c.name], c.linkage
-		}
-		f.Inlined = c.inlined && c.parent >= 0
-		if !f.Inlined {
+		f.Func, f.Plain, f.Linkage = c.name.s, c.name.plain, c.name.linkage
+		if f.Inlined = c.inlined && c.parent >= 0; !f.Inlined {
 			break
 		}
-		dst = append(dst, f)
-		f = Frame{File: b.file(c.file), Line: c.line, Column: c.column}
+		dst = append(dst, Frame{Line: c.line, Column: c.column})
+		f = &dst[len(dst)-1]
+		b.file(c.file, f)
 		n = c.parent
 	}
-	return append(dst, f)
+	return dst
+}
+
+// file puts the i-th file into f.
+func (b *block) file(i int32, f *Frame) {
+	if i >= 0 {
+		t := &b.files[i]
+		f.File, f.PlainFile = t.s, t.plain
+	}
+}
+
+// Warm reads what Frames reads for n addresses from the first-th on, so that their
+// ways through memory are gone side by side. Its result means nothing; it keeps the
+// reads from being left out.
+//
+//go:noinline
+func (a *Answers) Warm(first, n int) (sum int) {
+	for i := first; i < first+n; i++ {
+		s := &a.spots[i]
+		if s.block < 0 {
+			continue
+		}
+		b := &a.blocks[s.block]
+		if s.node >= 0 {
+			sum += len(b.nodes[s.node].name.s)
+		}
+		if s.file >= 0 {
+			sum += len(b.files[s.file].s)
+		}
+	}
+	for i := first; i < first+n; i++ {
+		s := &a.spots[i]
+		if s.block < 0 {
+			continue
+		}
+		b := &a.blocks[s.block]
+		if s.node >= 0 {
+			if name := b.nodes[s.node].name.s; len(name) > 0 {
+				sum += int(name[0])
+			}
+		}
+		if s.file >= 0 {
+			if path := b.files[s.file].s; len(path) > 0 {
+				sum += int(path[0])
+			}
+		}
+	}
+	return sum
 }
 
 // Discriminator returns the number that tells the block of the i-th address from
 // others of its line (6.2.2), 0 for none.
-func (a *Answers) Discriminator(i int) uint32 {
-	if a.block[i] < 0 {
-		return 0
-	}
-	return a.blocks[a.block[i]].spots[a.place[i]].discriminator
-}
-
-// Rewrite replaces each name and each path by what f returns for it, which it is
-// asked for once for each unit. f is called by several goroutines at a time.
-func (a *Answers) Rewrite(name, path func(string) string) {
-	each(len(a.blocks), func(next func() (int, bool)) {
-		for i, ok := next(); ok; i, ok = next() {
-			b := a.blocks[i]
-			for j, s := range b.names {
-				b.names[j] = name(s)
-			}
-			for j, s := range b.files {
-				b.files[j] = path(s)
-			}
-		}
-	})
-}
-
-func (b *block) file(i int32) string {
-	if i < 0 {
-		return ""
-	}
-	return b.files[i]
-}
+func (a *Answers) Discriminator(i int) uint32 { return a.spots[i].discriminator }
 
 // Lookup finds the lines and functions of addrs, in any order. What the answers
 // hold is their own: they stay when the sections go away.
 func (d *Data) Lookup(addrs []uint64) *Answers {
-	a := &Answers{block: make([]int32, len(addrs)), place: make([]int32, len(addrs))}
-	order := sorted(addrs)
-	for i := range a.block {
-		a.block[i] = -1
+	a := &Answers{spots: make([]spot, len(addrs))}
+	todo := sorted(addrs)
+	for i := range a.spots {
+		a.spots[i].block = -1
 	}
 	l := &lookup{d: d, addrs: addrs, a: a}
-	todo := order
+	unanswered := func(i uint32) bool { return a.spots[i].block < 0 }
 	if len(todo) <= maxScans {
 		l.run(l.listed(todo))
-		todo = slices.DeleteFunc(todo, func(i uint32) bool { return a.block[i] >= 0 })
+		todo = keep(todo, unanswered)
 	}
 	for round := range maxOwners {
 		if len(todo) == 0 {
@@ -145,7 +163,7 @@ func (d *Data) Lookup(addrs []uint64) *Answers {
 		jobs := l.assign(todo, round)
 		l.run(jobs)
 		// What a unit does not answer the next one may.
-		todo = slices.DeleteFunc(todo, func(i uint32) bool { return a.block[i] >= 0 })
+		todo = keep(todo, unanswered)
 		if len(jobs) == 0 || len(todo) == 0 {
 			break
 		}
@@ -155,6 +173,18 @@ func (d *Data) Lookup(addrs []uint64) *Answers {
 		l.run(l.distribute(d.silent(), todo, 0))
 	}
 	return a
+}
+
+// keep keeps those of list that f is true of.
+func keep(list []uint32, f func(uint32) bool) []uint32 {
+	n := 0
+	for _, i := range list {
+		if f(i) {
+			list[n] = i
+			n++
+		}
+	}
+	return list[:n]
 }
 
 // lookup is one call of Lookup.
@@ -292,10 +322,14 @@ func (l *lookup) visit(v *visitor, j *job) {
 	for _, i := range j.addrs {
 		v.q = append(v.q, l.addrs[i])
 	}
-	var b *block
-	if !protect(func() { b = v.visit(j.unit) }) || b == nil {
+	var b block
+	var spots []spot
+	if !protect(func() { b, spots = v.visit(j.unit) }) {
 		// A visitor that was interrupted is in no good state.
 		*v = *newVisitor(l.d)
+		return
+	}
+	if spots == nil {
 		return
 	}
 	l.mu.Lock()
@@ -303,8 +337,9 @@ func (l *lookup) visit(v *visitor, j *job) {
 	l.a.blocks = append(l.a.blocks, b)
 	l.mu.Unlock()
 	for k, i := range j.addrs {
-		if s := &b.spots[k]; s.node >= 0 || s.file >= 0 {
-			l.a.block[i], l.a.place[i] = n, int32(k)
+		if s := &spots[k]; s.node >= 0 || s.file >= 0 {
+			s.block = n
+			l.a.spots[i] = *s
 		}
 	}
 	l.d.visited(v, j)

@@ -7,11 +7,10 @@ import "strings"
 const maxChain = 16
 
 // name returns the name of the function at off in c: its linkage name, or else
-// its name within the scopes around it. It is "" where there is none. linkage tells
-// that symbol tables have the function under this name, too.
-func (v *visitor) name(c *cu, off int) (_ string, linkage bool) {
-	var name []byte
-	var nc *cu
+// its name within the scopes around it. It is "" where there is none.
+func (v *visitor) name(c *cu, off int) text {
+	var name attr
+	var nameIn, nc *cu
 	nameAt := 0
 	for range maxChain {
 		e, ok := v.entryAt(c, off)
@@ -19,12 +18,13 @@ func (v *visitor) name(c *cu, off int) (_ string, linkage bool) {
 			break
 		}
 		if a, ok := e.get(sLinkage); ok {
-			if s := c.str(a); len(s) > 0 {
-				return string(s), true
+			if t := v.text(c, a); t.s != "" {
+				t.linkage = true
+				return t
 			}
 		}
-		if a, ok := e.get(sName); ok && name == nil {
-			name = c.str(a)
+		if a, ok := e.get(sName); ok && nameIn == nil {
+			name, nameIn = a, c
 		}
 		// The scopes are those of the last entry: a declaration in its class.
 		nc, nameAt = c, off
@@ -36,13 +36,31 @@ func (v *visitor) name(c *cu, off int) (_ string, linkage bool) {
 			break
 		}
 	}
-	if len(name) == 0 {
-		return "", false
+	if nameIn == nil {
+		return text{}
 	}
-	if v.d.o.Bare {
-		return string(name), nc.separator() == ""
+	whole := nc.separator() == ""
+	if whole || v.d.o.Bare {
+		t := v.text(nameIn, name)
+		t.linkage = whole && t.s != ""
+		return t
 	}
-	return v.qualified(nc, nameAt, name), nc.separator() == ""
+	return v.d.texts.get(poolKey{sec: &nc.b[0], off: uint64(nameAt), entry: true}, func() string {
+		own := nameIn.str(name)
+		if len(own) == 0 {
+			return ""
+		}
+		return v.qualified(nc, nameAt, own)
+	})
+}
+
+// text is the string of an attribute as a name.
+func (v *visitor) text(c *cu, a attr) text {
+	sec, off := c.stringAt(a)
+	if off >= uint64(len(sec)) {
+		return text{}
+	}
+	return v.d.texts.get(poolKey{sec: &sec[0], off: off}, func() string { return string(cstring(sec, off)) })
 }
 
 // entryAt reads the entry at off.
@@ -58,7 +76,7 @@ func (v *visitor) entryAt(c *cu, off int) (e entry, ok bool) {
 	if a == nil || a.bad {
 		return e, false
 	}
-	end := c.tab.run(c.b, pos, a.full, &e)
+	end := c.tab.read(c.b, pos, a, &e)
 	v.work -= end - off
 	return e, end <= len(c.b)
 }

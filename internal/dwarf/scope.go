@@ -47,11 +47,15 @@ func (v *visitor) readScopes(c *cu) *scopes {
 			return s
 		}
 		var e entry
-		list := a.walk
-		if a.scope() {
-			list = a.full
+		switch {
+		case a.scope():
+			pos = t.read(b, pos, a, &e)
+		case a.size >= 0:
+			pos += int(a.size)
+		default:
+			pos = t.run(b, pos, a, &e)
 		}
-		if pos = t.run(b, pos, list, &e); pos > len(b) {
+		if pos > len(b) {
 			return s
 		}
 		if !a.kids {

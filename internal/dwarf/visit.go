@@ -1,12 +1,17 @@
 package dwarf
 
-import "math"
+import (
+	"math"
+	"slices"
+)
 
-// visit answers v.q from one unit.
-func (v *visitor) visit(u *unit) *block {
+// visit answers v.q from one unit. spots are those of v.q, nil for a unit that
+// cannot be read; they hold until the next visit.
+func (v *visitor) visit(u *unit) (b block, spots []spot) {
+	v.recycle()
 	c := v.open(v.d, u)
 	if c == nil {
-		return nil
+		return b, nil
 	}
 	v.work = minWork + 16*(u.end-u.off) + 64*len(v.q)
 	v.nodes = v.nodes[:0]
@@ -23,7 +28,7 @@ func (v *visitor) visit(u *unit) *block {
 	if a, ok := c.root.get(sStmtList); ok && v.lines.readHeader(c, a.val) {
 		v.runLines()
 	}
-	return v.results(s)
+	return v.answers(s)
 }
 
 func resize[T any](s []T, n int) []T {
@@ -33,46 +38,65 @@ func resize[T any](s []T, n int) []T {
 	return s[:n]
 }
 
-// results makes what is kept of a visit.
-func (v *visitor) results(c *cu) *block {
-	b := &block{spots: make([]spot, len(v.q))}
-	r := results{v: v, c: c, b: b, nodes: make([]int32, len(v.nodes)), files: make(map[uint64]int32), names: make(map[int]nameOf)}
+// answers makes what is kept of a visit.
+func (v *visitor) answers(c *cu) (block, []spot) {
+	r := &v.results
+	r.v, r.c, r.b = v, c, block{}
+	r.nodes = resize(r.nodes, len(v.nodes))
 	for i := range r.nodes {
 		r.nodes[i] = -1
 	}
+	r.files = resize(r.files, len(v.lines.files))
+	for i := range r.files {
+		r.files[i] = notAsked
+	}
+	if len(r.names) > maxKeptNames {
+		r.names = nil
+	}
+	clear(r.names)
+	v.spots = resize(v.spots, len(v.q))
 	for i := range v.q {
-		s := &b.spots[i]
-		s.file = -1
+		s := spot{file: -1}
 		if row := &v.rows[i]; row.found {
-			s.file, s.line, s.column, s.discriminator = r.file(uint64(row.file)), row.line, row.column, row.discriminator
+			s = spot{file: r.file(uint64(row.file)), line: row.line, column: row.column, discriminator: row.discriminator}
 		}
 		s.node = r.node(v.of[i])
+		v.spots[i] = s
 	}
-	return b
+	r.b.nodes, r.b.files = slices.Clip(r.b.nodes), slices.Clip(r.b.files)
+	return r.b, v.spots
 }
 
-// results turns what a visit found into what is kept of it.
+// results turns what a visit found into what is kept of it. A visitor uses it again
+// and again.
 type results struct {
 	v     *visitor
 	c     *cu
-	b     *block
-	nodes []int32          // by number in v.nodes: that in b.nodes, -1
-	files map[uint64]int32 // by number in the line table: that in b.files
-	names map[int]nameOf   // by offset of the abstract entry
+	b     block
+	nodes []int32      // by number in v.nodes: that in b.nodes, -1
+	files []int32      // by number in the line table: that in b.files, -1, notAsked
+	names map[int]text // by offset of the abstract entry
+	path  []byte       // room for a path
 }
+
+const (
+	notAsked     = -2
+	maxKeptNames = 1 << 12
+)
 
 // file returns the number of a path, -1 where the line table has no such file.
 func (r *results) file(n uint64) int32 {
-	i, ok := r.files[n]
-	if !ok {
-		i = -1
-		if path := r.v.lines.path(n); path != "" {
-			i = int32(len(r.b.files))
-			r.b.files = append(r.b.files, path)
-		}
-		r.files[n] = i
+	if n >= uint64(len(r.files)) {
+		return -1
 	}
-	return i
+	if r.files[n] == notAsked {
+		r.files[n] = -1
+		if r.path = r.v.lines.appendPath(r.path[:0], n); len(r.path) > 0 {
+			r.files[n] = int32(len(r.b.files))
+			r.b.files = append(r.b.files, r.v.d.texts.path(r.path))
+		}
+	}
+	return r.files[n]
 }
 
 // node keeps a node and those around it.
@@ -85,11 +109,13 @@ func (r *results) node(n int32) int32 {
 	}
 	// Parents come before their children in v.nodes, so that this ends.
 	nd := r.v.nodes[n]
-	c := call{parent: r.node(nd.parent), name: -1, file: -1, inlined: nd.inlined}
-	if e, ok := r.v.entryAt(r.c, nd.die); ok {
-		c.name, c.linkage = r.name(nd.die, &e)
-		if nd.inlined {
-			r.call(&c, &e)
+	c := call{parent: r.node(nd.parent), file: -1, inlined: nd.inlined}
+	if nd.inlined || !r.v.d.o.Inlined {
+		if e, ok := r.v.entryAt(r.c, nd.die); ok {
+			c.name = r.name(nd.die, &e)
+			if nd.inlined {
+				r.call(&c, &e)
+			}
 		}
 	}
 	r.nodes[n] = int32(len(r.b.nodes))
@@ -110,30 +136,22 @@ func (r *results) call(c *call, e *entry) {
 	}
 }
 
-// nameOf is a name that was read.
-type nameOf struct {
-	index   int32 // in block.names, -1
-	linkage bool
-}
-
-// name returns the number of the name of the entry at die. Entries that refer to
-// the same one share its name.
-func (r *results) name(die int, e *entry) (index int32, linkage bool) {
+// name returns the name of the entry at die, whose attributes are e. Entries that
+// refer to the same one share its name.
+func (r *results) name(die int, e *entry) text {
 	key := die
 	if a, ok := e.get(sOrigin); ok && e.has&(1<<sLinkage) == 0 {
 		if off, local := r.c.ref(a); local {
 			key = off
 		}
 	}
-	n, ok := r.names[key]
+	t, ok := r.names[key]
 	if !ok {
-		n.index = -1
-		var s string
-		if s, n.linkage = r.v.name(r.c, die); s != "" {
-			n.index = int32(len(r.b.names))
-			r.b.names = append(r.b.names, s)
+		t = r.v.name(r.c, die)
+		if r.names == nil {
+			r.names = make(map[int]text)
 		}
-		r.names[key] = n
+		r.names[key] = t
 	}
-	return n.index, n.linkage
+	return t
 }

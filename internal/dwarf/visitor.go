@@ -5,7 +5,11 @@ package dwarf
 type visitor struct {
 	d      *Data
 	tables map[tableKey]*table
+	spare  []*table // to be used again
 	cus    map[*unit]*cu
+
+	roots   map[rootKey]abbrev // of root entries
+	rootTab table
 
 	work  int // bytes and list entries that may still be read in this visit
 	seen  int // bytes of units visited since the last Release
@@ -15,6 +19,9 @@ type visitor struct {
 	of    []int32  // the node of each, -1
 	rows  []row
 	lines lineTable
+	spots []spot
+
+	results results
 }
 
 type tableKey struct {
@@ -47,9 +54,27 @@ func (v *visitor) table(d *Data, u *unit) *table {
 	if u.abbrevOff < uint64(len(d.s.Abbrev)) {
 		b = d.s.Abbrev[u.abbrevOff:]
 	}
-	t := compile(b, u.sizes)
+	t := new(table)
+	if n := len(v.spare); n > 0 {
+		t, v.spare = v.spare[n-1], v.spare[:n-1]
+	}
+	t.compile(b, u.sizes)
 	v.tables[k] = t
 	return t
+}
+
+// recycle makes room for what the next visit compiles. Nothing that the visits
+// before have opened is used any more.
+func (v *visitor) recycle() {
+	if len(v.tables) < maxTables/2 && len(v.cus) < maxOpen/2 {
+		return
+	}
+	for _, t := range v.tables {
+		v.spare = append(v.spare, t)
+	}
+	v.spare = v.spare[:min(len(v.spare), maxTables/2)]
+	clear(v.tables)
+	clear(v.cus)
 }
 
 // frame is an entry of the walk that is not closed yet: a function.
@@ -196,7 +221,7 @@ func (v *visitor) walk(c *cu, found func(e *entry, inlined bool)) {
 			return
 		case a.function:
 			e.has = 0
-			if pos = t.run(b, pos, a.walk, &e); pos > len(b) || len(v.stack) >= maxDepth {
+			if pos = t.run(b, pos, a, &e); pos > len(b) || len(v.stack) >= maxDepth {
 				return
 			}
 			// Its children are at depth+1.
@@ -210,7 +235,7 @@ func (v *visitor) walk(c *cu, found func(e *entry, inlined bool)) {
 		case a.leaf && len(v.stack) == 0:
 			// Within a function, closures and other local classes hold code.
 			e.has = 0
-			pos = t.run(b, pos, a.walk, &e)
+			pos = t.run(b, pos, a, &e)
 			if next, ok := c.sibling(&e, pos); ok {
 				pos = next
 				continue
@@ -219,7 +244,7 @@ func (v *visitor) walk(c *cu, found func(e *entry, inlined bool)) {
 			pos += int(a.size)
 		default:
 			e.has = 0
-			pos = t.run(b, pos, a.walk, &e)
+			pos = t.run(b, pos, a, &e)
 		}
 		if a.kids {
 			depth++

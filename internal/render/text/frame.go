@@ -194,7 +194,11 @@ func (o *Options) appendPlace(dst []byte, n *stack.Name) []byte {
 		file = path.Base(file)
 	}
 	dst = append(dst, ' ')
-	dst = escape.AppendName(dst, file)
+	if n.PlainFile {
+		dst = append(dst, file...)
+	} else {
+		dst = escape.AppendName(dst, file)
+	}
 	dst = append(dst, ':')
 	if n.Line == 0 {
 		return append(dst, '?')

@@ -96,46 +96,17 @@ func (a *answerer) batch(space Space) {
 	if len(all) == 0 {
 		return
 	}
-	wordSize := 8
+	s := share{space: space, addrs: all, wordSize: 8}
 	if space != nil {
-		wordSize = space.WordSize()
+		s.wordSize = space.WordSize()
 	}
-	var found Found
 	if b, ok := space.(Bulk); ok && !a.opts.Raw {
-		found = b.Find(len(all), func(i int) (uint64, bool) { return all[i].pc, all[i].exact })
-	}
-	for first := 0; first < len(all) && a.err == nil; first += batch {
-		part := all[first:min(first+batch, len(all))]
-		frames := a.room[:len(part)]
-		for i, addr := range part {
-			frames[i].PC, frames[i].Exact = addr.pc, addr.exact
-		}
-		a.name(space, found, frames, first)
-		for len(frames) > 0 && a.err == nil {
-			var n int
-			a.out, n = a.opts.Append(a.out, frames, wordSize, a.flushAt)
-			frames = frames[n:]
-			if len(a.out) >= a.flushAt {
-				a.out, a.err = a.flush(a.out)
-			}
+		s.found = b.Find(len(all), func(i int) (uint64, bool) { return all[i].pc, all[i].exact })
+		if a.spread(&s) {
+			return
 		}
 	}
-}
-
-// name names frames, which are those of found from the first-th on.
-func (a *answerer) name(space Space, found Found, frames []stack.Frame, first int) {
-	switch {
-	case found != nil:
-		found.Frames(frames, first)
-	case space != nil && !a.opts.Raw:
-		space.Frames(frames)
-	default:
-		a.tally.noSpace = a.tally.noSpace || space == nil
-		for i := range frames {
-			f := &frames[i]
-			f.Module, f.Names, f.Miss = nil, f.Names[:0], ""
-		}
-	}
+	a.share(&s)
 }
 
 // line answers the line c.data[pos:end].

@@ -32,12 +32,11 @@ type Space interface {
 // a few at a time: see Options.Bulk.
 type Bulk interface {
 	Space
-	// Find looks up n addresses, at most MaxBulk. The Found is used by one
-	// goroutine.
+	// Find looks up n addresses, at most MaxBulk.
 	Find(n int, frame func(i int) (pc uint64, exact bool)) Found
 }
 
-// Found names addresses that were given to Find.
+// Found names addresses that were given to Find. Its methods are called concurrently.
 type Found interface {
 	// Frames is Space.Frames for the addresses from the first-th on.
 	Frames(frames []stack.Frame, first int)

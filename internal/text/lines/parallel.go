@@ -45,6 +45,21 @@ type pipeline struct {
 }
 
 func runParallel(r io.Reader, w io.Writer, wk work, lim limits, workers int) (Result, error) {
+	return runPipeline(w, wk, lim, workers, func(p *pipeline) func(*chunk) (error, error) {
+		in := newSource(unlockedReader{r, p}, lim)
+		return func(c *chunk) (scanErr, inErr error) {
+			if inErr = in.next(c); !p.stopped() {
+				scanErr = wk.scan(c)
+			}
+			return scanErr, inErr
+		}
+	})
+}
+
+// runPipeline answers the chunks that a function fills, which feed returns. That
+// returns an error that ends the input with this chunk, and the input's own, io.EOF
+// with the last one.
+func runPipeline(w io.Writer, wk work, lim limits, workers int, feed func(p *pipeline) func(*chunk) (scanErr, inErr error)) (Result, error) {
 	n := 2*workers + 1
 	p := &pipeline{
 		free:  make(chan *job, n),
@@ -55,7 +70,7 @@ func runParallel(r io.Reader, w io.Writer, wk work, lim limits, workers int) (Re
 	for range n {
 		p.free <- nil
 	}
-	go guard.Run(func() { p.read(r, wk, lim) })
+	go guard.Run(func() { p.read(feed(p)) })
 	var wg sync.WaitGroup
 	for range workers {
 		guard.Go(&wg, func() { p.answer(wk, lim) })
@@ -74,12 +89,11 @@ func runParallel(r io.Reader, w io.Writer, wk work, lim limits, workers int) (Re
 }
 
 // read fills jobs until the input ends or the run is stopped.
-func (p *pipeline) read(r io.Reader, wk work, lim limits) {
+func (p *pipeline) read(fill func(*chunk) (scanErr, inErr error)) {
 	p.reading.Lock()
 	defer p.reading.Unlock()
 	defer close(p.order)
 	defer close(p.work)
-	in := newSource(unlockedReader{r, p}, lim)
 	for {
 		var j *job
 		select {
@@ -90,11 +104,10 @@ func (p *pipeline) read(r io.Reader, wk work, lim limits) {
 		if j == nil {
 			j = newJob()
 		}
-		inErr := in.next(&j.chunk)
+		scanErr, inErr := fill(&j.chunk)
 		if p.stopped() {
 			return
 		}
-		scanErr := wk.scan(&j.chunk)
 		// Neither send blocks: both channels hold all jobs there are.
 		p.work <- j
 		p.order <- j

@@ -14,6 +14,7 @@ type chunk struct {
 	segs []segment
 
 	piece Piece // the same for Pass
+	found share // the same for addresses that have been looked up
 }
 
 // longLine says whether a chunk is a piece of an overlong line.
