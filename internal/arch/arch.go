@@ -8,6 +8,9 @@ import "debug/elf"
 // and are never needed to find a caller.
 const MaxRegs = 34
 
+// NoReg stands where a CPU has no such register.
+const NoReg Reg = MaxRegs
+
 // Reg is a DWARF register number, as the psABI of the CPU assigns it. The
 // return address column of a frame row is one, too.
 type Reg uint8
@@ -61,11 +64,13 @@ type Arch struct {
 	// pointer then.
 	Entry Layout
 	// Chain is the frame that a function has which keeps a frame pointer: by
-	// way of that, what the psABI has the frame pointer point at.
+	// way of that, what the psABI has the frame pointer point at. Its Base is NoReg
+	// where functions do not agree on that.
 	Chain Layout
-	// StripPAC returns the address that the signed return address ra leads
-	// to. mask has the bits that hold the authentication code; 0 where that
-	// is not known. It is nil for a CPU that signs no addresses.
+	// StripPAC returns the address that the return address ra leads to, which
+	// is signed, or tells the instruction set of the caller in a bit. mask has the
+	// bits that hold the authentication code; 0 where that is not known. It is nil
+	// for a CPU whose return addresses are addresses, no more.
 	StripPAC func(ra, mask uint64) uint64
 	// RedZone is how many bytes below the stack pointer may still be of use:
 	// those that the psABI leaves to leaf functions, or what the last pops
@@ -205,14 +210,34 @@ type Traps struct {
 	// Breakpoint is how many bytes behind the breakpoint instruction that
 	// caused a SIGTRAP the pc is.
 	Breakpoint int
-	// Canonical reports whether there can be memory at addr. For one where
-	// there cannot the kernel gives no address (SI_KERNEL). It is nil where it
-	// gives one for all faults.
+	// Canonical reports whether there can be memory at addr. It is nil where
+	// there can be at all.
 	Canonical func(addr uint64) bool
+	// Silent is set where the kernel gives no address (SI_KERNEL) for a fault at
+	// one that is not canonical.
+	Silent bool
 	// Aligned is the width in bytes from which on a memory operand that is
 	// not aligned to its width can be such a fault, too.
 	Aligned int
+	// Refused tells why the CPU did not execute the instruction at the start of
+	// code, at which a SIGILL has come. It is nil for a CPU that refuses none that
+	// it knows.
+	Refused func(code []byte, regs *Regs) Refusal
 }
+
+// Refusal is why a CPU does not execute an instruction that it knows.
+type Refusal uint8
+
+const (
+	// NotRefused: for none of these reasons.
+	NotRefused Refusal = iota
+	// NoLandingPad: a branch to an address from a register led to an instruction
+	// that marks no place to go to.
+	NoLandingPad
+	// NotAuthentic: the instruction authenticates an address, whose signature is
+	// wrong.
+	NotAuthentic
+)
 
 // Span is a stretch of bytes, from Start up to End.
 type Span struct{ Start, End int }

@@ -1,6 +1,9 @@
 package fault
 
-import "github.com/gatedso/bt/maps"
+import (
+	"github.com/gatedso/bt/internal/arch"
+	"github.com/gatedso/bt/maps"
+)
 
 // instruction finds the instruction that was the fault.
 func (c *Cause) instruction(d *Death) {
@@ -37,7 +40,10 @@ func (c *Cause) hints(d *Death) {
 	switch {
 	case c.Signo == sigSEGV && d.Info.Code == siKernel:
 		// The CPU refused an operand without looking, or the instruction.
-		if d.Arch == nil || d.Arch.Traps.Canonical == nil || !c.refusedOperand(d) {
+		if d.Arch == nil || !d.Arch.Traps.Silent {
+			return
+		}
+		if !c.refusedOperand(d) {
 			hint(Protection)
 		}
 	case c.Signo == sigBUS && d.Info.Code == busADRALN:
@@ -46,8 +52,17 @@ func (c *Cause) hints(d *Death) {
 		if m := d.Maps.Find(c.Addr); m != nil && m.IsFile() {
 			hint(PastEOF)
 		}
+	case c.Signo == sigSEGV && d.Info.Code == segvMTESERR:
+		hint(Tagged)
 	case c.Signo == sigSEGV && c.HasAddr:
 		c.badAccess(d, hint)
+	case c.Signo == sigILL && c.HasPC && d.Arch.Traps.Refused != nil && c.InsnAddr-c.CodeAddr < uint64(len(c.Code)):
+		switch d.Arch.Traps.Refused(c.Code[c.InsnAddr-c.CodeAddr:], d.Regs) {
+		case arch.NoLandingPad:
+			hint(NoLandingPad)
+		case arch.NotAuthentic:
+			hint(NotAuthentic)
+		}
 	}
 }
 
@@ -91,14 +106,30 @@ func (c *Cause) badAccess(d *Death, hint func(Hint)) {
 			hint(BadJump)
 		}
 	case jumped:
+		if c.unsigned(d) {
+			hint(NotAuthentic)
+		}
 		hint(BadJump)
 	case c.overflow(d, m):
 		hint(StackOverflow)
+	case d.Arch != nil && d.Arch.Traps.Canonical != nil && !d.Arch.Traps.Canonical(c.Addr):
+		hint(NotCanonical)
 	case ptr == 8 && c.Addr>>63 != 0:
 		hint(KernelAddress)
 	case m != nil && d.Info.Code == segvACCERR && m.Perm&(maps.Read|maps.Write) == maps.Read:
 		hint(WriteRefused)
 	}
+}
+
+// unsigned reports whether the address is one of code but for its signature: an
+// authentication that fails leaves such an address.
+func (c *Cause) unsigned(d *Death) bool {
+	if d.Arch == nil || d.Maps == nil || d.Arch.StripPAC == nil || d.Maps.Find(c.Addr) != nil {
+		return false
+	}
+	addr := d.Arch.StripPAC(c.Addr, 0)
+	m := d.Maps.Find(addr)
+	return addr != c.Addr && m != nil && m.Perm&maps.Exec != 0
 }
 
 // overflow reports whether the address, in m if anything is mapped there, was

@@ -91,6 +91,15 @@ const (
 	KernelAddress
 	// PastEOF: the mapping reaches beyond the end of its file.
 	PastEOF
+	// Tagged: the pointer has another tag than the memory.
+	Tagged
+	// TaggedEarlier: an access before, which is not known, was by such a pointer.
+	TaggedEarlier
+	// NoLandingPad: a branch to an address from a register led to an instruction
+	// that marks no place to go to.
+	NoLandingPad
+	// NotAuthentic: the signature of a signed address is wrong.
+	NotAuthentic
 )
 
 var hints = [...]string{
@@ -104,6 +113,10 @@ var hints = [...]string{
 	WriteRefused:  "a write",
 	KernelAddress: "an address of the kernel",
 	PastEOF:       "beyond the end of the file",
+	Tagged:        "the pointer's tag is not the memory's",
+	TaggedEarlier: "the tag of a pointer used before was not the memory's",
+	NoLandingPad:  "the program jumped to what is no landing pad",
+	NotAuthentic:  "pointer authentication failed",
 }
 
 // String returns the hint for people.
@@ -153,6 +166,11 @@ func Explain(d Death) Cause {
 	if d.Info == nil || !d.Info.synchronous() {
 		return c
 	}
+	if c.late() {
+		c.Hints = []Hint{TaggedEarlier}
+		c.HasAddr = false
+		return c
+	}
 	c.instruction(&d)
 	c.hints(&d)
 	if c.HasAddr && d.Maps != nil {
@@ -160,6 +178,10 @@ func Explain(d Death) Cause {
 	}
 	return c
 }
+
+// late reports whether the signal is about an access of some earlier instruction,
+// whose address the kernel does not know.
+func (c *Cause) late() bool { return c.Signo == sigSEGV && c.Info.Code == segvMTEAERR }
 
 // locate finds what is at addr.
 func locate(m *maps.Map, addr uint64) Place {

@@ -8,6 +8,7 @@ import (
 
 	"github.com/gatedso/bt/internal/arch"
 	"github.com/gatedso/bt/internal/arch/amd64"
+	"github.com/gatedso/bt/internal/arch/arm64"
 	"github.com/gatedso/bt/internal/arch/i386"
 	"github.com/gatedso/bt/maps"
 )
@@ -124,6 +125,55 @@ func TestHints(t *testing.T) {
 				d := d
 				less(&d)
 				Explain(d)
+			}
+		})
+	}
+}
+
+// A CPU that signs addresses, has landing pads, tags memory, and reports every
+// address, says what the kernel tells of it.
+func TestHintsSigned(t *testing.T) {
+	const (
+		pc      = 0x401100
+		ldr     = 0xf9400000 // ldr x0, [x0]
+		autiasp = 0xd50323bf
+		bti     = 0xd503245f
+		btype   = 2 << 10
+	)
+	for name, tt := range map[string]struct {
+		signo, code int32
+		addr, pc    uint64
+		pstate      uint64
+		insn        uint32
+		want        []Hint
+		noAddr      bool
+	}{
+		"null":                 {signo: 11, code: 1, addr: 16, insn: ldr, want: []Hint{NullPointer}},
+		"not canonical":        {signo: 11, code: 1, addr: 0xffadbeefdeadbeef, insn: ldr, want: []Hint{NotCanonical}},
+		"kernel":               {signo: 11, code: 1, addr: 0xffff800000001000, insn: ldr, want: []Hint{KernelAddress}},
+		"sent by the kernel":   {signo: 11, code: siKernel, insn: ldr},
+		"tag":                  {signo: 11, code: segvMTESERR, addr: 0x402010, insn: ldr, want: []Hint{Tagged}},
+		"tag of a null page":   {signo: 11, code: segvMTESERR, addr: 0x10, insn: ldr, want: []Hint{Tagged}},
+		"tag, told late":       {signo: 11, code: segvMTEAERR, insn: ldr, want: []Hint{TaggedEarlier}, noAddr: true},
+		"return not authentic": {signo: 11, code: 1, addr: 0x20000000401100, pc: 0x20000000401100, want: []Hint{NotAuthentic, BadJump}},
+		"jump to nowhere":      {signo: 11, code: 1, addr: 0x20000000500000, pc: 0x20000000500000, want: []Hint{BadJump}},
+		"authentication":       {signo: 4, code: 2, addr: pc, insn: autiasp, want: []Hint{NotAuthentic}},
+		"no landing pad":       {signo: 4, code: 1, addr: pc, pstate: btype, insn: ldr, want: []Hint{NoLandingPad}},
+		"landing pad":          {signo: 4, code: 1, addr: pc, pstate: btype, insn: bti},
+		"no branch":            {signo: 4, code: 1, addr: pc, insn: ldr},
+		"undefined":            {signo: 4, code: 1, addr: pc, pstate: btype, insn: 0},
+		"stack pointer":        {signo: 7, code: 1, addr: 0x7ffffffdf001, insn: ldr, want: []Hint{Misaligned}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			var regs arch.Regs
+			regs.Set(arm64.PC, max(pc, tt.pc))
+			regs.Set(arm64.SP, 0x7ffffffdf000)
+			regs.Set(arm64.PState, tt.pstate)
+			info, _ := ParseSiginfo(info64(tt.signo, tt.code, tt.addr), binary.LittleEndian, 8)
+			c := Explain(Death{Signo: info.Signo, Info: &info, Arch: arm64.Arch, Regs: &regs, Maps: parse(t, testMaps),
+				Code: binary.LittleEndian.AppendUint32(nil, tt.insn), CodeAddr: pc})
+			if !slices.Equal(c.Hints, tt.want) || c.HasAddr == (tt.noAddr || tt.code == siKernel) {
+				t.Errorf("hints %v, address %v; want %v", c.Hints, c.HasAddr, tt.want)
 			}
 		})
 	}

@@ -46,11 +46,11 @@ const (
 	siTkill  = -6
 	siKernel = 0x80
 
-	segvMAPERR = 1
-	segvACCERR = 2
-	segvPKUERR = 4
-	busADRALN  = 1
-	busADRERR  = 2
+	segvACCERR  = 2
+	segvMTEAERR = 8
+	segvMTESERR = 9
+	busADRALN   = 1
+	busADRERR   = 2
 )
 
 // ParseSiginfo reads a siginfo_t as ptrace and core files hold it, of a process

@@ -67,6 +67,7 @@ func (s *state) record(f Frame) recordless {
 	}
 	lr, _, _ := s.returnAddress(ret, 0)
 	fp, ok := s.regs.Get(s.arch.FP)
+	ok = ok && s.arch.Chain.Base != arch.NoReg
 	if saved, end, _ := s.returnAddress(s.arch.Chain.Return, fp+uint64(s.arch.Chain.Offset)); ok && end == stepOn && saved == lr {
 		return hasRecord
 	}

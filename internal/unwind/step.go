@@ -130,7 +130,7 @@ func (s *state) chained(regs *arch.Regs) bool {
 	fp, ok := regs.Get(s.arch.FP)
 	sp, _ := regs.Get(s.arch.SP)
 	size := uint64(s.arch.PtrSize)
-	if !ok || fp < sp || fp%size != 0 {
+	if !ok || s.arch.Chain.Base == arch.NoReg || fp < sp || fp%size != 0 {
 		return false
 	}
 	next, ok := s.word(fp)
@@ -382,7 +382,7 @@ func (s *state) byFramePointer(f Frame) (regs arch.Regs, end End, at uint64) {
 		return regs, EndNoInfo, f.PC
 	}
 	fp, ok := s.regs.Get(s.arch.FP)
-	if !ok {
+	if !ok || s.arch.Chain.Base == arch.NoReg {
 		return regs, EndNoInfo, f.PC
 	}
 	size := uint64(s.arch.PtrSize)

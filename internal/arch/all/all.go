@@ -9,6 +9,7 @@ import (
 
 	"github.com/gatedso/bt/internal/arch"
 	"github.com/gatedso/bt/internal/arch/amd64"
+	"github.com/gatedso/bt/internal/arch/arm"
 	"github.com/gatedso/bt/internal/arch/arm64"
 	"github.com/gatedso/bt/internal/arch/i386"
 )
@@ -18,6 +19,7 @@ var cpus = [...]*arch.Arch{
 	amd64.Arch,
 	i386.Arch,
 	arm64.Arch,
+	arm.Arch,
 }
 
 // List returns every CPU that bt unwinds.

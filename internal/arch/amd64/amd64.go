@@ -63,7 +63,7 @@ var Arch = &arch.Arch{
 		Vfork:  []int{58, 56, 435}, // vfork, clone, clone3: arch/x86/entry/syscalls/syscall_64.tbl
 	},
 
-	Traps: arch.Traps{Breakpoint: 1, Canonical: canonical, Aligned: 16},
+	Traps: arch.Traps{Breakpoint: 1, Canonical: canonical, Silent: true, Aligned: 16},
 
 	Trampolines: trampolines,
 

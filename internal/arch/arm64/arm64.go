@@ -18,8 +18,11 @@ const (
 	LR arch.Reg = 30 // X30: the return-address column
 	SP arch.Reg = 31
 	PC arch.Reg = 32
+	// PState is the processor state. (Its number is that of ELR_mode, which no
+	// program has.)
+	PState arch.Reg = 33
 
-	numRegs = 33
+	numRegs = 34
 )
 
 // Arch is the 64-bit ARM CPU.
@@ -58,6 +61,8 @@ var Arch = &arch.Arch{
 		Vfork: []int{220, 435}, // clone, clone3: include/uapi/asm-generic/unistd.h
 	},
 
+	Traps: arch.Traps{Canonical: canonical, Refused: refused},
+
 	Trampolines: trampolines,
 
 	AfterCall: afterCall,
@@ -67,6 +72,8 @@ var Arch = &arch.Arch{
 	Edge:     edge,
 	Forked:   forked,
 	NoReturn: noReturn,
+
+	Disassemble: disassemble,
 }
 
 // entry is the frame at a function's first instruction.
@@ -77,7 +84,7 @@ func names() []string {
 	for i := range 31 {
 		list = append(list, "x"+strconv.Itoa(i))
 	}
-	return append(list, "sp", "pc")
+	return append(list, "sp", "pc", "pstate")
 }
 
 // Types of register sets (include/uapi/linux/elf.h).
@@ -88,7 +95,7 @@ const (
 
 // The register set is struct user_pt_regs of the kernel's
 // arch/arm64/include/uapi/asm/ptrace.h: x0 to x30, sp, pc, pstate.
-const regsetSize = 34 * 8
+const regsetSize = numRegs * 8
 
 func decodeRegset(b []byte) (regs arch.Regs, ok bool) {
 	if len(b) != regsetSize {

@@ -18,7 +18,7 @@ func TestDecodeRegset(t *testing.T) {
 	if !ok {
 		t.Fatal("not decoded")
 	}
-	for name, want := range map[string]uint64{"x0": 0, "x8": 8, "x29": 29, "x30": 30, "sp": 31, "pc": 32} {
+	for name, want := range map[string]uint64{"x0": 0, "x8": 8, "x29": 29, "x30": 30, "sp": 31, "pc": 32, "pstate": 33} {
 		found := false
 		for r, n := range Arch.Names {
 			if v, ok := regs.Get(arch.Reg(r)); n == name {

@@ -68,6 +68,9 @@ func sigmask(tid int) (uint64, unix.Errno) {
 func regsetWord(tid int, typ uint32, i int) (uint64, bool) {
 	var b [2]uint64
 	n, errno := regset(tid, typ, unsafe.Slice((*byte)(unsafe.Pointer(&b)), int(unsafe.Sizeof(b))))
+	if i == 0 && n == 4 { // of a 32-bit process
+		return uint64(*(*uint32)(unsafe.Pointer(&b))), errno == 0
+	}
 	return b[i], errno == 0 && n >= 8*(i+1)
 }
 
