@@ -20,6 +20,7 @@ import (
 	"github.com/gatedso/bt/internal/image"
 	"github.com/gatedso/bt/internal/process/live"
 	"github.com/gatedso/bt/internal/render"
+	"github.com/gatedso/bt/internal/render/json"
 	"github.com/gatedso/bt/internal/snapshot"
 	"github.com/gatedso/bt/internal/text/lines"
 	"github.com/gatedso/bt/maps"
@@ -77,12 +78,19 @@ func (a *rootCommand) sayJITProblem(space lines.Space) {
 
 // answers returns the printer of answers to addresses.
 func (a *rootCommand) answers(out *output) func(dst []byte, frames []stack.Frame, wordSize, limit int) ([]byte, int) {
-	opts := a.renderOptions(out)
+	opts := a.textOptions(out)
+	print := opts.AppendFrames
+	if a.format == formatJSON {
+		common := a.commonOptions()
+		print = func(dst []byte, frames []stack.Frame, _, limit int) ([]byte, int) {
+			return json.Addresses(dst, frames, &common, limit)
+		}
+	}
 	if a.raw {
-		return opts.AppendFrames
+		return print
 	}
 	return func(dst []byte, frames []stack.Frame, wordSize, limit int) ([]byte, int) {
-		dst, n := opts.AppendFrames(dst, frames, wordSize, limit)
+		dst, n := print(dst, frames, wordSize, limit)
 		for i := range frames[:n] {
 			a.sayRefused(&frames[i])
 			if a.verbose {

@@ -2,7 +2,12 @@
 
 package main
 
-import "bufio"
+import (
+	"bufio"
+
+	"github.com/gatedso/bt/internal/render"
+	"github.com/gatedso/bt/stack"
+)
 
 // coreThreads is how many threads of a core are unwound, named and printed
 // together: a core can have any number of them.
@@ -16,7 +21,9 @@ func (a *rootCommand) coreStacks(out *output, tids []int) error {
 	}
 	defer c.Close()
 	w := bufio.NewWriterSize(out, 64<<10)
+	f := a.newFormat(w, out)
 	var pr *printer
+	var rest stack.Process // what concerns no single thread, of all parts
 	notKept := ""
 	for stacks, err := range c.Parts(a.stackOptions(tids), coreThreads) {
 		if err != nil {
@@ -26,14 +33,18 @@ func (a *rootCommand) coreStacks(out *output, tids []int) error {
 		first := pr == nil
 		if first {
 			a.missing(stacks)
-			pr = a.printer(w, out, stacks)
+			pr = a.printer(f, stacks)
 		}
 		pr.name(m)
 		if first {
-			pr.text.Head(m)
+			rest = stack.Process{PID: m.PID, Name: m.Name, WordSize: m.WordSize}
+			f.Head(m, render.Sample{})
 		}
-		pr.text.Threads(m)
-		pr.text.Rest(m)
+		f.Threads(m)
+		rest.Notes = append(rest.Notes, m.Notes...)
+		rest.Goroutines = append(rest.Goroutines, m.Goroutines...)
+		rest.Tasks = append(rest.Tasks, m.Tasks...)
+		rest.Deadlocks = append(rest.Deadlocks, m.Deadlocks...)
 		if err := w.Flush(); err != nil {
 			return err
 		}
@@ -44,8 +55,10 @@ func (a *rootCommand) coreStacks(out *output, tids []int) error {
 			notKept = stacks.NotKept
 		}
 	}
+	f.Rest(&rest)
+	f.Close()
 	if notKept != "" {
 		a.errorf("%s", notKept)
 	}
-	return nil
+	return w.Flush()
 }

@@ -18,6 +18,7 @@ import (
 	"github.com/gatedso/bt/internal/crash"
 	"github.com/gatedso/bt/internal/crash/report"
 	"github.com/gatedso/bt/internal/escape"
+	"github.com/gatedso/bt/internal/render/json"
 )
 
 const crashLong = `bt crash makes bt what the kernel gives crashes to (kernel.core_pattern): of each
@@ -36,9 +37,9 @@ type crashCommand struct {
 	dir    string
 	log    string
 	limits crash.Limits
-	json   bool
-	force  bool
-	chain  bool
+	jsonFlag
+	force bool
+	chain bool
 }
 
 func newCrashCommand(a *app) *cobra.Command {
@@ -118,7 +119,7 @@ func newCrashList(a *app) *cobra.Command {
 		RunE:  func(*cobra.Command, []string) error { return c.crashList() },
 	}
 	c.placeFlags(cmd.Flags(), "", where)
-	cmd.Flags().BoolVar(&c.json, "json", false, "print JSON")
+	c.jsonFlag.register(cmd)
 	return cmd
 }
 
@@ -136,6 +137,9 @@ func newCrashShow(a *app) *cobra.Command {
 		RunE: func(_ *cobra.Command, args []string) error { return c.crashShow(args) },
 	}
 	c.placeFlags(cmd.Flags(), "", where)
+	c.format = formatText
+	words := []string{formatText, formatJSON}
+	choiceFlag(cmd, &c.format, "format", "f", words, "output format: "+orList(words))
 	return cmd
 }
 
@@ -232,6 +236,23 @@ type crashEntry struct {
 	File   string `json:"file"` // in the directory
 }
 
+func newCrashEntry(number int, r *crash.Report) crashEntry {
+	return crashEntry{number, r.Time.Format(time.RFC3339), r.PID, escape.Name(r.Name), escape.Name(r.Signal), r.Size, escape.Name(r.File)}
+}
+
+// crashReports is what bt crash list prints as JSON, and crashText what bt crash show
+// does: see docs/schema.
+type crashReports struct {
+	Schema  string       `json:"$schema"`
+	Reports []crashEntry `json:"reports"`
+}
+
+type crashText struct {
+	Schema string `json:"$schema"`
+	*crashEntry
+	Text string `json:"text"`
+}
+
 func (a *crashCommand) crashList() error {
 	d, err := a.crashDir()
 	if err != nil {
@@ -243,17 +264,20 @@ func (a *crashCommand) crashList() error {
 		return err
 	}
 	entries := []crashEntry{}
-	for i, r := range reports {
-		entries = append(entries, crashEntry{i + 1, r.Time.Format(time.RFC3339), r.PID, r.Name, r.Signal, r.Size, r.File})
+	for i := range reports {
+		entries = append(entries, newCrashEntry(i+1, &reports[i]))
 	}
-	if a.json {
+	switch {
+	case a.format == formatJSON:
+		return a.printJSON(crashReports{json.SchemaBase + "crash-list-1.json", entries})
+	case a.json():
 		return a.printJSON(entries)
 	}
 	if len(entries) > 0 {
 		fmt.Fprintf(a.stdout, "%4s  %-20s  %7s  %-15s  %-9s  %8s\n", "N", "TIME", "PID", "NAME", "SIGNAL", "SIZE")
 	}
 	for _, e := range entries {
-		fmt.Fprintf(a.stdout, "%4d  %-20s  %7d  %-15s  %-9s  %8d\n", e.Number, e.Time, e.PID, e.Name, escape.Name(e.Signal), e.Size)
+		fmt.Fprintf(a.stdout, "%4d  %-20s  %7d  %-15s  %-9s  %8d\n", e.Number, e.Time, e.PID, e.Name, e.Signal, e.Size)
 	}
 	return nil
 }
@@ -288,7 +312,26 @@ func (a *crashCommand) crashShow(args []string) error {
 		return err
 	}
 	defer f.Close()
+	if a.format == formatJSON {
+		return a.crashJSON(file, reports, f)
+	}
 	return copyEscaped(a.stdout, f)
+}
+
+// crashJSON prints a report as JSON, with its entry in the list where it is in that.
+func (a *crashCommand) crashJSON(file string, reports []crash.Report, r io.Reader) error {
+	var text strings.Builder
+	if err := copyEscaped(&text, r); err != nil {
+		return err
+	}
+	out := crashText{Schema: json.SchemaBase + "crash-report-1.json", Text: text.String()}
+	for i := range reports {
+		if reports[i].File == file {
+			e := newCrashEntry(i+1, &reports[i])
+			out.crashEntry = &e
+		}
+	}
+	return a.printJSON(out)
 }
 
 // copyEscaped copies text to where it could be a terminal that reads it.

@@ -36,7 +36,7 @@ func (a *rootCommand) filterText(cmd *cobra.Command, pids []int, addrs int) erro
 }
 
 func (a *rootCommand) runFilter(out *output, pids []int) error {
-	opts := a.renderOptions(out)
+	opts := a.textOptions(out)
 	o := annotate.Options{
 		Sysroot:         a.sysroot,
 		Names:           a.textNames,

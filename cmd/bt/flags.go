@@ -102,12 +102,13 @@ type view struct {
 	brief     bool
 	raw       bool
 
+	format string
 	output string
 	color  string
 }
 
 func newView(a *app, cmd *cobra.Command, screen *os.File) *view {
-	v := &view{target: newTarget(a, cmd), screen: screen}
+	v := &view{target: newTarget(a, cmd), screen: screen, format: formatText}
 	v.source = func() bool {
 		source, _ := v.lines()
 		return source
@@ -119,8 +120,8 @@ func newView(a *app, cmd *cobra.Command, screen *os.File) *view {
 func (v *view) columnFlags() {
 	v.set.BoolVarP(&v.module, "module", "m", false, "print the module of each address")
 	v.set.BoolVarP(&v.buildID, "build-id", "b", false, "print the build ID of each address's module")
-	v.set.BoolVarP(&v.lineFlag, "source", "s", false, "print the source file and line of each address; on for a terminal")
-	v.set.BoolVarP(&v.inlines, "inlines", "i", false, "print inlined calls as lines of their own, with source lines; on for a terminal")
+	v.set.BoolVarP(&v.lineFlag, "source", "s", false, "print the source file and line of each address; on for a terminal, and in all formats but text")
+	v.set.BoolVarP(&v.inlines, "inlines", "i", false, "print inlined calls as lines of their own, with source lines; on for a terminal, and in all formats but text")
 	v.set.BoolVar(&v.basenames, "basenames", false, "print only the last part of source paths")
 	v.set.BoolVarP(&v.raw, "raw", "r", false, "addresses only, no symbols")
 }
@@ -143,10 +144,12 @@ func (v *view) outputFlags(cmd *cobra.Command) {
 }
 
 // lines says whether source lines and inlined calls are printed: people at a
-// terminal see them without asking.
+// terminal see them without asking, and so do the readers of formats that have a
+// place for them.
 func (v *view) lines() (source, inlines bool) {
 	source, inlines = v.lineFlag, v.inlines
-	if v.output == "" && isTerminal(v.screen) && (!v.set.Changed("source") || v.lineFlag) {
+	reader := v.format != formatText || v.output == "" && isTerminal(v.screen)
+	if reader && (!v.set.Changed("source") || v.lineFlag) {
 		source = true
 		if !v.set.Changed("inlines") {
 			inlines = true
@@ -223,6 +226,24 @@ func (c *count) Set(s string) error {
 		return badValue("must not be negative")
 	}
 	*c = count(n)
+	return nil
+}
+
+// duration is a flag's value that is a time and not negative.
+type duration time.Duration
+
+func (d *duration) String() string { return time.Duration(*d).String() }
+func (d *duration) Type() string   { return "duration" }
+
+func (d *duration) Set(s string) error {
+	v, err := time.ParseDuration(s)
+	switch {
+	case err != nil:
+		return badValue("must be a time with its unit, such as 500ms or 2s")
+	case v < 0:
+		return badValue("must not be negative")
+	}
+	*d = duration(v)
 	return nil
 }
 

@@ -17,13 +17,14 @@ import (
 	"github.com/gatedso/bt/internal/gate"
 	"github.com/gatedso/bt/internal/gate/store"
 	"github.com/gatedso/bt/internal/gate/vdso"
+	"github.com/gatedso/bt/internal/render/json"
 	"github.com/gatedso/bt/internal/session"
 	"github.com/gatedso/bt/maps"
 )
 
-// gateReport is what bt gate show prints. Its JSON names are documented in the
-// README; addresses are strings, since JSON's numbers are exact to 53 bits only.
+// gateReport is what bt gate show prints, as JSON by docs/schema.
 type gateReport struct {
+	Schema   string      `json:"$schema"`
 	PID      int         `json:"pid,omitempty"`
 	Process  string      `json:"process,omitempty"`
 	Entries  []gateEntry `json:"entries"`
@@ -80,15 +81,15 @@ type gateSetting struct {
 type gateShow struct {
 	*target
 	pidFlag
+	jsonFlag
 
-	asJSON bool
-	abis   bool
+	abis bool
 }
 
 func newGateShow(a *app) *cobra.Command {
 	c := new(gateShow)
 	cmd := &cobra.Command{
-		Use:   "show [--pid N] [--json]",
+		Use:   "show [--pid N] [--format json]",
 		Short: "Show the gate DSO of this machine or of a process, and what names it",
 		Long: `Shows the gate entry by entry: where it is mapped, its ABI, build ID and symbols,
 whether it is registered, and what kernel.gate_dso and its like are set to. Without
@@ -97,7 +98,7 @@ whether it is registered, and what kernel.gate_dso and its like are set to. With
 		Args: noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if c.abis {
-				return c.printABIs(c.asJSON)
+				return c.printABIs()
 			}
 			pid, err := c.one(cmd)
 			if err != nil {
@@ -107,7 +108,7 @@ whether it is registered, and what kernel.gate_dso and its like are set to. With
 			if err != nil {
 				return err
 			}
-			if c.asJSON {
+			if c.json() {
 				return c.printJSON(r)
 			}
 			return r.print(c.stdout)
@@ -115,7 +116,7 @@ whether it is registered, and what kernel.gate_dso and its like are set to. With
 	}
 	c.target = newTarget(a, cmd)
 	c.pidFlag.register(cmd)
-	c.set.BoolVar(&c.asJSON, "json", false, "print JSON")
+	c.jsonFlag.register(cmd)
 	c.set.BoolVar(&c.abis, "abis", false, "print the gates of all architectures instead")
 	c.gateFlag()
 	c.stateDirFlag()
@@ -125,14 +126,14 @@ whether it is registered, and what kernel.gate_dso and its like are set to. With
 
 // gateReport looks at the gate of a process, or of this machine where pid is 0.
 func (a *gateShow) gateReport(pid int) (*gateReport, error) {
-	r := &gateReport{PID: pid, Entries: []gateEntry{}}
+	r := &gateReport{Schema: json.SchemaBase + "gate-1.json", PID: pid, Entries: []gateEntry{}}
 	m, im, err := a.gateOf(pid, r)
 	if err != nil {
 		return nil, err
 	}
 	r.Vsyscall = "none"
 	for _, e := range m.Gates() {
-		g := gateEntry{Start: hexAddr(e.Start), End: hexAddr(e.End), Perm: e.Perm.String(), Path: e.Path}
+		g := gateEntry{Start: hexAddr(e.Start), End: hexAddr(e.End), Perm: e.Perm.String(), Path: escape.Name(e.Path)}
 		switch m.GateOf(e) {
 		case maps.VDSO:
 			g.Gate = "vdso"
@@ -198,7 +199,7 @@ func (a *gateShow) gateOf(pid int, r *gateReport) (*maps.Map, *vdso.Image, error
 		return nil, nil, err
 	}
 	defer p.Close()
-	r.PID, r.Process = p.PID, session.ProcessName(p)
+	r.PID, r.Process = p.PID, escape.Name(session.ProcessName(p))
 	text, err := p.Maps()
 	if err != nil {
 		return nil, nil, err

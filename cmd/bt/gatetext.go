@@ -12,6 +12,7 @@ import (
 	"github.com/gatedso/bt/internal/arch"
 	"github.com/gatedso/bt/internal/escape"
 	"github.com/gatedso/bt/internal/gate"
+	btjson "github.com/gatedso/bt/internal/render/json"
 )
 
 // printJSON prints v as indented JSON.
@@ -26,7 +27,7 @@ func (a *app) printJSON(v any) error {
 func (r *gateReport) print(out io.Writer) error {
 	w := bufio.NewWriter(out)
 	if r.PID != 0 {
-		fmt.Fprintf(w, "# gate of process %d %s\n", r.PID, escape.Name(r.Process))
+		fmt.Fprintf(w, "# gate of process %d %s\n", r.PID, r.Process)
 	} else {
 		fmt.Fprintf(w, "# gate of this machine\n")
 	}
@@ -130,6 +131,12 @@ func (g *gateSetting) print(w io.Writer) {
 	}
 }
 
+// gateABIs is what bt gate show --abis prints as JSON: see docs/schema.
+type gateABIs struct {
+	Schema string    `json:"$schema"`
+	ABIs   []jsonABI `json:"abis"`
+}
+
 // jsonABI is a row of the table of gates.
 type jsonABI struct {
 	Arch        string   `json:"arch"`
@@ -143,12 +150,15 @@ type jsonABI struct {
 }
 
 // printABIs prints what is known of the gates of all architectures.
-func (a *gateShow) printABIs(asJSON bool) error {
-	if asJSON {
+func (a *gateShow) printABIs() error {
+	if a.json() {
 		list := []jsonABI{}
 		for _, g := range arch.Gates() {
 			trampolines := append([]string{}, g.Trampolines...)
 			list = append(list, jsonABI{g.Arch, g.Machine.String(), 32 * int(g.Class), g.File, g.Version, trampolines, g.From, g.Entries})
+		}
+		if a.format == formatJSON {
+			return a.printJSON(gateABIs{btjson.SchemaBase + "gate-abis-1.json", list})
 		}
 		return a.printJSON(list)
 	}

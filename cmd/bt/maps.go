@@ -17,6 +17,7 @@ import (
 	"github.com/gatedso/bt/internal/escape"
 	"github.com/gatedso/bt/internal/image"
 	"github.com/gatedso/bt/internal/process/live"
+	"github.com/gatedso/bt/internal/render/json"
 	"github.com/gatedso/bt/internal/snapshot"
 	"github.com/gatedso/bt/maps"
 	"github.com/gatedso/bt/symbolize"
@@ -26,15 +27,15 @@ import (
 type mapsCommand struct {
 	*target
 	pidFlag
+	jsonFlag
 
-	asJSON  bool
 	classic bool
 }
 
 func newMapsCommand(a *app) *cobra.Command {
 	c := new(mapsCommand)
 	cmd := &cobra.Command{
-		Use:   "maps --pid N [--json | --classic]",
+		Use:   "maps --pid N [--format json | --classic]",
 		Short: "Print a process's mappings: their build IDs, their files, and the gate",
 		Long: `Prints /proc/PID/maps as it is, then a line for the gate as kernels with the
 gate_dso sysctl print it, last and with the path of the file that names the gate;
@@ -50,8 +51,8 @@ but with that path in place of [vdso]. The process is not stopped.`,
 				return err
 			case pid == 0:
 				return usagef("maps needs --pid N")
-			case c.asJSON && c.classic:
-				return usagef("--json and --classic exclude each other")
+			case c.json() && c.classic:
+				return usagef("--format json and --classic exclude each other")
 			}
 			p, err := c.openMaps(pid)
 			if err != nil {
@@ -61,7 +62,7 @@ but with that path in place of [vdso]. The process is not stopped.`,
 			switch {
 			case c.classic:
 				return c.classicMaps(p)
-			case c.asJSON:
+			case c.json():
 				return c.jsonMaps(p)
 			}
 			return c.textMaps(p)
@@ -69,7 +70,7 @@ but with that path in place of [vdso]. The process is not stopped.`,
 	}
 	c.target = newTarget(a, cmd)
 	c.pidFlag.register(cmd)
-	c.set.BoolVar(&c.asJSON, "json", false, "print JSON")
+	c.jsonFlag.register(cmd)
 	c.set.BoolVar(&c.classic, "classic", false, "print the maps alone, with the gate DSO's path in place of [vdso]")
 	c.gateFlag()
 	c.stateDirFlag()
@@ -248,8 +249,9 @@ func (p *mappings) gateLine() (line maps.Mapping, ok bool) {
 	return maps.Mapping{Start: p.gate.Start, End: p.gate.End, Path: p.gateFile, Padded: p.gateFile == ""}, true
 }
 
-// mapsReport is what bt maps --json prints; the README documents its names.
+// mapsReport is what bt maps prints as JSON: see docs/schema.
 type mapsReport struct {
+	Schema   string      `json:"$schema"`
 	PID      int         `json:"pid"`
 	Mappings []jsonEntry `json:"mappings"`
 	GateDSO  *jsonGate   `json:"gate_dso"` // null without a gate
@@ -279,12 +281,12 @@ type jsonGate struct {
 // jsonMaps prints the same as JSON.
 func (a *mapsCommand) jsonMaps(p *mappings) error {
 	m := p.space.Maps
-	r := mapsReport{PID: p.pid, Mappings: []jsonEntry{}}
+	r := mapsReport{Schema: json.SchemaBase + "maps-1.json", PID: p.pid, Mappings: []jsonEntry{}}
 	for i := range m.Entries {
 		e := &m.Entries[i]
 		j := jsonEntry{
 			Start: hexAddr(e.Start), End: hexAddr(e.End), Perm: e.Perm.String(), Offset: hexAddr(e.Offset),
-			Dev: fmt.Sprintf("%02x:%02x", e.Major(), e.Minor()), Inode: e.Inode, Path: e.Path, Deleted: e.Deleted,
+			Dev: fmt.Sprintf("%02x:%02x", e.Major(), e.Minor()), Inode: e.Inode, Path: escape.Name(e.Path), Deleted: e.Deleted,
 			Gate: gateNamesJSON[m.GateOf(e)],
 		}
 		if mod := p.space.Locate(e.Start).Module; mod != nil && mod.HasCode() && m.GateOf(e) == mod.Gate {
@@ -301,7 +303,7 @@ func (a *mapsCommand) jsonMaps(p *mappings) error {
 		r.Mappings = append(r.Mappings, j)
 	}
 	if p.gate != nil {
-		r.GateDSO = &jsonGate{Start: hexAddr(p.gate.Start), End: hexAddr(p.gate.End), File: p.gateFile}
+		r.GateDSO = &jsonGate{Start: hexAddr(p.gate.Start), End: hexAddr(p.gate.End), File: escape.Name(p.gateFile)}
 	}
 	return a.printJSON(r)
 }

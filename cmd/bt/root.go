@@ -25,7 +25,6 @@ type rootCommand struct {
 	core       string
 	exe        string
 	returns    bool
-	format     string
 	filter     bool
 }
 
@@ -72,14 +71,14 @@ func newRootCommand(a *app) *cobra.Command {
 	f.StringVarP(&c.exe, "exe", "e", "", "the target: one ELF file, whose link-time addresses are named; with --core: the program")
 	f.StringSliceVarP(&c.tids, "tid", "t", nil, "only these threads")
 	c.stackFlags()
-	f.DurationVar(&c.maxPause, "max-pause", time.Second, "let the process go on after this long at the latest; stacks that lack something then say so; 0 = no limit")
+	c.maxPause = time.Second
+	f.Var((*duration)(&c.maxPause), "max-pause", "let the process go on after this long at the latest; stacks that lack something then say so; 0 = no limit")
 	c.nameFlags(cmd)
 	c.columnFlags()
 	c.procfsFlag()
 	f.BoolVar(&c.withMaps, "with-maps", false, "with --pid or --core: print the maps and build IDs first, so that bt can name the output elsewhere")
 	f.BoolVar(&c.returns, "return-addresses", false, "addresses with no \"# thread\" line above them are return addresses")
-	c.format = "text"
-	choiceFlag(cmd, &c.format, "format", "f", []string{"text"}, "output format: text")
+	c.formatFlag(cmd, formats...)
 	c.filterFlag(f)
 	c.outputFlags(cmd)
 	cmd.AddCommand(newGateCommand(a), newMapsCommand(a), newRunCommand(a), newCrashCommand(a), newAddr2lineCommand(a), versionCommand())
@@ -103,10 +102,12 @@ func (a *rootCommand) check() error {
 		return usagef("--group needs --pid or --core")
 	case len(a.tids) > 0 && len(a.pids) == 0 && a.core == "":
 		return usagef("--tid needs --pid or --core")
-	case a.maxPause < 0:
-		return usagef("--max-pause %v: must not be negative", a.maxPause)
+	case a.filter && a.format != formatText:
+		return usagef("--format %s means nothing with --filter", a.format)
+	case a.format != formatText && a.format != formatJSON && len(a.pids) == 0 && a.core == "":
+		return usagef("--format %s is for stacks: it needs --pid or --core", a.format)
 	}
-	return nil
+	return a.checkFormat()
 }
 
 // dispatch finds out what is wanted: the target says which address space, the
@@ -153,6 +154,8 @@ func (a *rootCommand) dispatch(cmd *cobra.Command, args []string) error {
 		return cmd.Help()
 	case len(pids) > 1 && len(args) > 0:
 		return usagef("addresses belong to one process: give --pid once")
+	case len(args) > 0 && a.format != formatText && a.format != formatJSON:
+		return usagef("--format %s is for stacks, not for given addresses", a.format)
 	case stacks && len(args) > 0 && a.group:
 		return usagef("--group is for stacks, not for given addresses")
 	case stacks && len(args) > 0 && (a.withMaps || len(tids) > 0):
@@ -186,7 +189,7 @@ func parseAddr(s string) (uint64, error) {
 	digits := strings.TrimPrefix(strings.TrimPrefix(s, "0x"), "0X")
 	addr, err := strconv.ParseUint(digits, 16, 64)
 	if err != nil {
-		return 0, usagef("%q is not a hexadecimal address", s)
+		return 0, usagef("%q is not a hexadecimal address, nor a command", s)
 	}
 	return addr, nil
 }
@@ -203,8 +206,8 @@ func (t *target) gateSources() gate.Sources {
 	return s
 }
 
-// renderOptions are the output options for out.
-func (v *view) renderOptions(out *output) text.Options {
+// textOptions are the options of text for out.
+func (v *view) textOptions(out *output) text.Options {
 	o := text.Options{Raw: v.raw, Module: v.module, BuildID: v.buildID, Basenames: v.basenames, Brief: v.brief, Verbose: v.verbose}
 	o.Source, o.Inlines = v.lines()
 	o.Group, o.Fold = v.group, v.group || !v.raw && isTerminal(out.File)

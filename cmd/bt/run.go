@@ -64,7 +64,7 @@ func newRunCommand(a *app) *cobra.Command {
 			if len(args) == 0 || args[0] == "" {
 				return usagef("run needs a command")
 			}
-			return nil
+			return c.checkFormat()
 		},
 		RunE: func(_ *cobra.Command, args []string) error {
 			c.runWatched(args)
@@ -81,6 +81,7 @@ func newRunCommand(a *app) *cobra.Command {
 	c.nameFlags(cmd)
 	c.columnFlags()
 	f.BoolVar(&c.withMaps, "with-maps", false, "print the maps and build IDs before the stacks, so that bt can name them elsewhere")
+	c.formatFlag(cmd, formatText, formatJSON, formatGDB)
 	c.outputFlags(cmd)
 	f.Lookup("output").Usage = "write the report to this file instead of standard error"
 	return cmd
@@ -182,7 +183,9 @@ func (r *deaths) report(d *live.Dying) error {
 	defer stacks.Close()
 	cause := fault.Explain(death(d, stacks.Taken))
 	stacks.Model.Death = trace.Death(&cause)
-	a.print(r.w, r.out, stacks)
+	f := a.newFormat(r.w, r.out)
+	a.print(f, stacks)
+	f.Close()
 	return nil
 }
 

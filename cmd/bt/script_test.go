@@ -14,6 +14,7 @@ import (
 
 	"github.com/rogpeppe/go-internal/testscript"
 
+	"github.com/gatedso/bt/internal/render/json/schematest"
 	"github.com/gatedso/bt/internal/testelf"
 	"github.com/gatedso/bt/internal/testenv"
 )
@@ -42,6 +43,7 @@ func TestScript(t *testing.T) {
 			"mkelf":  mkelf,
 			"cc":     cc,
 			"status": status,
+			"schema": schema,
 		},
 		Condition: func(cond string) (bool, error) {
 			if cond == "root" {
@@ -91,6 +93,21 @@ func mkelf(ts *testscript.TestScript, neg bool, args []string) {
 	path := ts.MkAbs(args[0])
 	ts.Check(os.MkdirAll(filepath.Dir(path), 0o777))
 	ts.Check(os.WriteFile(path, f.Bytes(), 0o666))
+}
+
+// schema holds the documents of a file, such as stdout, to the schemas that they name,
+// whose file names are given: schema FILE NAME.
+func schema(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 2 {
+		ts.Fatalf("usage: schema FILE NAME")
+	}
+	text := ts.ReadFile(args[0])
+	ts.Check(schematest.Check([]byte(text)))
+	for line := range strings.Lines(text) {
+		if strings.Contains(line, "$schema") && !strings.Contains(line, "/"+args[1]+`"`) {
+			ts.Fatalf("not %s: %s", args[1], line)
+		}
+	}
 }
 
 // cc compiles: cc ARG...

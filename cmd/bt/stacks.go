@@ -5,10 +5,10 @@ package main
 import (
 	"bufio"
 	"context"
+	"time"
 
 	"github.com/gatedso/bt/internal/image"
 	"github.com/gatedso/bt/internal/render"
-	"github.com/gatedso/bt/internal/render/text"
 	"github.com/gatedso/bt/internal/session"
 	"github.com/gatedso/bt/maps"
 	"github.com/gatedso/bt/stack"
@@ -18,10 +18,11 @@ import (
 // stacks prints the stacks of processes.
 func (a *rootCommand) stacks(out *output, pids, tids []int) error {
 	w := bufio.NewWriterSize(out, 64<<10)
+	f := a.newFormat(w, out)
 	printed := 0
 	var failed error
 	for _, pid := range pids {
-		err := a.process(w, out, pid, tids)
+		err := a.process(f, pid, tids)
 		if ferr := w.Flush(); ferr != nil {
 			return ferr
 		}
@@ -34,15 +35,18 @@ func (a *rootCommand) stacks(out *output, pids, tids []int) error {
 		}
 		printed++
 	}
-	if failed == nil || printed == 0 {
+	if printed == 0 {
 		return failed
 	}
-	a.incomplete("%v", failed)
-	return nil
+	if failed != nil {
+		a.incomplete("%v", failed)
+	}
+	f.Close()
+	return w.Flush()
 }
 
 // process prints the stacks of one process.
-func (a *rootCommand) process(w *bufio.Writer, out *output, pid int, tids []int) error {
+func (a *rootCommand) process(f render.Format, pid int, tids []int) error {
 	p, err := a.openProcess(pid)
 	if err != nil {
 		return err
@@ -54,7 +58,7 @@ func (a *rootCommand) process(w *bufio.Writer, out *output, pid int, tids []int)
 	}
 	defer stacks.Close()
 	a.missing(stacks)
-	a.print(w, out, stacks)
+	a.print(f, stacks)
 	return nil
 }
 
@@ -70,10 +74,10 @@ func (v *view) missing(stacks *session.Stacks) {
 }
 
 // print names the frames of a process and prints it.
-func (v *view) print(w *bufio.Writer, out *output, stacks *session.Stacks) {
-	p := v.printer(w, out, stacks)
+func (v *view) print(f render.Format, stacks *session.Stacks) {
+	p := v.printer(f, stacks)
 	p.name(stacks.Model)
-	p.text.Process(stacks.Model)
+	render.Process(f, stacks.Model, render.Sample{Time: time.Now()})
 	if !stacks.Model.Complete() {
 		v.status = exitIncomplete
 	}
@@ -86,24 +90,23 @@ func (v *view) gateProblem(err error) {
 	}
 }
 
-// printer names and prints what belongs to one address space.
+// printer names what belongs to one address space.
 type printer struct {
 	view  *view
 	space *image.Space
 	sym   *symbolize.Symbolizer
-	text  text.Printer
 
 	notCarried bool   // it was said that the report lacks names
 	jitProblem string // the last one that was said
 }
 
-// printer returns a printer, and prints the maps where they are wanted.
-func (v *view) printer(w *bufio.Writer, out *output, stacks *session.Stacks) *printer {
+// printer returns a printer, and gives the maps to the format where they are wanted.
+func (v *view) printer(f render.Format, stacks *session.Stacks) *printer {
 	sym, err := stacks.Symbols()
 	v.gateProblem(err)
-	p := &printer{view: v, space: stacks.Space, sym: sym, text: text.Printer{W: w, Options: v.renderOptions(out)}}
-	if v.withMaps {
-		p.text.Maps(stacks.Head())
+	p := &printer{view: v, space: stacks.Space, sym: sym}
+	if v.withMaps || v.format == formatPprof {
+		f.Maps(stacks.Head())
 	}
 	return p
 }

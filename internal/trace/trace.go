@@ -74,7 +74,11 @@ func end(u *process.Unwound, space *image.Space, wordSize int) stack.End {
 	}
 	switch u.Stack.End {
 	case unwind.EndMaxFrames:
-		e := out(stack.MaxFrames, "cut after %d frames (--max-frames)", at)
+		frames := "frames"
+		if at == 1 {
+			frames = "frame"
+		}
+		e := out(stack.MaxFrames, "cut after %d %s (--max-frames)", at, frames)
 		e.Addr = 0
 		return e
 	case unwind.EndNoInfo:

@@ -22,6 +22,7 @@ import (
 	"github.com/gatedso/bt/internal/image"
 	"github.com/gatedso/bt/internal/names/debugfile"
 	"github.com/gatedso/bt/internal/process/core"
+	"github.com/gatedso/bt/internal/render"
 	"github.com/gatedso/bt/internal/render/text"
 	"github.com/gatedso/bt/internal/snapshot"
 	"github.com/gatedso/bt/internal/trace"
@@ -109,7 +110,7 @@ func (r *reporter) mapsAlone() {
 	space := image.NewSpace(r.maps, noCore{r.open}, new(image.Cache))
 	sym, _ := symbolize.New(space, r.names())
 	p := text.Printer{W: r.w}
-	p.Head(&stack.Process{PID: r.job.Request.PID, Name: r.job.Name})
+	p.Head(&stack.Process{PID: r.job.Request.PID, Name: r.job.Name}, render.Sample{})
 	p.Maps(trace.Head(space, sym))
 }
 
@@ -138,7 +139,7 @@ func (r *reporter) core(f *core.File) {
 		m.Death = trace.Death(&cause)
 	}
 	p := text.Printer{W: r.w}
-	p.Head(m)
+	p.Head(m, render.Sample{})
 	// Whatever comes next, why it died is known.
 	r.w.Flush()
 	p.Maps(trace.Head(stacks.Space, sym))

@@ -2,41 +2,12 @@ package text
 
 import (
 	"fmt"
-	"hash/maphash"
-	"slices"
 	"strconv"
 	"strings"
 
 	"github.com/gatedso/bt/internal/escape"
-	"github.com/gatedso/bt/stack"
+	"github.com/gatedso/bt/internal/render"
 )
-
-// A run of frames is folded when the same frames, at most maxPeriod of them, come
-// more than minRepeats times one after the other.
-const (
-	maxPeriod  = 8
-	minRepeats = 16
-)
-
-// run looks for a run that begins with the first of frames. It returns how many
-// frames repeat and how often they come; 0 where there is none.
-func run(frames []stack.Frame) (period, times int) {
-	for period := 1; period <= maxPeriod; period++ {
-		n := period
-		for n < len(frames) && sameFrame(&frames[n], &frames[n-period]) {
-			n++
-		}
-		if times := n / period; times > minRepeats {
-			return period, times
-		}
-	}
-	return 0, 0
-}
-
-// sameFrame reports whether two frames look alike.
-func sameFrame(a, b *stack.Frame) bool {
-	return a.PC == b.PC && a.Exact == b.Exact && a.Signal == nil && b.Signal == nil && slices.Equal(a.Names, b.Names)
-}
 
 // folded is the text that stands for the rest of a run.
 func folded(period, times int) string {
@@ -56,56 +27,11 @@ func thousands(n int) string {
 	return s
 }
 
-// group is threads whose stacks are alike.
-type group []*stack.Thread
-
-// groups puts threads with the same stacks together, in the order of the first of
-// each. What is said of one thread alone keeps it apart.
-func groups(threads []stack.Thread) []group {
-	var out []group
-	seed := maphash.MakeSeed()
-	by := make(map[uint64][]int) // groups by the hash of their addresses
-	for i := range threads {
-		t := &threads[i]
-		h := hash(seed, t)
-		at := slices.IndexFunc(by[h], func(g int) bool { return alike(out[g][0], t) })
-		if at >= 0 {
-			g := by[h][at]
-			out[g] = append(out[g], t)
-			continue
-		}
-		by[h] = append(by[h], len(out))
-		out = append(out, group{t})
-	}
-	return out
-}
-
-func hash(seed maphash.Seed, t *stack.Thread) uint64 {
-	var h maphash.Hash
-	h.SetSeed(seed)
-	for i := range t.Frames {
-		maphash.WriteComparable(&h, t.Frames[i].PC)
-	}
-	return h.Sum64()
-}
-
-func alike(a, b *stack.Thread) bool {
-	return a.WordSize == b.WordSize && a.NotStopped == b.NotStopped && a.End == b.End &&
-		len(a.Runtimes) == 0 && len(b.Runtimes) == 0 && a.Goroutine == 0 && b.Goroutine == 0 &&
-		(a.Waits == nil) == (b.Waits == nil) && (a.Waits == nil || a.Waits.Text == b.Waits.Text) &&
-		slices.Equal(a.Kernel, b.Kernel) &&
-		slices.EqualFunc(a.Notes, b.Notes, func(x, y stack.Note) bool { return x.Kind == y.Kind && x.Text == y.Text }) &&
-		slices.EqualFunc(a.Frames, b.Frames, func(x, y stack.Frame) bool {
-			same := x.Signal == nil && y.Signal == nil || x.Signal != nil && y.Signal != nil && *x.Signal == *y.Signal
-			return same && x.PC == y.PC && x.Exact == y.Exact && slices.Equal(x.Names, y.Names)
-		})
-}
-
 // maxListed is how many threads of a group are named.
 const maxListed = 16
 
 // others is the text that tells whose stacks are like that of the first, by name.
-func (g group) others() string {
+func others(g render.Group) string {
 	rest := g[1:]
 	var b strings.Builder
 	noun := "threads"

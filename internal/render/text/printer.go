@@ -12,7 +12,7 @@ import (
 	"github.com/gatedso/bt/stack"
 )
 
-// Printer prints processes. Errors of W stay in W, until its Flush.
+// Printer prints processes; it is a render.Format. Errors of W stay in W, until its Flush.
 type Printer struct {
 	W       *bufio.Writer
 	Options Options
@@ -43,13 +43,11 @@ func (p *Printer) Maps(h *render.Head) {
 
 // Process prints a process.
 func (p *Printer) Process(m *stack.Process) {
-	p.Head(m)
-	p.Threads(m)
-	p.Rest(m)
+	render.Process(p, m, render.Sample{})
 }
 
 // Head prints a process's head, and why it died.
-func (p *Printer) Head(m *stack.Process) {
+func (p *Printer) Head(m *stack.Process, _ render.Sample) {
 	p.comment("process %d %s", m.PID, escape.Name(m.Name))
 	if m.Death != nil {
 		p.death(m.Death)
@@ -59,12 +57,12 @@ func (p *Printer) Head(m *stack.Process) {
 // Threads prints the threads.
 func (p *Printer) Threads(m *stack.Process) {
 	if p.Options.Group {
-		for _, g := range groups(m.Threads) {
+		for _, g := range render.Groups(m.Threads) {
 			p.thread(g, m.WordSizeOf(g[0]))
 		}
 	} else {
 		for i := range m.Threads {
-			p.thread(group{&m.Threads[i]}, m.WordSizeOf(&m.Threads[i]))
+			p.thread(render.Group{&m.Threads[i]}, m.WordSizeOf(&m.Threads[i]))
 		}
 	}
 }
@@ -80,6 +78,9 @@ func (p *Printer) Rest(m *stack.Process) {
 	}
 }
 
+// Close does nothing: text has no end.
+func (p *Printer) Close() {}
+
 func (p *Printer) notes(notes []stack.Note) {
 	for i := range notes {
 		p.comment("%s", escape.Text(notes[i].Text))
@@ -87,19 +88,19 @@ func (p *Printer) notes(notes []stack.Note) {
 }
 
 // thread prints a thread, and whose stacks are like its own.
-func (p *Printer) thread(g group, wordSize int) {
+func (p *Printer) thread(g render.Group, wordSize int) {
 	t := g[0]
 	p.comment("thread %d \"%s\"", t.TID, escape.Name(t.Name))
 	if t.NotStopped != "" {
 		p.comment("not stopped: %s", escape.Text(t.NotStopped))
 	}
 	if len(g) > 1 {
-		p.comment("%s", g.others())
+		p.comment("%s", others(g))
 	}
 	p.about(t)
 	p.notes(t.Notes)
 	for i := range t.Kernel {
-		p.comment("kernel: %s", kernelFrame(&t.Kernel[i]))
+		p.comment("kernel: %s", render.KernelFrame(&t.Kernel[i]))
 	}
 	p.frames(t.Frames, wordSize)
 	if t.End.Reason != stack.Outermost {
@@ -110,7 +111,7 @@ func (p *Printer) thread(g group, wordSize int) {
 // about prints what is known of a thread beside its stack.
 func (p *Printer) about(t *stack.Thread) {
 	for i := range t.Runtimes {
-		p.comment("%s", runtimeThread(&t.Runtimes[i]))
+		p.comment("%s", render.RuntimeThread(&t.Runtimes[i]))
 	}
 	if t.Goroutine != 0 {
 		p.comment("runs goroutine %d", t.Goroutine)
@@ -120,40 +121,11 @@ func (p *Printer) about(t *stack.Thread) {
 	}
 }
 
-// runtimeThread is what a language runtime knows of a thread, in one line.
-func runtimeThread(r *stack.RuntimeThread) string {
-	text := r.Language + " thread"
-	if r.Name != "" {
-		text += " \"" + escape.Name(r.Name) + "\""
-	}
-	if r.State != "" {
-		text += " [" + escape.Text(r.State) + "]"
-	}
-	for i, fact := range r.Facts {
-		if i > 0 || r.Name != "" || r.State != "" {
-			text += ","
-		}
-		text += " " + escape.Text(fact)
-	}
-	return text
-}
-
-func kernelFrame(f *stack.KernelFrame) string {
-	text := escape.Name(f.Symbol)
-	if f.Offset != 0 || !strings.HasPrefix(text, "0x") {
-		text += fmt.Sprintf("+0x%x", f.Offset)
-	}
-	if f.Module != "" {
-		text += " [" + escape.Name(f.Module) + "]"
-	}
-	return text
-}
-
 // frames prints a stack, with Fold of frames that recur the first only.
 func (p *Printer) frames(frames []stack.Frame, wordSize int) {
 	for i := 0; i < len(frames); {
 		if p.Options.Fold {
-			if period, times := run(frames[i:]); times > 0 {
+			if period, times := render.Run(frames[i:]); times > 0 {
 				for j := range period {
 					p.frame(&frames[i+j], wordSize)
 				}
