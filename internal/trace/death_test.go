@@ -14,6 +14,7 @@ import (
 	"github.com/gatedso/bt/internal/arch/amd64"
 	"github.com/gatedso/bt/internal/arch/i386"
 	"github.com/gatedso/bt/internal/fault"
+	"github.com/gatedso/bt/internal/render"
 	"github.com/gatedso/bt/internal/render/text"
 	"github.com/gatedso/bt/internal/trace"
 	"github.com/gatedso/bt/maps"
@@ -65,7 +66,7 @@ func TestCause(t *testing.T) {
 		w := bufio.NewWriter(&out)
 		c := fault.Explain(tt.death)
 		p := text.Printer{W: w}
-		p.Head(&stack.Process{PID: 1, Name: "x", Death: trace.Death(&c)})
+		p.Head(&stack.Process{PID: 1, Name: "x", Death: trace.Death(&c)}, render.Sample{})
 		w.Flush()
 		if diff := cmp.Diff(strings.Split(tt.want, "\n"), strings.Split(strings.TrimPrefix(out.String(), "# process 1 x\n"), "\n")); diff != "" {
 			t.Error(diff)

@@ -245,7 +245,7 @@ func TestFrames(t *testing.T) {
 // Every reason for which a stack ends, and what else starts with '#'.
 func TestComments(t *testing.T) {
 	s := newPrinter(t, text.Options{}, testMaps)
-	s.Head(s.model())
+	s.Head(s.model(), render.Sample{})
 	complete := func(u process.Unwound, want bool) {
 		t.Helper()
 		if got := s.threads(u); got != want {
