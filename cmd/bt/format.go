@@ -8,10 +8,12 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/gatedso/bt/internal/render"
+	"github.com/gatedso/bt/internal/render/flame"
 	"github.com/gatedso/bt/internal/render/folded"
 	"github.com/gatedso/bt/internal/render/gdb"
 	"github.com/gatedso/bt/internal/render/json"
 	"github.com/gatedso/bt/internal/render/perf"
+	"github.com/gatedso/bt/internal/render/pprof"
 	"github.com/gatedso/bt/internal/render/text"
 )
 
@@ -22,11 +24,12 @@ const (
 	formatGDB    = "gdb"
 	formatFolded = "folded"
 	formatPprof  = "pprof"
+	formatFlame  = "flame"
 	formatPerf   = "perf"
 )
 
 // formats are those of stacks.
-var formats = []string{formatText, formatJSON, formatGDB, formatFolded, formatPerf}
+var formats = []string{formatText, formatJSON, formatGDB, formatFolded, formatPprof, formatFlame, formatPerf}
 
 // formatFlag is --format.
 func (v *view) formatFlag(cmd *cobra.Command, words ...string) {
@@ -61,6 +64,10 @@ func (v *view) newFormat(w *bufio.Writer, out *output) render.Format {
 		return &gdb.Writer{W: w, Options: o}
 	case formatFolded:
 		return &folded.Writer{W: w, Options: o}
+	case formatPprof:
+		return &pprof.Writer{W: w, Options: o}
+	case formatFlame:
+		return &flame.Writer{W: w, Options: o}
 	case formatPerf:
 		return &perf.Writer{W: w, Options: o}
 	}

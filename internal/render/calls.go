@@ -133,12 +133,16 @@ func (o *Options) Calls(s *Stack) iter.Seq[Call] {
 				continue
 			}
 			calls := f.Calls()
+			runs := o.Brief && hasLanguage(calls) // the native function is the runtime's own
 			for j := range calls {
+				if runs && calls[j].Language == "" {
+					continue
+				}
 				if !yield(Call{Frame: f, Name: &calls[j]}) {
 					return
 				}
 			}
-			if o.Brief && hasLanguage(calls) {
+			if runs {
 				continue
 			}
 			if !yield(Call{Frame: f, Name: f.Function(), Own: true}) {

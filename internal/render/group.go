@@ -1,8 +1,10 @@
 package render
 
 import (
+	"fmt"
 	"hash/maphash"
 	"slices"
+	"strconv"
 
 	"github.com/gatedso/bt/stack"
 )
@@ -32,6 +34,24 @@ func Run(frames []stack.Frame) (period, times int) {
 // sameFrame reports whether two frames look alike.
 func sameFrame(a, b *stack.Frame) bool {
 	return a.PC == b.PC && a.Exact == b.Exact && a.Signal == nil && b.Signal == nil && slices.Equal(a.Names, b.Names)
+}
+
+// Folded is the text that stands for the rest of a run.
+func Folded(period, times int) string {
+	what := "the frame above"
+	if period > 1 {
+		what = fmt.Sprintf("the %d frames above", period)
+	}
+	return "… " + what + ", " + Thousands(times) + " more times"
+}
+
+// Thousands prints a number with commas: 524,044.
+func Thousands(n int) string {
+	s := strconv.Itoa(n)
+	for i := len(s) - 3; i > 0; i -= 3 {
+		s = s[:i] + "," + s[i:]
+	}
+	return s
 }
 
 // Group is threads whose stacks are alike.

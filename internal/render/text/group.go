@@ -2,30 +2,11 @@ package text
 
 import (
 	"fmt"
-	"strconv"
 	"strings"
 
 	"github.com/gatedso/bt/internal/escape"
 	"github.com/gatedso/bt/internal/render"
 )
-
-// folded is the text that stands for the rest of a run.
-func folded(period, times int) string {
-	what := "the frame above"
-	if period > 1 {
-		what = fmt.Sprintf("the %d frames above", period)
-	}
-	return "… " + what + ", " + thousands(times) + " more times"
-}
-
-// thousands prints a number with commas: 524,044.
-func thousands(n int) string {
-	s := strconv.Itoa(n)
-	for i := len(s) - 3; i > 0; i -= 3 {
-		s = s[:i] + "," + s[i:]
-	}
-	return s
-}
 
 // maxListed is how many threads of a group are named.
 const maxListed = 16
@@ -38,7 +19,7 @@ func others(g render.Group) string {
 	if len(rest) == 1 {
 		noun = "thread"
 	}
-	fmt.Fprintf(&b, "and %s more %s with this stack:", thousands(len(rest)), noun)
+	fmt.Fprintf(&b, "and %s more %s with this stack:", render.Thousands(len(rest)), noun)
 	var names []string
 	byName := make(map[string][]int)
 	for _, t := range rest[:min(len(rest), maxListed)] {

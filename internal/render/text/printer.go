@@ -129,7 +129,7 @@ func (p *Printer) frames(frames []stack.Frame, wordSize int) {
 				for j := range period {
 					p.frame(&frames[i+j], wordSize)
 				}
-				p.comment("%s", folded(period, times-1))
+				p.comment("%s", render.Folded(period, times-1))
 				i += period * times
 				continue
 			}

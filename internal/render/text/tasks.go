@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"github.com/gatedso/bt/internal/escape"
+	"github.com/gatedso/bt/internal/render"
 	"github.com/gatedso/bt/stack"
 )
 
@@ -94,7 +95,7 @@ func taskHead(noun string, g []*stack.Task) string {
 		}
 	}
 	if rest := len(g) - listed; rest > 0 {
-		fmt.Fprintf(&b, " and %s more", thousands(rest))
+		fmt.Fprintf(&b, " and %s more", render.Thousands(rest))
 	}
 	t := g[0]
 	state := escape.Text(t.State)
