@@ -9,6 +9,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"path/filepath"
 	"sync"
 
 	"github.com/spf13/cobra"
@@ -70,6 +71,9 @@ func (a *app) run(args []string) (status int) {
 	}
 	if calledAddr2line(os.Args[0]) {
 		return a.addr2line(os.Args[0], args)
+	}
+	if filepath.Base(os.Args[0]) == pstackName {
+		args = pstackArgs(args)
 	}
 	cmd := newRootCommand(a)
 	cmd.SetArgs(args)

@@ -7,6 +7,7 @@ import (
 	"path"
 	"slices"
 	"strconv"
+	"strings"
 
 	"github.com/gatedso/bt/internal/escape"
 	"github.com/gatedso/bt/internal/render"
@@ -26,14 +27,36 @@ type Options struct {
 	Group     bool // stacks that are alike once, with whose they are
 	Brief     bool // no frames that are a language runtime's own
 	Verbose   bool // also the tasks that a runtime has started for itself
+
+	first bool // the next frame of own code is the first one of its stack
 }
 
 // The colours of a terminal, chosen to be legible on light and dark grounds.
 const (
-	dim   = "\x1b[2m"
-	green = "\x1b[32m"
-	reset = "\x1b[0m"
+	dim     = "\x1b[2m"
+	green   = "\x1b[32m"
+	bold    = "\x1b[1;32m" // green, too
+	cyan    = "\x1b[36m"
+	magenta = "\x1b[35m"
+	reset   = "\x1b[0m"
 )
+
+// colour is that of the name n of f: own code green, and the first function of it in a
+// stack bold; libraries cyan; a language runtime's own code dim; the kernel's magenta.
+func (o *Options) colour(f *stack.Frame, n *stack.Name) string {
+	switch {
+	case f.Module != nil && strings.HasPrefix(f.Module.Path, "["):
+		return magenta
+	case f.Runtime && n.Language == "":
+		return dim
+	case render.IsLibrary(f, n):
+		return cyan
+	case o.first:
+		o.first = false
+		return bold
+	}
+	return green
+}
 
 // AppendFrames appends the lines of frames in their order, at least those of the
 // first one, until dst has limit bytes. It returns how many frames it has taken.
@@ -71,7 +94,7 @@ func (o *Options) AppendFrame(dst []byte, f *stack.Frame, wordSize int) []byte {
 		calls := f.Calls()
 		for i := range calls {
 			if n := &calls[i]; n.Language != "" || o.Inlines {
-				dst = o.appendCall(render.AppendAddr(dst, f.PC, wordSize), n)
+				dst = o.appendCall(render.AppendAddr(dst, f.PC, wordSize), f, n)
 			}
 		}
 		if o.Brief && hasLanguage(calls) {
@@ -100,7 +123,7 @@ func (o *Options) AppendName(dst []byte, f *stack.Frame) []byte {
 func (o *Options) appendName(dst []byte, f *stack.Frame, inlines bool) []byte {
 	n := f.Function()
 	if n != nil && n.Symbol != "" {
-		dst = o.appendSymbol(dst, n)
+		dst = o.appendSymbol(dst, f, n)
 		dst = append(dst, "+0x"...)
 		dst = render.AppendHex(dst, n.Offset)
 		dst = append(dst, '>')
@@ -128,8 +151,8 @@ func innermost(f *stack.Frame) *stack.Name {
 }
 
 // appendCall appends the rest of the line of a call that has no code of its own.
-func (o *Options) appendCall(dst []byte, n *stack.Name) []byte {
-	dst = append(o.appendSymbol(dst, n), '>')
+func (o *Options) appendCall(dst []byte, f *stack.Frame, n *stack.Name) []byte {
+	dst = append(o.appendSymbol(dst, f, n), '>')
 	if n.Language != "" {
 		dst = o.appendPlace(dst, n)
 		dst = append(dst, " ("...)
@@ -140,14 +163,14 @@ func (o *Options) appendCall(dst []byte, n *stack.Name) []byte {
 }
 
 // appendSymbol appends the name without its offset and the closing bracket.
-func (o *Options) appendSymbol(dst []byte, n *stack.Name) []byte {
+func (o *Options) appendSymbol(dst []byte, f *stack.Frame, n *stack.Name) []byte {
 	dst = append(dst, " <"...)
 	name := n.Symbol
 	if name == "" {
 		name = "?" // an inlined function whose name is not known
 	}
 	if o.Color {
-		dst = append(dst, green...)
+		dst = append(dst, o.colour(f, n)...)
 	}
 	if n.Plain {
 		dst = append(dst, name...)

@@ -123,6 +123,7 @@ func (p *Printer) about(t *stack.Thread) {
 
 // frames prints a stack, with Fold of frames that recur the first only.
 func (p *Printer) frames(frames []stack.Frame, wordSize int) {
+	p.Options.first = true
 	for i := 0; i < len(frames); {
 		if p.Options.Fold {
 			if period, times := render.Run(frames[i:]); times > 0 {

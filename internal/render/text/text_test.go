@@ -40,7 +40,7 @@ func TestSource(t *testing.T) {
 				`00011010 <work<\x1b>> list\x0a.c:5 (inlined)` + "\n" +
 				`00011010 <main+0x10> /lib/lib\x1b.so [cafe01] list.c:?` + "\n"},
 		{"colour", Options{Inlines: true, Color: true}, inlined,
-			"00011010 <\x1b[32msum\x1b[0m> /src/list.c:4:66 (inlined)\n" + "00011010 <\x1b[32mwork<\\x1b>\x1b[0m> /src/list\\x0a.c:5 (inlined)\n" + "00011010 <\x1b[32mmain\x1b[0m+0x10>\n"},
+			"00011010 <\x1b[36msum\x1b[0m> /src/list.c:4:66 (inlined)\n" + "00011010 <\x1b[36mwork<\\x1b>\x1b[0m> /src/list\\x0a.c:5 (inlined)\n" + "00011010 <\x1b[36mmain\x1b[0m+0x10>\n"},
 		{"raw", Options{Source: true, Inlines: true, Raw: true}, inlined, "00011010\n"},
 		// A frame of a language runtime stands there whatever is asked for.
 		{"language", Options{}, stack.Frame{PC: 0x11010, Names: []stack.Name{
