@@ -22,7 +22,7 @@ import (
 var update = flag.Bool("update", false, "write the expected outputs of testdata/script anew")
 
 func TestMain(m *testing.M) {
-	testscript.Main(m, map[string]func(){"bt": main})
+	testscript.Main(m, map[string]func(){"bt": main, "pstack": main})
 }
 
 // TestScript runs the scripts of testdata/script: bt's command line as its
