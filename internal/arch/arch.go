@@ -203,6 +203,49 @@ type Syscalls struct {
 	Result Reg   // the register that holds the result
 	Args   []Reg // the registers that hold the arguments, in order
 	Vfork  []int // the numbers of those whose caller may wait for its child
+
+	// Asleep reads from a register set which system call the thread sleeps in: one
+	// that the stop, or the signal that a core was made for, has interrupted. It
+	// reports false where the thread was not in a system call, or at its end.
+	Asleep func(regset []byte) (Call, bool)
+	// Instructions are those that enter the kernel.
+	Instructions [][]byte
+	// Names are the system calls by their numbers, with empty ones between.
+	Names []string
+	// Struct32 is set where a time in old system calls has two words of 4 bytes, and
+	// an offset in a file 4 bytes: of 32-bit programs.
+	Struct32 bool
+}
+
+// Call is a system call that a thread sleeps in.
+type Call struct {
+	Nr   int // of Syscalls.Names; restart_syscall is one that was interrupted before
+	Args [6]uint64
+	// Unproved is set where the registers are the same just before a system call:
+	// the instruction that is Behind bytes before the pc must be one that enters the
+	// kernel, and proves no more than that.
+	Unproved bool
+	Behind   int
+	Lost     bool // the first argument is not known
+}
+
+// Interrupted reports whether a system call's result says that a signal, or a stop,
+// has ended it before it had one: EINTR, and the kernel's own ERESTARTSYS,
+// ERESTARTNOINTR, ERESTARTNOHAND and ERESTART_RESTARTBLOCK (include/linux/errno.h).
+func Interrupted(result int64) bool {
+	switch -result {
+	case 4, 512, 513, 514, 516:
+		return true
+	}
+	return false
+}
+
+// Name is the name of a system call, empty for a number that is not known.
+func (s *Syscalls) Name(nr int) string {
+	if nr < 0 || nr >= len(s.Names) {
+		return ""
+	}
+	return s.Names[nr]
 }
 
 // Traps is how the kernel reports the faults of a CPU.

@@ -18,6 +18,10 @@ type Thread struct {
 	Machine string
 	Regs    arch.Regs
 
+	// Call is the system call that the thread sleeps in, valid when HasCall is set.
+	Call    arch.Call
+	HasCall bool
+
 	// Blocked is the set of blocked signals (bit signo-1), valid when
 	// HasBlocked is set.
 	Blocked    uint64

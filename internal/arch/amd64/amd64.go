@@ -59,8 +59,12 @@ var Arch = &arch.Arch{
 	TLSBase:      tlsBase,
 	Syscalls: arch.Syscalls{
 		Result: RAX,
-		Args:   []arch.Reg{RDI, RSI, RDX, R10, R8, R9},
+		Args:   syscallArgs[:],
 		Vfork:  []int{58, 56, 435}, // vfork, clone, clone3: arch/x86/entry/syscalls/syscall_64.tbl
+
+		Asleep:       asleep,
+		Instructions: x86.SyscallInstructions,
+		Names:        syscallNames[:],
 	},
 
 	Traps: arch.Traps{Breakpoint: 1, Canonical: canonical, Silent: true, Aligned: 16},
@@ -82,8 +86,9 @@ var Arch = &arch.Arch{
 // The register set is struct user_regs_struct of the kernel's
 // arch/x86/include/asm/user_64.h: 27 words.
 const (
-	regsetSize = 27 * 8
-	fsBaseWord = 21
+	regsetSize  = 27 * 8
+	origRAXWord = 15
+	fsBaseWord  = 21
 )
 
 // regsetWords says in which word of the register set each register lies.
@@ -101,6 +106,29 @@ func decodeRegset(b []byte) (regs arch.Regs, ok bool) {
 		regs.Set(arch.Reg(r), binary.LittleEndian.Uint64(b[8*w:]))
 	}
 	return regs, true
+}
+
+// syscallArgs hold the arguments of a system call.
+var syscallArgs = [6]arch.Reg{RDI, RSI, RDX, R10, R8, R9}
+
+// asleep implements arch.Syscalls.Asleep: orig_rax is the number, or negative where
+// something else than a system call has entered the kernel. A program with the bit of
+// the x32 ABI set has other calls.
+func asleep(b []byte) (c arch.Call, ok bool) {
+	regs, ok := decodeRegset(b)
+	if !ok {
+		return c, false
+	}
+	nr := int64(binary.LittleEndian.Uint64(b[8*origRAXWord:]))
+	result, _ := regs.Get(RAX)
+	if nr < 0 || nr >= int64(len(syscallNames)) || !arch.Interrupted(int64(result)) {
+		return c, false
+	}
+	c.Nr = int(nr)
+	for i, r := range syscallArgs {
+		c.Args[i], _ = regs.Get(r)
+	}
+	return c, true
 }
 
 func tlsBase(b []byte) (uint64, bool) {

@@ -57,8 +57,12 @@ var Arch = &arch.Arch{
 	TLSRegset:    ntARMTLS,
 	PACRegset:    ntARMPACMask,
 	Syscalls: arch.Syscalls{
-		Args:  []arch.Reg{X0, X0 + 1, X0 + 2, X0 + 3, X0 + 4, X0 + 5},
+		Args:  syscallArgs[:],
 		Vfork: []int{220, 435}, // clone, clone3: include/uapi/asm-generic/unistd.h
+
+		Asleep:       asleep,
+		Instructions: [][]byte{{0x01, 0x00, 0x00, 0xd4}}, // svc #0
+		Names:        syscallNames[:],
 	},
 
 	Traps: arch.Traps{Canonical: canonical, Refused: refused},
@@ -105,6 +109,32 @@ func decodeRegset(b []byte) (regs arch.Regs, ok bool) {
 		regs.Set(arch.Reg(r), binary.LittleEndian.Uint64(b[8*r:]))
 	}
 	return regs, true
+}
+
+// syscallArgs hold the arguments of a system call.
+var syscallArgs = [6]arch.Reg{X0, X0 + 1, X0 + 2, X0 + 3, X0 + 4, X0 + 5}
+
+// asleep implements arch.Syscalls.Asleep. The kernel has put the pc back to the svc, and
+// x0 to the first argument, before a tracer or a core sees a call that it is going to
+// restart (arch/arm64/kernel/signal.c, do_signal). One that ends with EINTR stays as
+// it is, and its first argument is lost.
+func asleep(b []byte) (c arch.Call, ok bool) {
+	regs, ok := decodeRegset(b)
+	if !ok {
+		return c, false
+	}
+	nr, _ := regs.Get(X8)
+	if nr >= uint64(len(syscallNames)) {
+		return c, false
+	}
+	c.Nr, c.Unproved = int(nr), true
+	for i, r := range syscallArgs {
+		c.Args[i], _ = regs.Get(r)
+	}
+	if arch.Interrupted(int64(c.Args[0])) {
+		c.Behind, c.Lost, c.Args[0] = 4, true, 0
+	}
+	return c, true
 }
 
 // unsigned are the bits of a process's code address where nothing is known of the

@@ -49,8 +49,13 @@ var Arch = &arch.Arch{
 	TLSEntry:     tlsEntry,
 	Syscalls: arch.Syscalls{
 		Result: EAX,
-		Args:   []arch.Reg{EBX, ECX, EDX, ESI, EDI, EBP},
+		Args:   syscallArgs[:],
 		Vfork:  []int{190, 120, 435}, // vfork, clone, clone3: arch/x86/entry/syscalls/syscall_32.tbl
+
+		Asleep:       asleep,
+		Instructions: x86.SyscallInstructions,
+		Names:        syscallNames[:],
+		Struct32:     true,
 	},
 
 	Traps: arch.Traps{Breakpoint: 1},
@@ -73,8 +78,9 @@ var Arch = &arch.Arch{
 // arch/x86/include/asm/user32.h: 17 words. The base of thread-local storage
 // is not in it: gs holds a selector.
 const (
-	regsetSize = 17 * 4
-	gsWord     = 10
+	regsetSize  = 17 * 4
+	gsWord      = 10
+	origEAXWord = 11
 )
 
 // regsetWords says in which word of the register set each register lies.
@@ -91,6 +97,28 @@ func decodeRegset(b []byte) (regs arch.Regs, ok bool) {
 		regs.Set(arch.Reg(r), uint64(binary.LittleEndian.Uint32(b[4*w:])))
 	}
 	return regs, true
+}
+
+// syscallArgs hold the arguments of a system call.
+var syscallArgs = [6]arch.Reg{EBX, ECX, EDX, ESI, EDI, EBP}
+
+// asleep implements arch.Syscalls.Asleep: orig_eax is the number, or negative where
+// something else than a system call has entered the kernel.
+func asleep(b []byte) (c arch.Call, ok bool) {
+	regs, ok := decodeRegset(b)
+	if !ok {
+		return c, false
+	}
+	nr := int32(binary.LittleEndian.Uint32(b[4*origEAXWord:]))
+	result, _ := regs.Get(EAX)
+	if nr < 0 || nr >= int32(len(syscallNames)) || !arch.Interrupted(int64(int32(result))) {
+		return c, false
+	}
+	c.Nr = int(nr)
+	for i, r := range syscallArgs {
+		c.Args[i], _ = regs.Get(r)
+	}
+	return c, true
 }
 
 // tlsEntry reads the selector in gs: the number of an entry of the GDT, above

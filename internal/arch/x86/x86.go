@@ -87,3 +87,6 @@ func (m *Mode) Chain() arch.Layout {
 
 // onStack is where the return address always is: right below the CFA.
 func (m *Mode) onStack() arch.Return { return arch.Return{Offset: -int64(m.PtrSize)} }
+
+// SyscallInstructions are those that enter the kernel: syscall, int $0x80, sysenter.
+var SyscallInstructions = [][]byte{{0x0f, 0x05}, {0xcd, 0x80}, {0x0f, 0x34}}

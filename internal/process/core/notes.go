@@ -184,6 +184,7 @@ func (f *File) prstatus(h *header, b []byte) {
 	if a := all.For(h.machine, h.class); a != nil {
 		t.Arch = a
 		t.Regs, t.HasRegs = a.DecodeRegset(set)
+		t.Call, t.HasCall = a.Syscalls.Asleep(set)
 		if a.TLSBase != nil {
 			t.tls, _ = a.TLSBase(set)
 		}

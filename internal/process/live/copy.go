@@ -52,6 +52,7 @@ func (t *tracer) registers() {
 			}
 			if r, ok := a.DecodeRegset(th.regs); ok {
 				th.out.Arch, th.out.Regs, th.out.HasRegs = a, r, true
+				th.out.Call, th.out.HasCall = a.Syscalls.Asleep(th.regs)
 				th.sp, _ = r.Get(a.SP)
 				if a.PACRegset != 0 {
 					th.out.PACMask, _ = regsetWord(th.tid, a.PACRegset, 1)
@@ -116,9 +117,9 @@ func (t *tracer) fromSyscall(th *tracee) {
 	default:
 		th.out.NotStopped = "it did not stop"
 	}
-	_, args, sp, pc, ok := t.syscall(th)
+	nr, args, sp, pc, ok := t.syscall(th)
 	if th.st == withheld {
-		args, sp, pc, ok = th.at.args, th.at.sp, th.at.pc, true
+		nr, args, sp, pc, ok = th.at.nr, th.at.args, th.at.sp, th.at.pc, true
 	}
 	if !ok {
 		return
@@ -130,6 +131,9 @@ func (t *tracer) fromSyscall(th *tracee) {
 	th.out.Arch, th.out.HasRegs, th.sp = a, true, sp
 	th.out.Regs.Set(a.SP, sp)
 	th.out.Regs.Set(a.PC, pc)
+	if th.out.HasCall = nr >= 0 && len(args) == len(th.out.Call.Args); th.out.HasCall {
+		th.out.Call = arch.Call{Nr: nr, Args: [6]uint64(args)}
+	}
 	// vfork keeps its return address in an argument's register.
 	for i, r := range a.Syscalls.Args {
 		if i < len(args) {

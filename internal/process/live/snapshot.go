@@ -185,6 +185,7 @@ type tracee struct {
 
 // syscallRegs is what /proc/PID/task/TID/syscall tells of a thread's registers.
 type syscallRegs struct {
+	nr     int
 	args   []uint64
 	sp, pc uint64
 }

@@ -61,7 +61,7 @@ func (t *tracer) withhold(th *tracee) bool {
 		return false
 	}
 	th.st, th.why = withheld, why
-	th.at = syscallRegs{args: args, sp: sp, pc: pc}
+	th.at = syscallRegs{nr: nr, args: args, sp: sp, pc: pc}
 	return true
 }
 
