@@ -99,6 +99,8 @@ type view struct {
 	basenames bool
 	group     bool
 	native    bool
+	waits     bool
+	kernel    bool
 	brief     bool
 	raw       bool
 
@@ -131,6 +133,8 @@ func (v *view) stackFlags() {
 	v.maxFrames = 256
 	v.set.VarP((*count)(&v.maxFrames), "max-frames", "n", "frames per thread; 0 = no limit")
 	v.set.BoolVar(&v.native, "native", false, "no frames of language runtimes (Python, JavaScript, Java), and no goroutines")
+	v.set.BoolVar(&v.waits, "waits", false, "say what each sleeping thread waits for and who holds that, and name deadlocks; on for a terminal")
+	v.set.BoolVar(&v.kernel, "kernel", false, "print the threads' stacks inside the kernel, which takes root")
 	v.set.BoolVar(&v.brief, "brief", false, "leave out the native frames that are a language runtime's own")
 	v.set.BoolVar(&v.group, "group", false, "print stacks that are alike once, and frames that recur")
 }
@@ -141,6 +145,15 @@ func (v *view) outputFlags(cmd *cobra.Command) {
 	v.color = "auto"
 	choiceFlag(cmd, &v.color, "color", "", []string{"auto", "always", "never"}, "auto, always or never")
 	v.verboseFlag(v.set)
+}
+
+// wantsWaits says whether it is told what threads wait for: people at a terminal see it
+// without asking.
+func (v *view) wantsWaits() bool {
+	if v.set.Changed("waits") {
+		return v.waits
+	}
+	return v.output == "" && !v.raw && isTerminal(v.screen)
 }
 
 // lines says whether source lines and inlined calls are printed: people at a

@@ -63,7 +63,7 @@ func (a *rootCommand) process(f render.Format, pid int, tids []int) error {
 }
 
 func (v *view) stackOptions(tids []int) session.StackOptions {
-	return session.StackOptions{TIDs: tids, MaxFrames: v.maxFrames, MaxPause: v.maxPause, Native: v.native || v.raw}
+	return session.StackOptions{TIDs: tids, MaxFrames: v.maxFrames, MaxPause: v.maxPause, Native: v.native || v.raw, Waits: v.wantsWaits(), Kernel: v.kernel}
 }
 
 // missing says what was asked for and is not there.

@@ -112,6 +112,10 @@ type Arch struct {
 	// the MaxCall bytes before the return address as can be read.
 	AfterCall func(code []byte) bool
 	MaxCall   int
+	// CallTarget tells where the call instruction leads that code ends with, whose
+	// return address is ret: to addr, or, with slot set, to the address that the
+	// memory at addr holds. It reports false for a call through a register.
+	CallTarget func(code []byte, ret uint64) (addr uint64, slot, ok bool)
 
 	// Analyze, Edge and Ahead are nil for a CPU whose code bt cannot follow.
 
@@ -210,6 +214,9 @@ type Syscalls struct {
 	Asleep func(regset []byte) (Call, bool)
 	// Instructions are those that enter the kernel.
 	Instructions [][]byte
+	// Number tells which system call the instructions make, the last of which enters
+	// the kernel, if that is one of nrs. It is nil where nothing is known of that.
+	Number func(code []byte, nrs []int) (int, bool)
 	// Names are the system calls by their numbers, with empty ones between.
 	Names []string
 	// Struct32 is set where a time in old system calls has two words of 4 bytes, and

@@ -16,6 +16,7 @@ type Stat struct {
 	Comm  string
 	State byte
 	PPID  int
+	PGRP  int
 	CPU   time.Duration // that it has run, in the kernel and outside, to 10 ms
 	flags uint64
 	start int64 // when it started, in ticks since the machine did
@@ -35,6 +36,7 @@ func ParseStat(b []byte) (st Stat, ok bool) {
 	}
 	st.Comm, st.State, st.start = string(b[open+1:end]), f[0][0], -1
 	st.PPID, _ = strconv.Atoi(f[1])
+	st.PGRP, _ = strconv.Atoi(f[2])
 	st.flags, _ = strconv.ParseUint(f[6], 10, 64)
 	if len(f) > 12 {
 		user, _ := strconv.ParseUint(f[11], 10, 38) // so that the sum is a Duration

@@ -11,6 +11,8 @@ type Lister struct {
 	Dir Dir
 	buf []byte
 	ids []int
+	// zero says that 0 is among the numbers.
+	zero bool
 }
 
 // OpenTasks opens the list of the process's threads. size is how many bytes are
@@ -18,6 +20,12 @@ type Lister struct {
 func (d Dir) OpenTasks(size int) (l Lister, err error) {
 	dir, err := d.Dir("task", unix.O_RDONLY)
 	return Lister{Dir: dir, buf: make([]byte, size)}, err
+}
+
+// OpenFDs opens the list of the process's descriptors, see OpenTasks.
+func (d Dir) OpenFDs(size int) (l Lister, err error) {
+	dir, err := d.Dir("fd", unix.O_RDONLY)
+	return Lister{Dir: dir, buf: make([]byte, size), zero: true}, err
 }
 
 // List returns the numbers. They are valid until the next call.
@@ -43,7 +51,7 @@ func (l *Lister) List() ([]int, error) {
 			if reclen <= 19 || reclen > len(b) {
 				break
 			}
-			if id := number(b[19:reclen]); id > 0 {
+			if id := number(b[19:reclen]); id > 0 || l.zero && b[19] == '0' {
 				l.ids = append(l.ids, id)
 			}
 			b = b[reclen:]

@@ -16,6 +16,7 @@ import (
 	"github.com/gatedso/bt/internal/names/debugfile"
 	"github.com/gatedso/bt/internal/names/debugfile/debuginfod"
 	"github.com/gatedso/bt/internal/names/kallsyms"
+	"github.com/gatedso/bt/internal/waits"
 	"github.com/gatedso/bt/maps"
 	"github.com/gatedso/bt/symbolize"
 )
@@ -49,6 +50,7 @@ type Session struct {
 	Images *image.Cache
 
 	options Options
+	waits   *waits.Run
 	files   *debugfile.Finder
 	helper  *debuginfod.Helper // nil: nothing is downloaded
 	kernel  func() (*kallsyms.Table, error)
@@ -59,7 +61,7 @@ func New(o Options) *Session {
 	if o.Procfs == "" {
 		o.Procfs = "/proc"
 	}
-	s := &Session{Images: new(image.Cache), options: o}
+	s := &Session{Images: new(image.Cache), options: o, waits: waits.NewRun(o.Procfs)}
 	s.files = &debugfile.Finder{Dirs: o.DebugDirs, Sysroot: o.Sysroot, Note: o.Note}
 	if o.Download {
 		s.helper = &debuginfod.Helper{

@@ -32,19 +32,26 @@ type StackOptions struct {
 	MaxPause  time.Duration // how long a process may be stopped; 0: no limit
 	// Native leaves out the frames of language runtimes, and goroutines.
 	Native bool
+	Waits  bool // what threads sleep for, and deadlocks
+	Kernel bool // the threads' stacks inside the kernel
 }
 
 // wants says what is asked of language runtimes.
 func (o *StackOptions) wants() runtimes.Wants {
-	return runtimes.Wants{Languages: !o.Native, MaxFrames: o.MaxFrames}
+	return runtimes.Wants{Languages: !o.Native, Waits: o.Waits, Kernel: o.Kernel, MaxFrames: o.MaxFrames}
 }
 
-// finders are those of the runtimes that are to be looked for.
-func (o *StackOptions) finders() []runtimes.Finder {
-	if o.Native {
-		return nil
+// finders are those of the runtimes that are to be looked for, and of what threads wait
+// for.
+func (s *Session) finders(o *StackOptions) []runtimes.Finder {
+	var list []runtimes.Finder
+	if !o.Native {
+		list = all.Finders()
 	}
-	return all.Finders()
+	if o.Waits || o.Kernel {
+		list = append(list, s.waits.Finder())
+	}
+	return list
 }
 
 // Stacks are the stacks of a process or of a core, not named yet.
@@ -100,7 +107,7 @@ func (s *Session) Stop(ctx context.Context, p *live.Process, o StackOptions) (*S
 		Cache:     s.Images,
 		Source:    snapshot.Source(p, s.options.Sysroot),
 		PID:       p.PID,
-		Finders:   o.finders(),
+		Finders:   s.finders(&o),
 		Wants:     o.wants(),
 	})
 	if err != nil {
@@ -224,7 +231,7 @@ func (c *Core) lacksThreads() error {
 func (c *Core) snapshotOptions(o StackOptions) snapshot.Options {
 	return snapshot.Options{
 		TIDs: o.TIDs, MaxFrames: o.MaxFrames, Cache: c.session.Images,
-		PID: c.PID, Finders: o.finders(), Wants: o.wants(),
+		PID: c.PID, Finders: c.session.finders(&o), Wants: o.wants(),
 	}
 }
 

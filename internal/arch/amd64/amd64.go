@@ -64,6 +64,7 @@ var Arch = &arch.Arch{
 
 		Asleep:       asleep,
 		Instructions: x86.SyscallInstructions,
+		Number:       x86.SyscallNumber,
 		Names:        syscallNames[:],
 	},
 
@@ -71,14 +72,15 @@ var Arch = &arch.Arch{
 
 	Trampolines: trampolines,
 
-	AfterCall: x86.AMD64.AfterCall,
-	MaxCall:   x86.MaxCall,
-	Analyze:   x86.AMD64.Analyze,
-	Edge:      x86.AMD64.Edge,
-	Ahead:     x86.AMD64.Ahead,
-	Forked:    x86.AMD64.Forked,
-	NoReturn:  x86.AMD64.NoReturn,
-	Extent:    x86.AMD64.Extent,
+	AfterCall:  x86.AMD64.AfterCall,
+	MaxCall:    x86.MaxCall,
+	CallTarget: x86.AMD64.CallTarget,
+	Analyze:    x86.AMD64.Analyze,
+	Edge:       x86.AMD64.Edge,
+	Ahead:      x86.AMD64.Ahead,
+	Forked:     x86.AMD64.Forked,
+	NoReturn:   x86.AMD64.NoReturn,
+	Extent:     x86.AMD64.Extent,
 
 	Disassemble: x86.AMD64.Disassemble,
 }

@@ -4,6 +4,7 @@ package arm64
 import (
 	"debug/elf"
 	"encoding/binary"
+	"slices"
 	"strconv"
 
 	"github.com/gatedso/bt/internal/arch"
@@ -62,6 +63,7 @@ var Arch = &arch.Arch{
 
 		Asleep:       asleep,
 		Instructions: [][]byte{{0x01, 0x00, 0x00, 0xd4}}, // svc #0
+		Number:       syscallNumber,
 		Names:        syscallNames[:],
 	},
 
@@ -78,6 +80,8 @@ var Arch = &arch.Arch{
 	NoReturn: noReturn,
 
 	Disassemble: disassemble,
+
+	CallTarget: callTarget,
 }
 
 // entry is the frame at a function's first instruction.
@@ -137,6 +141,18 @@ func asleep(b []byte) (c arch.Call, ok bool) {
 	return c, true
 }
 
+// syscallNumber implements arch.Syscalls.Number: movz x8 or w8.
+func syscallNumber(code []byte, nrs []int) (int, bool) {
+	for i := len(code) - 8; i >= 0 && i >= len(code)-64; i -= 4 {
+		in := binary.LittleEndian.Uint32(code[i:])
+		if in&0x7fe0001f == 0x52800000|uint32(X8) {
+			nr := int(in >> 5 & 0xffff)
+			return nr, slices.Contains(nrs, nr)
+		}
+	}
+	return 0, false
+}
+
 // unsigned are the bits of a process's code address where nothing is known of the
 // mask: those of addresses with 48 bits, which is all that a process gets that does
 // not ask for more (Documentation/arch/arm64/memory.rst of the kernel).
@@ -162,6 +178,18 @@ func afterCall(code []byte) bool {
 	}
 	in := binary.LittleEndian.Uint32(code[len(code)-4:])
 	return in>>26 == 0x25 || in&0xfffffc1f == 0xd63f0000 || in&0xfefff800 == 0xd63f0800
+}
+
+// callTarget implements arch.Arch.CallTarget: bl.
+func callTarget(code []byte, ret uint64) (addr uint64, slot, ok bool) {
+	if len(code) < 4 {
+		return 0, false, false
+	}
+	in := binary.LittleEndian.Uint32(code[len(code)-4:])
+	if in>>26 != 0x25 {
+		return 0, false, false
+	}
+	return ret - 4 + uint64(int64(int32(in<<6)>>4)), false, true
 }
 
 // goExit implements arch.GoFrames.Exit: mov x0, x0; bl.

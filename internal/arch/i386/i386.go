@@ -54,6 +54,7 @@ var Arch = &arch.Arch{
 
 		Asleep:       asleep,
 		Instructions: x86.SyscallInstructions,
+		Number:       x86.SyscallNumber,
 		Names:        syscallNames[:],
 		Struct32:     true,
 	},
@@ -62,14 +63,15 @@ var Arch = &arch.Arch{
 
 	Trampolines: trampolines,
 
-	AfterCall: x86.I386.AfterCall,
-	MaxCall:   x86.MaxCall,
-	Analyze:   x86.I386.Analyze,
-	Edge:      x86.I386.Edge,
-	Ahead:     x86.I386.Ahead,
-	Forked:    x86.I386.Forked,
-	NoReturn:  x86.I386.NoReturn,
-	Extent:    x86.I386.Extent,
+	AfterCall:  x86.I386.AfterCall,
+	MaxCall:    x86.MaxCall,
+	CallTarget: x86.I386.CallTarget,
+	Analyze:    x86.I386.Analyze,
+	Edge:       x86.I386.Edge,
+	Ahead:      x86.I386.Ahead,
+	Forked:     x86.I386.Forked,
+	NoReturn:   x86.I386.NoReturn,
+	Extent:     x86.I386.Extent,
 
 	Disassemble: x86.I386.Disassemble,
 }

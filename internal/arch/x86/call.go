@@ -1,5 +1,7 @@
 package x86
 
+import "encoding/binary"
+
 // AfterCall reports whether code can end with a call instruction. It looks at
 // the end only and cannot know where instructions begin, so bytes that merely
 // look like a call are taken for one; a call is never missed when code holds
@@ -38,4 +40,23 @@ func (m *Mode) AfterCall(code []byte) bool {
 		}
 	}
 	return false
+}
+
+// CallTarget implements arch.Arch's: e8 rel32, and ff 15 disp32, a call through memory,
+// which 64-bit code addresses relative to the pc.
+func (m *Mode) CallTarget(code []byte, ret uint64) (addr uint64, slot, ok bool) {
+	n := len(code)
+	if n < 6 {
+		return 0, false, false
+	}
+	disp := uint64(int64(int32(binary.LittleEndian.Uint32(code[n-4:]))))
+	switch {
+	case code[n-6] == 0xff && code[n-5] == 0x15 && m.PtrSize == 8:
+		return ret + disp, true, true
+	case code[n-5] == 0xe8 && m.PtrSize == 4:
+		return uint64(uint32(ret + disp)), false, true
+	case code[n-5] == 0xe8:
+		return ret + disp, false, true
+	}
+	return 0, false, false
 }

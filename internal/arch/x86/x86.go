@@ -4,6 +4,9 @@
 package x86
 
 import (
+	"encoding/binary"
+	"slices"
+
 	"github.com/gatedso/bt/internal/arch"
 	"github.com/gatedso/bt/internal/arch/follow"
 )
@@ -90,3 +93,17 @@ func (m *Mode) onStack() arch.Return { return arch.Return{Offset: -int64(m.PtrSi
 
 // SyscallInstructions are those that enter the kernel: syscall, int $0x80, sysenter.
 var SyscallInstructions = [][]byte{{0x0f, 0x05}, {0xcd, 0x80}, {0x0f, 0x34}}
+
+// SyscallNumber implements arch.Syscalls.Number: the mov to eax that is nearest to the
+// end of code and has one of nrs. Other instructions can stand between.
+func SyscallNumber(code []byte, nrs []int) (int, bool) {
+	const movEAX = 0xb8
+	for i := len(code) - 7; i >= 0; i-- {
+		if code[i] == movEAX {
+			if nr := int(binary.LittleEndian.Uint32(code[i+1:])); slices.Contains(nrs, nr) {
+				return nr, true
+			}
+		}
+	}
+	return 0, false
+}

@@ -1,0 +1,184 @@
+//go:build linux
+
+package waits
+
+import (
+	"fmt"
+	"os"
+	"slices"
+	"strconv"
+	"strings"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/gatedso/bt/stack"
+)
+
+// fileLock is a line of /proc/locks (fs/locks.c, lock_get_status).
+type fileLock struct {
+	id    string // a lock's, which those that wait for it have as well
+	waits bool
+	kind  string // FLOCK, POSIX, OFDLCK, LEASE
+	write bool
+	pid   int // not positive where it is no process's, or not visible
+	file  string
+	from  uint64
+	to    uint64 // ^0: to the end of the file
+}
+
+// maxLocks bounds /proc/locks.
+const maxLocks = 4 << 20
+
+// parseLocks reads lines such as
+//
+//	1: POSIX  ADVISORY  WRITE 1234 08:01:12345 0 EOF
+//	1: -> POSIX  ADVISORY  WRITE 1240 08:01:12345 0 EOF
+func parseLocks(text string) []fileLock {
+	var list []fileLock
+	for line := range strings.Lines(text) {
+		w := strings.Fields(line)
+		if len(w) < 2 {
+			continue
+		}
+		l := fileLock{id: w[0]}
+		if w = w[1:]; w[0] == "->" {
+			l.waits, w = true, w[1:]
+		}
+		if len(w) != 7 {
+			continue
+		}
+		pid, err := strconv.Atoi(w[3])
+		from, err2 := strconv.ParseUint(w[5], 10, 64)
+		if err != nil || err2 != nil {
+			continue
+		}
+		l.kind, l.write, l.pid, l.file, l.from, l.to = w[0], w[2] == "WRITE", pid, w[4], from, ^uint64(0)
+		if w[6] != "EOF" {
+			if l.to, err = strconv.ParseUint(w[6], 10, 64); err != nil {
+				continue
+			}
+		}
+		list = append(list, l)
+	}
+	return list
+}
+
+// fileID is how /proc/locks names a file.
+func fileID(o fdObject) string {
+	return fmt.Sprintf("%02x:%02x:%d", unix.Major(o.dev), unix.Minor(o.dev), o.ino)
+}
+
+// blockers are the locks that keep a process from one of a kind on a file: those on
+// whose account the kernel says that it waits.
+func blockers(list []fileLock, pid int, kind, file string) []fileLock {
+	var out []fileLock
+	for _, l := range list {
+		if !l.waits || l.kind != kind || l.file != file || l.pid != pid {
+			continue
+		}
+		for _, h := range list {
+			if h.id == l.id && !h.waits && h.file == file && !slices.Contains(out, h) {
+				out = append(out, h)
+			}
+		}
+	}
+	return out
+}
+
+// lock is flock.
+func (d *decoder) lock() (w wait, ok bool) {
+	const lockEx = 2
+	mode := "shared"
+	if d.call.Args[1]&lockEx != 0 {
+		mode = "exclusive"
+	}
+	return d.fileLock("FLOCK", mode+" lock")
+}
+
+// fcntl is that of a lock.
+func (d *decoder) fcntl() (w wait, ok bool) {
+	kind := ""
+	switch int32(d.call.Args[1]) {
+	case unix.F_SETLKW, 14: // F_SETLKW64 of 32-bit programs, and F_SETLKW of 64-bit ones is 7
+		kind = "POSIX"
+	case 38: // F_OFD_SETLKW
+		kind = "OFDLCK"
+	default:
+		return w, false
+	}
+	mode := "lock"
+	if v, ok := d.m.Word(d.call.Args[2], 2); ok { // l_type of struct flock
+		switch v {
+		case unix.F_RDLCK:
+			mode = "read lock"
+		case unix.F_WRLCK:
+			mode = "write lock"
+		}
+	}
+	return d.fileLock(kind, mode)
+}
+
+// fileLock tells who holds the lock on a file.
+func (d *decoder) fileLock(kind, mode string) (w wait, ok bool) {
+	fd := int(int32(d.call.Args[0]))
+	w.FD, w.Kind = &fd, "file lock"
+	w.Text = d.name + " for the " + mode + " on fd " + strconv.Itoa(fd)
+	f := d.reader.files
+	o, known := f.object(fd)
+	if !known {
+		return w, true
+	}
+	w.Object = o.text
+	w.Text += ": " + o.text
+	if o.ino == 0 {
+		return w, true
+	}
+	w.all = true
+	for _, l := range blockers(f.fileLocks(), f.pid, kind, fileID(o)) {
+		// The process that has taken it can have ended, and left the file to
+		// another one.
+		p, lives := f.process(l.pid)
+		if l.pid <= 0 || !lives {
+			w.all = false
+			continue
+		}
+		if !slices.ContainsFunc(w.Holders, func(h stack.Party) bool { return h.PID == p.PID }) {
+			w.Holders = append(w.Holders, p)
+		}
+	}
+	if len(w.Holders) == 0 {
+		w.all = false
+		return w, true
+	}
+	w.Text += ", held by " + parties(w.Holders)
+	return w, true
+}
+
+// fileLocks are all locks that procfs shows.
+func (f *files) fileLocks() []fileLock {
+	if !f.locked {
+		f.locked = true
+		if b, err := readBounded(f.run.procfs+"/locks", maxLocks); err == nil {
+			f.locks = parseLocks(string(b))
+		}
+	}
+	return f.locks
+}
+
+func readBounded(path string, limit int) ([]byte, error) {
+	file, err := os.Open(path)
+	if err != nil {
+		return nil, err
+	}
+	defer file.Close()
+	var out []byte
+	b := make([]byte, 32<<10)
+	for len(out) < limit {
+		n, err := file.Read(b)
+		out = append(out, b[:n]...)
+		if err != nil || n == 0 {
+			break
+		}
+	}
+	return out, nil
+}
