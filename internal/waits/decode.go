@@ -50,7 +50,11 @@ func appendMemory(dst []process.Range, a *arch.Arch, c *arch.Call) []process.Ran
 	k := kinds[name]
 	switch k.class {
 	case futexCall:
-		dst = appendRange(dst, at(0)-around, 2*around)
+		before := uint64(around)
+		if a.PtrSize == 8 && c.Args[1]&futexPrivate == 0 {
+			before = beforeJoinWord // pthread_join waits so
+		}
+		dst = appendRange(dst, at(0)-before, before+around)
 	case pollCall:
 		dst = appendRange(dst, at(0), pollfdSize*min(at(1), maxPolled))
 	case selectCall:
@@ -261,7 +265,7 @@ func (d *decoder) left() string {
 		return ""
 	case 'V':
 		if t, ok := d.time(v, time.Microsecond); ok {
-			return ", for at most " + t.String()
+			return ", for at most " + t.Round(time.Millisecond).String()
 		}
 		return ""
 	}
@@ -275,7 +279,7 @@ func (d *decoder) left() string {
 	if clock, absolute := d.clock(); absolute {
 		return d.until(clock, t)
 	}
-	return ", for at most " + t.String()
+	return ", for at most " + t.Round(time.Millisecond).String()
 }
 
 // clock is the clock of a timeout that is absolute.

@@ -99,8 +99,8 @@ var sleeps = map[string]string{
 type within struct {
 	object  object
 	library library
+	version int    // of glibc: 236 for 2.36; 0 where that is not known
 	sleep   string // the system call that they make, where their name says it
-	image   *image.Image
 }
 
 // maxInner is how many frames lie between a system call and the function that the
@@ -112,11 +112,14 @@ type functions struct {
 	space  *image.Space
 	memory *process.Recorder // what does not change
 	known  map[uint64]function
+
+	releases map[*image.Module]int
 }
 
 type function struct {
 	name    string // as it is in the symbol table, without underscores in front
 	library library
+	module  *image.Module
 	image   *image.Image
 }
 
@@ -130,7 +133,7 @@ func (f *functions) at(pc uint64, exact bool) function {
 	}
 	var fn function
 	if p := f.space.Locate(pc); p.Image != nil && p.Module != nil {
-		fn.library, fn.image = libraryOf(p.Module.Path), p.Image
+		fn.library, fn.module, fn.image = libraryOf(p.Module.Path), p.Module, p.Image
 		if s, ok := p.Image.Lookup(p.Link(pc)); ok {
 			fn.name = plainName(s.Name)
 		}
@@ -204,7 +207,12 @@ func libraryOf(file string) library {
 // inner looks at the innermost frames of a thread: those of a C library, up to the
 // one that waits, or the ones of a language's own locks.
 func (f *functions) inner(t *process.Unwound) (in within) {
-	var last *image.Image // of the library
+	var last function // of the library
+	defer func() {
+		if in.object != noObject && in.library == glibc {
+			in.version = f.release(last)
+		}
+	}()
 	for i := range t.Stack.Frames {
 		if i == maxInner {
 			break
@@ -228,11 +236,11 @@ func (f *functions) inner(t *process.Unwound) (in within) {
 			// The library's internal functions may have no names, and it jumps
 			// to them: the call tells which one it was.
 			if in.library != otherLibrary && !fr.Exact {
-				in.object, in.image = waitsFor[f.called(t.Arch, fr.PC).name], last
+				in.object = waitsFor[f.called(t.Arch, fr.PC).name]
 			}
 			break
 		}
-		last = fn.image
+		last = fn
 		if in.library != musl {
 			in.library = fn.library
 		}
@@ -240,7 +248,7 @@ func (f *functions) inner(t *process.Unwound) (in within) {
 			in.library = musl // these are musl's own, also in a static program
 		}
 		if o, ok := waitsFor[fn.name]; ok {
-			in.object, in.image = o, fn.image
+			in.object = o
 			break
 		}
 	}
@@ -281,19 +289,35 @@ func rustLock(name string) object {
 	return noObject
 }
 
-// release returns the version of the GNU C library that an image is, 236 for 2.36, by
-// the text that it prints when it is executed; 0 where that is not in it.
-func release(im *image.Image) (version int) {
-	if im == nil {
+// release returns the version of the GNU C library that a function is of, 236 for 2.36;
+// 0 where that is not known. The name of the file says it, libpthread-2.31.so, or the
+// text that it prints when it is executed.
+func (f *functions) release(fn function) (version int) {
+	if fn.module == nil || fn.image == nil {
 		return 0
 	}
-	// A file that is truncated meanwhile tells nothing.
-	_ = guard.Read(func() error {
-		if s, ok := im.Section(".rodata"); ok {
-			version = releaseIn(s.Data)
+	if v, ok := f.releases[fn.module]; ok {
+		return v
+	}
+	base := path.Base(fn.module.Path)
+	_, number, ok := strings.Cut(base, "-2.")
+	if number, so, _ := strings.Cut(number, "."); ok && so == "so" {
+		if n, err := strconv.ParseUint(number, 10, 7); err == nil {
+			version = 200 + int(n)
 		}
-		return nil
-	})
+	} else {
+		// A file that is truncated meanwhile tells nothing.
+		_ = guard.Read(func() error {
+			if s, ok := fn.image.Section(".rodata"); ok {
+				version = releaseIn(s.Data)
+			}
+			return nil
+		})
+	}
+	if f.releases == nil {
+		f.releases = make(map[*image.Module]int)
+	}
+	f.releases[fn.module] = version
 	return version
 }
 

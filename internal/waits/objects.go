@@ -180,20 +180,18 @@ func (o *found) heldBy(tid int, shared bool) {
 	}
 }
 
-// condition is glibc's pthread_cond_t: before 2.41 the words that are waited for are at
-// 40 and 44, since then at 32 and 36 (sysdeps/nptl/bits/thread-shared-types.h). musl's
+// condition is glibc's pthread_cond_t: from 2.25 on the words that are waited for are at
+// 40 and 44, since 2.41 at 32 and 36 (sysdeps/nptl/bits/thread-shared-types.h). musl's
 // waiters wait for a word on their own stack.
 func (o *found) condition() bool {
-	first := uint64(40)
-	if v := release(o.image); v >= 241 {
-		first = 32
-	} else if v == 0 {
-		first = 0
-	}
-	if o.library != glibc || first == 0 {
+	v := o.version
+	if o.library != glibc || v < 225 {
 		return o.is("condition variable", "condition variable", 0)
 	}
-	at := o.word - first
+	at := o.word - 40
+	if v >= 241 {
+		at = o.word - 32
+	}
 	if at%8 == 4 { // it is aligned to the 8 bytes of its first member
 		at -= 4
 	}
@@ -207,6 +205,9 @@ func (o *found) condition() bool {
 func (o *found) rwlock() bool {
 	if o.library != glibc {
 		return o.is("rwlock", "rwlock (owner not recorded)", o.word)
+	}
+	if v := o.version; v != 0 && v < 226 { // another one
+		return o.is("rwlock", "rwlock", 0)
 	}
 	at := o.word - 8 // wrphase_futex
 	switch {
@@ -224,6 +225,9 @@ func (o *found) rwlock() bool {
 	shared, ok3 := o.m.Word(sharedAt, sharedSize)
 	if !ok || !ok2 || !ok3 {
 		return false
+	}
+	if o.version == 0 && writer == 0 && readers>>3 == 0 {
+		return false // nothing shows that it is one
 	}
 	o.is("rwlock", "rwlock", at)
 	const writePhase, wrlocked = 1, 2
@@ -244,7 +248,7 @@ func (o *found) rwlock() bool {
 // barrier is glibc's pthread_barrier_t: unsigned in, current_round, count, int shared,
 // unsigned out (sysdeps/nptl/internaltypes.h). It is waited for in current_round.
 func (o *found) barrier() bool {
-	if o.library != glibc {
+	if v := o.version; o.library != glibc || v != 0 && v < 225 {
 		return o.is("barrier", "barrier", 0)
 	}
 	at := o.word - 4
@@ -254,28 +258,58 @@ func (o *found) barrier() bool {
 	if !ok || !ok2 || !ok3 {
 		return false
 	}
-	o.is("barrier", "barrier", at)
-	if n := in - round; n >= 1 && n <= count {
-		o.text += ", where " + strconv.Itoa(int(n)) + " of " + strconv.Itoa(int(count)) + " threads wait"
+	n := in - round
+	if n < 1 || n > count {
+		return o.is("barrier", "barrier", 0)
 	}
+	o.is("barrier", "barrier", at)
+	o.text += ", where " + strconv.Itoa(int(n)) + " of " + strconv.Itoa(int(count)) + " threads wait"
 	return true
 }
 
-// join waits for the word of the other thread's descriptor that holds its TID, or, in
-// musl, for detach_state, two words behind the TID (src/internal/pthread_impl.h).
+// join waits for the word of the other thread's descriptor that holds its TID; in musl for
+// detach_state, two words behind the TID (src/internal/pthread_impl.h).
 func (o *found) join() bool {
 	at := o.word
 	if o.library == musl {
 		at -= 8
 	}
 	tid, ok := o.int32At(at)
-	if !ok || o.library == glibc && tid != o.value && tid != 0 {
+	if !ok {
 		return false
 	}
+	p, lives := o.reader.owner(int(int32(tid)), false)
+	if o.library == glibc && (!lives || tid != o.value) {
+		p, lives = o.joinState()
+	}
 	o.is("join", "the end of a thread", 0)
-	if p, ok := o.reader.owner(int(int32(tid)), false); ok {
+	if lives {
 		o.wait.Holders, o.wait.all = []stack.Party{p}, true
 		o.text = "the end of " + party(&p)
 	}
 	return true
+}
+
+// The descriptor of a thread in glibc for 64-bit x86, struct pthread (nptl/descr.h): it
+// begins with its own address, and tid is behind the 704 bytes of the header and a list.
+const (
+	descriptorTID  = 720
+	beforeJoinWord = 0x680 // more than what is in front of the word
+)
+
+// joinState is the thread of a descriptor in whose middle the word lies: since 2.43 that
+// is a state of its own.
+func (o *found) joinState() (p stack.Party, ok bool) {
+	if o.t.Arch.PtrSize != 8 {
+		return p, false
+	}
+	for at := o.word &^ 15; at > o.word-beforeJoinWord; at -= 16 {
+		if v, ok := o.m.Word(at, 8); !ok || v != at {
+			continue
+		}
+		if tid, ok := o.int32At(at + descriptorTID); ok {
+			return o.reader.owner(int(int32(tid)), false)
+		}
+	}
+	return p, false
 }
