@@ -35,6 +35,11 @@ type Options struct {
 	Raw bool
 	// Native leaves out the frames of language runtimes, and goroutines.
 	Native bool
+	// Waits adds what sleeping threads wait for and who holds that, and deadlocks, also
+	// those that lead through processes that the session has looked at before.
+	Waits bool
+	// Kernel adds the threads' stacks inside the kernel, which takes root.
+	Kernel bool
 	// Lines adds the places in the source, and inlined calls.
 	Lines bool
 	// Demangle says what becomes of C++ and Rust names.
@@ -141,7 +146,8 @@ func (s *Session) Core(ctx context.Context, path string) (*stack.Process, error)
 }
 
 func (s *Session) stackOptions() session.StackOptions {
-	o := session.StackOptions{TIDs: s.options.Threads, MaxFrames: s.options.MaxFrames, MaxPause: s.options.MaxPause, Native: s.options.Native || s.options.Raw}
+	o := session.StackOptions{TIDs: s.options.Threads, MaxFrames: s.options.MaxFrames, MaxPause: s.options.MaxPause, Native: s.options.Native || s.options.Raw,
+		Waits: s.options.Waits, Kernel: s.options.Kernel}
 	switch {
 	case o.MaxFrames == 0:
 		o.MaxFrames = 256

@@ -172,7 +172,7 @@ func (r *deaths) dying(d *live.Dying) {
 
 func (r *deaths) report(d *live.Dying) error {
 	a, p := r.run, d.Process
-	o := session.StackOptions{First: d.TID, MaxFrames: a.maxFrames}
+	o := session.StackOptions{First: d.TID, MaxFrames: a.maxFrames, Waits: a.waits, Kernel: a.kernel}
 	if !a.allThreads {
 		o.TIDs = []int{d.TID}
 	}

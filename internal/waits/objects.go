@@ -204,7 +204,9 @@ func (o *found) condition() bool {
 // words it is (nptl/pthread_rwlock_common.c).
 func (o *found) rwlock() bool {
 	if o.library != glibc {
-		return o.is("rwlock", "rwlock (owner not recorded)", o.word)
+		o.is("rwlock", "rwlock", o.word)
+		o.text += " (owner not recorded)"
+		return true
 	}
 	if v := o.version; v != 0 && v < 226 { // another one
 		return o.is("rwlock", "rwlock", 0)
