@@ -210,7 +210,7 @@ type Syscalls struct {
 
 	// Asleep reads from a register set which system call the thread sleeps in: one
 	// that the stop, or the signal that a core was made for, has interrupted. It
-	// reports false where the thread was not in a system call, or at its end.
+	// reports false where the thread was not in a system call.
 	Asleep func(regset []byte) (Call, bool)
 	// Instructions are those that enter the kernel.
 	Instructions [][]byte
@@ -234,6 +234,9 @@ type Call struct {
 	Unproved bool
 	Behind   int
 	Lost     bool // the first argument is not known
+	// Ended is set where the call has a result, maybe but for the stop: a write that
+	// slept in its middle returns what it has written.
+	Ended bool
 }
 
 // Interrupted reports whether a system call's result says that a signal, or a stop,

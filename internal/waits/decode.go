@@ -265,7 +265,7 @@ func (d *decoder) left() string {
 		return ""
 	case 'V':
 		if t, ok := d.time(v, time.Microsecond); ok {
-			return ", for at most " + t.Round(time.Millisecond).String()
+			return ", " + t.Round(time.Millisecond).String() + " left"
 		}
 		return ""
 	}
@@ -278,6 +278,12 @@ func (d *decoder) left() string {
 	}
 	if clock, absolute := d.clock(); absolute {
 		return d.until(clock, t)
+	}
+	switch kinds[d.name].class {
+	case selectCall, pollCall:
+		// The kernel writes down what is left when a stop interrupts these
+		// (poll_select_finish in fs/select.c).
+		return ", " + t.Round(time.Millisecond).String() + " left"
 	}
 	return ", for at most " + t.Round(time.Millisecond).String()
 }
@@ -308,12 +314,16 @@ func (d *decoder) clock() (clock int32, absolute bool) {
 // until tells how long it is to a time. In a core, and where the process has another
 // notion of the time, only that there is one.
 func (d *decoder) until(clock int32, t time.Duration) string {
-	var now unix.Timespec
-	known := clock == unix.CLOCK_REALTIME || clock == unix.CLOCK_MONOTONIC && d.reader.files.sameClock()
-	if d.reader.files == nil || !known || unix.ClockGettime(clock, &now) != nil {
+	now := d.reader.now[0]
+	if clock == unix.CLOCK_MONOTONIC && d.reader.files.sameClock() {
+		now = d.reader.now[1]
+	} else if clock != unix.CLOCK_REALTIME {
+		now = 0
+	}
+	if d.reader.files == nil || now == 0 {
 		return ", with a timeout"
 	}
-	rest := t - time.Duration(now.Nano())
+	rest := t - time.Duration(now)
 	if rest <= 0 {
 		return ", whose time is up"
 	}
@@ -336,7 +346,7 @@ func (d *decoder) sleep() (w wait, ok bool) {
 		}
 	}
 	if clock, absolute := d.clock(); absolute {
-		w.Text = d.name + " until a time" + d.until(clock, t)
+		w.Text = d.name + d.until(clock, t)
 	} else {
 		w.Text = d.name + " for " + t.String()
 	}

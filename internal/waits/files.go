@@ -376,11 +376,10 @@ func (f *files) sameClock() bool {
 	return f.timens == 1
 }
 
-// syscall reads which system call a thread is in now.
-func (f *files) syscall(tid int) (nr int, args [6]uint64, sp, pc uint64, ok bool) {
+// syscall reads which system call a thread sleeps in now.
+func (f *files) syscall(tid int) (c syscallLine, ok bool) {
 	if f == nil {
-		return 0, args, 0, 0, false
+		return c, false
 	}
-	c, ok := readSyscall(f.dir, tid)
-	return c.nr, c.args, c.sp, c.pc, ok
+	return readSyscall(f.dir, tid)
 }

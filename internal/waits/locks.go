@@ -135,15 +135,10 @@ func (d *decoder) fileLock(kind, mode string) (w wait, ok bool) {
 	}
 	w.all = true
 	for _, l := range blockers(f.fileLocks(), f.pid, kind, fileID(o)) {
-		// The process that has taken it can have ended, and left the file to
-		// another one.
-		p, lives := f.process(l.pid)
-		if l.pid <= 0 || !lives {
-			w.all = false
-			continue
-		}
-		if !slices.ContainsFunc(w.Holders, func(h stack.Party) bool { return h.PID == p.PID }) {
-			w.Holders = append(w.Holders, p)
+		for _, p := range f.holders(o, l) {
+			if !slices.ContainsFunc(w.Holders, func(h stack.Party) bool { return h.PID == p.PID }) {
+				w.Holders = append(w.Holders, p)
+			}
 		}
 	}
 	if len(w.Holders) == 0 {
@@ -152,6 +147,17 @@ func (d *decoder) fileLock(kind, mode string) (w wait, ok bool) {
 	}
 	w.Text += ", held by " + parties(w.Holders)
 	return w, true
+}
+
+// holders are the processes that have a lock. The one that has taken it can have ended,
+// and left the open file to others; locks of open files have no process at all.
+func (f *files) holders(o fdObject, l fileLock) []stack.Party {
+	if l.pid > 0 {
+		if p, lives := f.process(l.pid); lives {
+			return []stack.Party{p}
+		}
+	}
+	return f.lockHolders(o, l)
 }
 
 // fileLocks are all locks that procfs shows.

@@ -84,66 +84,117 @@ func (r *Run) ends() *pipeEnds {
 }
 
 func (p *pipeEnds) search(proc string, deadline time.Time) {
+	p.complete = eachFD(proc, deadline, func(d *openFDs, fd int) bool {
+		name := strconv.Itoa(fd)
+		link := d.dir.Readlink(name)
+		if !strings.HasPrefix(link, "pipe:[") && !strings.HasPrefix(link, "/") {
+			return true
+		}
+		var st unix.Stat_t
+		if link[0] == '/' {
+			// A FIFO has a path.
+			if unix.Fstatat(int(d.dir), name, &st, 0) != nil || st.Mode&unix.S_IFMT != unix.S_IFIFO {
+				return true
+			}
+		}
+		// The link's own permissions say how it was opened (proc_fd_link).
+		if unix.Fstatat(int(d.dir), name, &st, unix.AT_SYMLINK_NOFOLLOW) == nil {
+			p.n++
+			p.by[link] = append(p.by[link], pipeEnd{pid: d.pid, fd: fd, reads: st.Mode&0o400 != 0, writes: st.Mode&0o200 != 0})
+		}
+		return p.n < maxEnds
+	})
+}
+
+// openFDs is the list of descriptors of a process, of PROCFS/PID/fd.
+type openFDs struct {
+	pid     int
+	process procfs.Dir
+	dir     procfs.Dir
+}
+
+// eachFD calls f with the descriptors of all processes until it reports false. It
+// reports whether none was left out.
+func eachFD(proc string, deadline time.Time, f func(d *openFDs, fd int) bool) bool {
 	dir, err := os.Open(proc)
 	if err != nil {
-		p.complete = false
-		return
+		return false
 	}
 	defer dir.Close()
 	names, err := dir.Readdirnames(-1)
-	p.complete = err == nil
+	complete := err == nil
 	for _, name := range names {
 		pid, err := strconv.Atoi(name)
 		if err != nil {
 			continue
 		}
-		if time.Now().After(deadline) || p.n >= maxEnds {
-			p.complete = false
-			return
+		d, err := procfs.OpenPID(proc, pid)
+		if err != nil {
+			continue
 		}
-		if d, err := procfs.OpenPID(proc, pid); err == nil {
-			p.process(d, pid, deadline)
-			d.Close()
+		all, more := fdsOf(d, pid, deadline, f)
+		d.Close()
+		complete = complete && all
+		if !more {
+			return false
 		}
 	}
+	return complete
 }
 
-// process adds the pipes of one process.
-func (p *pipeEnds) process(d procfs.Dir, pid int, deadline time.Time) {
+// fdsOf calls f with the descriptors of one process. complete is false where some were
+// left out, more where none is wanted any more.
+func fdsOf(d procfs.Dir, pid int, deadline time.Time, f func(d *openFDs, fd int) bool) (complete, more bool) {
 	l, err := d.OpenFDs(32 << 10)
 	if err != nil {
-		p.complete = p.complete && err == unix.ENOENT
-		return
+		return err == unix.ENOENT, true
 	}
-	fds := l.Dir
-	defer fds.Close()
+	defer l.Dir.Close()
 	list, err := l.List()
-	if err == unix.ENOENT {
-		return // it has ended
-	}
-	p.complete = p.complete && err == nil
+	complete = err == nil || err == unix.ENOENT // it has ended
+	o := &openFDs{pid: pid, process: d, dir: l.Dir}
 	for i, fd := range list {
-		if i%256 == 255 && time.Now().After(deadline) || i == maxFDs || p.n >= maxEnds {
-			p.complete = false
-			return
+		if i == maxFDs {
+			return false, true
 		}
-		name := strconv.Itoa(fd)
-		link := fds.Readlink(name)
-		if !strings.HasPrefix(link, "pipe:[") && !strings.HasPrefix(link, "/") {
-			continue
+		if i%64 == 0 && time.Now().After(deadline) || !f(o, fd) {
+			return false, false
 		}
-		var st unix.Stat_t
-		if link[0] == '/' {
-			// A FIFO has a path.
-			if unix.Fstatat(int(fds), name, &st, 0) != nil || st.Mode&unix.S_IFMT != unix.S_IFIFO {
-				continue
+	}
+	return complete, true
+}
+
+// lockHolders are the processes that have a file locked by a descriptor that they have
+// inherited: fdinfo tells the locks of each.
+func (f *files) lockHolders(o fdObject, l fileLock) (list []stack.Party) {
+	eachFD(f.run.procfs, time.Now().Add(searchTime), func(d *openFDs, fd int) bool {
+		if d.dir.Readlink(strconv.Itoa(fd)) != o.link || len(list) > 0 && list[len(list)-1].PID == d.pid {
+			return true
+		}
+		b, err := d.process.ReadUpTo("fdinfo/"+strconv.Itoa(fd), 1024, maxInfo)
+		if err != nil || !hasLock(string(b), l) {
+			return true
+		}
+		if p, ok := f.process(d.pid); ok {
+			p.FD = &fd
+			list = append(list, p)
+		}
+		return len(list) < maxChildren
+	})
+	return list
+}
+
+// hasLock reports whether an fdinfo tells of a lock: "lock:\t" and a line as in
+// /proc/locks.
+func hasLock(info string, l fileLock) bool {
+	for line := range strings.Lines(info) {
+		if rest, ok := strings.CutPrefix(line, "lock:"); ok {
+			for _, have := range parseLocks(rest) {
+				if have.kind == l.kind && have.file == l.file && have.pid == l.pid && !have.waits {
+					return true
+				}
 			}
 		}
-		// The link's own permissions say how it was opened (proc_fd_link).
-		if unix.Fstatat(int(fds), name, &st, unix.AT_SYMLINK_NOFOLLOW) != nil {
-			continue
-		}
-		p.n++
-		p.by[link] = append(p.by[link], pipeEnd{pid: pid, fd: fd, reads: st.Mode&0o400 != 0, writes: st.Mode&0o200 != 0})
 	}
+	return false
 }

@@ -15,6 +15,8 @@ import (
 	"strconv"
 	"sync"
 
+	"golang.org/x/sys/unix"
+
 	"github.com/gatedso/bt/internal/arch"
 	"github.com/gatedso/bt/internal/escape"
 	"github.com/gatedso/bt/internal/image"
@@ -73,6 +75,7 @@ type reader struct {
 	names functions
 
 	before before         // what procfs told before the stop
+	now    [2]int64       // CLOCK_REALTIME and CLOCK_MONOTONIC of the stop, in nanoseconds
 	tids   []int          // all threads
 	alive  map[int]bool   // these
 	comm   map[int]string // of those that are wanted
@@ -114,15 +117,24 @@ func (r *reader) Copy(s *process.Stopped) {
 	if !r.wants.Waits {
 		return
 	}
+	r.now = [2]int64{clock(unix.CLOCK_REALTIME), clock(unix.CLOCK_MONOTONIC)}
 	var ranges []process.Range
 	for i := range s.Threads {
 		t := &s.Threads[i]
 		r.comm[t.TID] = t.Name
-		if t.HasCall {
+		if t.HasCall && !t.Call.Ended {
 			ranges = appendMemory(ranges, t.Arch, &t.Call)
 		}
 	}
 	s.Memory.Prefetch(ranges)
+}
+
+func clock(id int32) int64 {
+	var now unix.Timespec
+	if unix.ClockGettime(id, &now) != nil {
+		return 0
+	}
+	return now.Nano()
 }
 
 // Threads implements runtimes.Reader.
@@ -233,12 +245,21 @@ func (r *reader) call(t *process.Unwound) (c arch.Call, ok bool) {
 	c = t.Call
 	pc, known := t.Regs.Get(t.Arch.PC)
 	if c.Unproved && (!known || !r.entersKernel(t.Arch, pc-uint64(c.Behind))) {
-		return c, false
+		if !known || !r.entersKernel(t.Arch, pc-uint64(len(t.Arch.Syscalls.Instructions[0]))) {
+			return c, false
+		}
+		c.Ended = true
 	}
-	if c.Lost {
-		nr, args, sp, _, ok := r.files.syscall(t.TID)
-		if was, _ := t.Regs.Get(t.Arch.SP); ok && nr == c.Nr && sp == was {
-			c.Args[0], c.Lost = args[0], false
+	if c.Lost || c.Ended {
+		// The thread has called again since: that it is in the same call, from the
+		// same place, shows that it was going to.
+		now, ok := r.files.syscall(t.TID)
+		was, _ := t.Regs.Get(t.Arch.SP)
+		switch {
+		case ok && now.nr == c.Nr && now.sp == was && now.pc == pc:
+			c.Args, c.Lost, c.Ended = now.args, false, false
+		case c.Ended:
+			return c, false
 		}
 	}
 	if known && t.Arch.Syscalls.Name(c.Nr) == "restart_syscall" {

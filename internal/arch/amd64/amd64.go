@@ -123,10 +123,10 @@ func asleep(b []byte) (c arch.Call, ok bool) {
 	}
 	nr := int64(binary.LittleEndian.Uint64(b[8*origRAXWord:]))
 	result, _ := regs.Get(RAX)
-	if nr < 0 || nr >= int64(len(syscallNames)) || !arch.Interrupted(int64(result)) {
+	if nr < 0 || nr >= int64(len(syscallNames)) {
 		return c, false
 	}
-	c.Nr = int(nr)
+	c.Nr, c.Ended = int(nr), !arch.Interrupted(int64(result))
 	for i, r := range syscallArgs {
 		c.Args[i], _ = regs.Get(r)
 	}

@@ -113,10 +113,10 @@ func asleep(b []byte) (c arch.Call, ok bool) {
 	}
 	nr := int32(binary.LittleEndian.Uint32(b[4*origEAXWord:]))
 	result, _ := regs.Get(EAX)
-	if nr < 0 || nr >= int32(len(syscallNames)) || !arch.Interrupted(int64(int32(result))) {
+	if nr < 0 || nr >= int32(len(syscallNames)) {
 		return c, false
 	}
-	c.Nr = int(nr)
+	c.Nr, c.Ended = int(nr), !arch.Interrupted(int64(int32(result)))
 	for i, r := range syscallArgs {
 		c.Args[i], _ = regs.Get(r)
 	}
