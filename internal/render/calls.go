@@ -6,7 +6,6 @@ import (
 	"path"
 	"slices"
 	"strconv"
-	"strings"
 
 	"github.com/gatedso/bt/internal/escape"
 	"github.com/gatedso/bt/stack"
@@ -254,7 +253,7 @@ func RuntimeThread(r *stack.RuntimeThread) string {
 // KernelFrame is a frame of the kernel as text.
 func KernelFrame(f *stack.KernelFrame) string {
 	text := escape.Name(f.Symbol)
-	if f.Offset != 0 || !strings.HasPrefix(text, "0x") {
+	if f.Offset != 0 {
 		text += fmt.Sprintf("+0x%x", f.Offset)
 	}
 	if f.Module != "" {

@@ -143,6 +143,20 @@ func needPtrace(t testing.TB) {
 // to rest.
 func startCmd(t testing.TB, cmd *exec.Cmd) *proc {
 	t.Helper()
+	p := startProgram(t, cmd)
+	line := p.line(t, "ready")
+	if _, hex, ok := strings.Cut(line, "ready "); ok {
+		var err error
+		if p.word, err = strconv.ParseUint(hex, 16, 64); err != nil {
+			t.Fatalf("%v printed %q", cmd, line)
+		}
+	}
+	return p
+}
+
+// startProgram starts a prepared command and does not wait until it is ready.
+func startProgram(t testing.TB, cmd *exec.Cmd) *proc {
+	t.Helper()
 	needPtrace(t)
 	r, w, err := os.Pipe()
 	if err != nil {
@@ -175,12 +189,6 @@ func startCmd(t testing.TB, cmd *exec.Cmd) *proc {
 		stdin.Close()
 		cmd.Wait()
 	})
-	line := p.line(t, "ready")
-	if _, hex, ok := strings.Cut(line, "ready "); ok {
-		if p.word, err = strconv.ParseUint(hex, 16, 64); err != nil {
-			t.Fatalf("%v printed %q", cmd, line)
-		}
-	}
 	return p
 }
 

@@ -83,6 +83,7 @@ var waitsFor = map[string]object{
 	"thrd_join":                      join,
 	"pthread_once":                   once,
 	"pthread_once_slow":              once,
+	"pthread_once_full":              once,
 	"call_once":                      once,
 }
 
@@ -114,6 +115,7 @@ type functions struct {
 	known  map[uint64]function
 
 	releases map[*image.Module]int
+	linked   *library // that the program is linked with
 }
 
 type function struct {
@@ -137,8 +139,8 @@ func (f *functions) at(pc uint64, exact bool) function {
 		if s, ok := p.Image.Lookup(p.Link(pc)); ok {
 			fn.name = plainName(s.Name)
 		}
-		if fn.library == otherLibrary && f.static(p.Module) {
-			fn.library = glibc // or musl's, see inner
+		if fn.library == otherLibrary && p.Module.Index() == 0 {
+			fn.library = f.static(p.Image)
 		}
 	}
 	if f.known == nil {
@@ -181,14 +183,22 @@ func (f *functions) called(a *arch.Arch, ret uint64) function {
 	return f.at(addr, true)
 }
 
-// static reports whether m is a program that is linked with its C library.
-func (f *functions) static(m *image.Module) bool {
-	for _, other := range f.space.Modules() {
-		if libraryOf(other.Path) != otherLibrary {
-			return false
-		}
+// static tells the C library that a program is linked with, if it is: by functions that
+// each has in every such program.
+func (f *functions) static(im *image.Image) (lib library) {
+	if f.linked == nil {
+		// A file that is truncated meanwhile tells nothing.
+		_ = guard.Read(func() error {
+			if _, ok := im.Variable("__libc_setup_tls", true); ok {
+				lib = glibc
+			} else if _, ok := im.Variable("__init_libc", true); ok {
+				lib = musl
+			}
+			return nil
+		})
+		f.linked = &lib
 	}
-	return m.Index() == 0
+	return *f.linked
 }
 
 // libraryOf tells a C library by the name of its file.
@@ -241,12 +251,7 @@ func (f *functions) inner(t *process.Unwound) (in within) {
 			break
 		}
 		last = fn
-		if in.library != musl {
-			in.library = fn.library
-		}
-		if strings.HasPrefix(fn.name, "timedwait") || strings.HasPrefix(fn.name, "syscall_cp") || fn.name == "wait" {
-			in.library = musl // these are musl's own, also in a static program
-		}
+		in.library = fn.library
 		if o, ok := waitsFor[fn.name]; ok {
 			in.object = o
 			break

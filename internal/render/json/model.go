@@ -2,7 +2,6 @@ package json
 
 import (
 	"encoding/hex"
-	"strings"
 
 	"github.com/gatedso/bt/internal/render"
 	"github.com/gatedso/bt/stack"
@@ -147,12 +146,12 @@ func (e *buffer) runtimeThread(r *stack.RuntimeThread) {
 }
 
 // kernelFrame adds a frame of the kernel: one that the kernel hides the name of has
-// its address as the symbol.
+// its address as the symbol. Where only the function is known there is no offset.
 func (e *buffer) kernelFrame(f *stack.KernelFrame) {
 	e.open('{')
 	e.key("symbol")
 	e.name(f.Symbol)
-	if !strings.HasPrefix(f.Symbol, "0x") {
+	if f.Offset != 0 {
 		e.key("offset")
 		e.uint(f.Offset)
 	}

@@ -1,0 +1,164 @@
+//go:build linux
+
+package suite
+
+import (
+	"fmt"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+
+	"github.com/gatedso/bt/internal/testenv"
+)
+
+var waitLines = regexp.MustCompile(`(?m)^# thread \d+ "(.*)"\n(?:# not stopped.*\n)?# waits in (.*)$`)
+
+// waitsOf are the lines of what threads wait for, by the names of the threads.
+func waitsOf(report string) map[string]string {
+	got := make(map[string]string)
+	for _, m := range waitLines.FindAllStringSubmatch(report, -1) {
+		got[m[1]] = m[2]
+	}
+	return got
+}
+
+// said reads the lines that the program waits.c prints before it is ready: what is to
+// be told of each thread, and the deadlock.
+func (p *proc) said(t *testing.T) (want map[string]string, deadlock string) {
+	t.Helper()
+	want = make(map[string]string)
+	for {
+		line := p.line(t, "")
+		switch word, rest, _ := strings.Cut(line, " "); word {
+		case "want":
+			name, text, _ := strings.Cut(rest, " ")
+			want[name] = text
+		case "deadlock":
+			deadlock = rest
+		case "ready":
+			return want, deadlock
+		}
+	}
+}
+
+// TestWaits compares what bt tells of threads in each object of a C library with what
+// the program itself knows.
+func TestWaits(t *testing.T) {
+	for _, tt := range []struct{ name, cc, flags, arg string }{
+		{"glibc", "gcc", "-O1", ""},
+		{"glibc without names", "gcc", "-O2 -s", ""},
+		{"through the GOT", "gcc", "-O2 -fno-plt", ""},
+		{"static", "gcc", "-O1 -static", "static"},
+		{"32-bit", "gcc", "-O1 -m32", ""},
+		{"musl", "musl-gcc", "-O1", ""},
+		{"static musl", "musl-gcc", "-O1 -static", ""},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			cmd := exec.Command(build(t, tt.cc, "waits.c", strings.Fields(tt.flags)...), tt.arg)
+			p := startProgram(t, cmd)
+			want, deadlock := p.said(t)
+			p.settle(t)
+			r := bt(t, "--waits", "--pid", itoa(p.pid)).want(t, 0)
+			compareWaits(t, r.stdout, want, deadlock)
+			// Once more: the calls were interrupted by then.
+			r = bt(t, "--waits", "--pid", itoa(p.pid)).want(t, 0)
+			compareWaits(t, r.stdout, want, deadlock)
+		})
+	}
+}
+
+func compareWaits(t *testing.T, report string, want map[string]string, deadlock string) {
+	t.Helper()
+	got := waitsOf(report)
+	for name, text := range want {
+		if got[name] != text {
+			t.Errorf("%s waits in %q, want %q", name, got[name], text)
+		}
+	}
+	if text := got["timed"]; !strings.Contains(text, "futex for mutex 0x") || !strings.HasSuffix(text, " left") && !strings.Contains(text, ", for at most ") {
+		t.Errorf("timed waits in %q", text)
+	}
+	line := ""
+	if deadlock != "" {
+		line = "# deadlock: " + deadlock
+	}
+	if d := regexp.MustCompile(`(?m)^# deadlock: .*$`).FindAllString(report, -1); len(d) > 1 || strings.Join(d, "") != line {
+		t.Errorf("%q, want %q", d, line)
+	}
+}
+
+// TestWaitsCore finds the owners in a core as well: there is nothing else to look at.
+func TestWaitsCore(t *testing.T) {
+	gcore := testenv.Need(t, "gcore", "gdb")
+	cmd := exec.Command(build(t, "gcc", "waits.c", "-O1"))
+	p := startProgram(t, cmd)
+	want, deadlock := p.said(t)
+	p.settle(t)
+	file := filepath.Join(tempDir(t), "core")
+	if out, err := exec.Command(gcore, "-o", file, itoa(p.pid)).CombinedOutput(); err != nil {
+		t.Fatalf("%v\n%s", err, out)
+	}
+	r := bt(t, "--waits", "--core", fmt.Sprintf("%s.%d", file, p.pid))
+	report := r.stdout
+	got := waitsOf(report)
+	for name, text := range want {
+		// gdb knows the names of threads, and does not write them down.
+		text = regexp.MustCompile(` "\w+"`).ReplaceAllString(text, "")
+		if name != "waits" && !strings.Contains(report, "# waits in "+text) {
+			t.Errorf("%s: no line %q", name, text)
+		}
+	}
+	if !strings.Contains(report, "# deadlock: "+deadlock) {
+		t.Errorf("no deadlock %q", deadlock)
+	}
+	if t.Failed() {
+		t.Logf("%v\n%s", got, report)
+	}
+}
+
+// TestWaitsForFiles is about what is no object in memory: the other end of a pipe, a
+// child, a lock that was inherited, a deadlock between processes.
+func TestWaitsForFiles(t *testing.T) {
+	python := testenv.Need(t, "python3", "python3")
+	p := startProgram(t, exec.Command(python, "-c", `
+import os, subprocess, sys
+child = subprocess.Popen([sys.executable, "-c", "import os\nwhile True: os.write(1, b'x' * 65536)"], stdout=subprocess.PIPE)
+print("child", child.pid)
+print("ready", flush=True)
+child.wait()`))
+	var child int
+	fmt.Sscanf(p.line(t, "child"), "child %d", &child)
+	p.line(t, "ready")
+	p.settle(t)
+	waitFor(t, "the child to fill the pipe", func() bool { return taskStates(child)[child] == 'S' })
+	r := bt(t, "--waits", "--pid", itoa(p.pid)+","+itoa(child)).want(t, 0)
+	for _, text := range []string{
+		fmt.Sprintf("# waits in wait4 for process %d \"python3", child),
+		"# waits in write of fd 1: pipe:[",
+		fmt.Sprintf("], read by process %d \"python3", p.pid),
+		fmt.Sprintf("# deadlock: %d waits for %d (pipe:[", child, p.pid),
+	} {
+		if !strings.Contains(r.stdout, text) {
+			t.Errorf("no line %q", text)
+		}
+	}
+
+	dir := tempDir(t)
+	flock := testenv.Need(t, "flock", "util-linux")
+	cmd := exec.Command("sh", "-c", `exec 9>lock; "$0" 9; echo ready; read x`, flock)
+	cmd.Dir = dir
+	holder := startCmd(t, cmd)
+	cmd = exec.Command("sh", "-c", `echo ready; exec "$0" lock true`, flock)
+	cmd.Dir = dir
+	waiter := startCmd(t, cmd)
+	waitFor(t, "flock to wait", func() bool { return strings.Contains(bt(t, "--waits", "--pid", itoa(waiter.pid)).stdout, "flock for") })
+	line := bt(t, "--waits", "--pid", itoa(waiter.pid)).want(t, 0).stdout
+	if !strings.Contains(line, "/lock, held by process "+itoa(holder.pid)+" \"sh\" (fd 9)\n") {
+		t.Errorf("the holder is missing, process %d:\n%s", holder.pid, line)
+	}
+	if t.Failed() {
+		t.Log(r.stdout)
+	}
+}
