@@ -43,7 +43,7 @@ type layout struct {
 	threadNext                      uint64 // JavaThread of JDK 8: they are a list
 	threadsLength, threadsData      uint64 // ThreadsList
 	osThread, osThreadID, osState   uint64
-	threadState                     uint64
+	hasState                        bool
 	pendingMonitor, monitorOwner    uint64
 	ownerID                         uint64 // JavaThread of JDK 24: a monitor's owner is a number
 	anchorSP, anchorPC, anchorFP    uint64 // of JavaThread
@@ -193,7 +193,7 @@ func (r *reading) threads(l *layout) {
 		l.threads, l.threadNext = r.static("Threads::_thread_list"), r.offset("JavaThread::_next")
 	}
 	l.osThread, l.osThreadID = r.offset("JavaThread::_osthread", "Thread::_osthread"), r.offset("OSThread::_thread_id")
-	l.osState = r.offset("OSThread::_state")
+	l.osState, l.hasState = r.s.offset("OSThread::_state") // JDK 8 does not tell it
 	l.states = make(map[int64]string)
 	for name, text := range map[string]string{
 		"MONITOR_WAIT": "waiting for monitor entry", "CONDVAR_WAIT": "waiting on condition",
@@ -203,7 +203,6 @@ func (r *reading) threads(l *layout) {
 			l.states[v] = text
 		}
 	}
-	l.threadState = r.offset("JavaThread::_thread_state")
 	anchor := r.offset("JavaThread::_anchor")
 	l.anchorSP = anchor + r.offset("JavaFrameAnchor::_last_Java_sp")
 	l.anchorPC = anchor + r.offset("JavaFrameAnchor::_last_Java_pc")

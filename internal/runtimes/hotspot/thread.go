@@ -52,7 +52,7 @@ func (l *layout) readThread(m *process.Recorder, at uint64, threads map[int]*jav
 	t := &javaThread{addr: at}
 	t.pc, _ = m.Word(at+l.anchorPC, 8)
 	t.fp, _ = m.Word(at+l.anchorFP, 8)
-	if v, ok := m.Word(os+l.osState, 4); ok {
+	if v, ok := m.Word(os+l.osState, 4); ok && l.hasState {
 		t.state = l.states[int64(v)]
 	}
 	if l.ownerID != 0 {
