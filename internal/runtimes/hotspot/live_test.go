@@ -162,6 +162,30 @@ func TestJstack(t *testing.T) {
 	}
 }
 
+// TestCore compares the Java frames of a core that gdb's gcore writes.
+func TestCore(t *testing.T) {
+	gcore := testenv.Need(t, "gcore", "gdb")
+	dir := classes(t)
+	for i, java := range jdks(t) {
+		if i > 0 && !testenv.Full() {
+			break
+		}
+		t.Run(java, func(t *testing.T) {
+			pid := start(t, java, dir, []string{"-XX:+UseSerialGC"})
+			want := jstack(t, java, pid)
+			core := filepath.Join(t.TempDir(), "core")
+			if out, err := exec.Command(gcore, "-o", core, strconv.Itoa(pid)).CombinedOutput(); err != nil {
+				t.Fatalf("gcore: %v\n%s", err, out)
+			}
+			p, err := bt.Core(context.Background(), fmt.Sprintf("%s.%d", core, pid), nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			compare(t, p, want)
+		})
+	}
+}
+
 func compare(t *testing.T, p *stack.Process, want map[int][]call) {
 	t.Helper()
 	compared := 0

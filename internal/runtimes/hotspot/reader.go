@@ -35,6 +35,8 @@ type reader struct {
 	threads map[int]*javaThread
 	lost    int  // interpreter frames whose method could not be read
 	code    code // for the walk
+	core    bool
+	memory  *process.Recorder // of a core, where blobs are read when they are asked for
 }
 
 func find(t *runtimes.Target) (runtimes.Reader, error) {
@@ -61,7 +63,7 @@ func find(t *runtimes.Target) (runtimes.Reader, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &reader{l: l, wants: t.Wants, arch: im.Arch()}, nil
+	return &reader{l: l, wants: t.Wants, arch: im.Arch(), core: t.Core}, nil
 }
 
 // module returns the virtual machine.
@@ -83,6 +85,10 @@ func (r *reader) Copy(s *process.Stopped) {
 	m := s.Memory
 	r.heaps, r.blobs = r.l.readHeaps(m), nil
 	r.threads = r.l.readThreads(m)
+	if r.core {
+		r.memory = m
+		return
+	}
 	if len(r.heaps) == 0 {
 		return
 	}

@@ -21,6 +21,18 @@ func (r *reader) inHeaps(addr uint64) bool {
 
 // blobOf returns the blob whose code has pc, nil where none was read.
 func (r *reader) blobOf(pc uint64) *blob {
+	if b := r.known(pc); b != nil || r.memory == nil || !r.inHeaps(pc) || len(r.blobs) >= maxWords {
+		return b
+	}
+	b, ok := r.l.blobAt(r.memory, r.heaps, pc)
+	if !ok {
+		return nil
+	}
+	r.add(b)
+	return r.known(pc)
+}
+
+func (r *reader) known(pc uint64) *blob {
 	i := sort.Search(len(r.blobs), func(i int) bool { return r.blobs[i].begin > pc }) - 1
 	if i >= 0 && pc <= r.blobs[i].end {
 		return &r.blobs[i]
@@ -37,7 +49,7 @@ func (r *reader) add(b blob) {
 
 // Code implements runtimes.Unwinder.
 func (r *reader) Code(next unwind.Code, _ *process.Recorder) unwind.Code {
-	if r.arch == nil || len(r.blobs) == 0 {
+	if r.arch == nil || len(r.heaps) == 0 {
 		return next
 	}
 	r.code = code{Code: next, r: r}
