@@ -31,6 +31,11 @@ type Thread struct {
 	// that is not known, or addresses are not signed.
 	PACMask uint64
 
+	// TLS is the thread pointer, which libc has point at what pthread_self returns
+	// or into it; 0 where it is not known. Of a running process it is known to
+	// those that are called in the stop, and afterwards.
+	TLS uint64
+
 	// NotStopped says why the thread could not be stopped. Its registers
 	// then come from /proc/PID/task/TID/syscall (the stack pointer and the
 	// pc alone), or are missing altogether when HasRegs is false.

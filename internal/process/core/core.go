@@ -63,8 +63,6 @@ type Thread struct {
 	// Siginfo is the signal's siginfo_t, in the core's byte order and the
 	// layout of most machines: signo, errno, code. Nil if the core has none.
 	Siginfo []byte
-
-	tls uint64 // thread pointer, 0 if it is not known
 }
 
 // FileMapping says what file was mapped where.

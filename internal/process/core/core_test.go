@@ -481,8 +481,8 @@ func TestOtherRegsets(t *testing.T) {
 			t.Fatalf("%s: %+v, %v", how, f, err)
 		}
 		a, b := f.Threads[0], f.Threads[1]
-		if a.tls != 0x5555 || a.PACMask != 0x7f001000000000 || b.tls != 0 || b.PACMask != 0 {
-			t.Errorf("%s: thread pointers %#x, %#x, masks %#x, %#x", how, a.tls, b.tls, a.PACMask, b.PACMask)
+		if a.TLS != 0x5555 || a.PACMask != 0x7f001000000000 || b.TLS != 0 || b.PACMask != 0 {
+			t.Errorf("%s: thread pointers %#x, %#x, masks %#x, %#x", how, a.TLS, b.TLS, a.PACMask, b.PACMask)
 		}
 	}
 	f, err := New(c.Bytes())

@@ -78,7 +78,7 @@ func (k *keeper) plan() {
 			add(max(pc-min(pc, aroundPC), s.Start), pc+aroundPC)
 		}
 	}
-	for _, at := range []uint64{first.tls, k.f.Auxv[atRandom]} {
+	for _, at := range []uint64{first.TLS, k.f.Auxv[atRandom]} {
 		if s := k.f.segmentAt(at); s != nil && s != k.f.segmentAt(first.SP) {
 			add(s.Start, s.Start+stackLimit)
 		}

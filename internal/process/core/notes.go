@@ -186,7 +186,7 @@ func (f *File) prstatus(h *header, b []byte) {
 		t.Regs, t.HasRegs = a.DecodeRegset(set)
 		t.Call, t.HasCall = a.Syscalls.Asleep(set)
 		if a.TLSBase != nil {
-			t.tls, _ = a.TLSBase(set)
+			t.TLS, _ = a.TLSBase(set)
 		}
 	}
 	if !t.HasPC {
@@ -213,7 +213,7 @@ func (f *File) regset(h *header, typ uint32, b []byte) {
 	t := &f.Threads[len(f.Threads)-1]
 	switch size := t.Arch.PtrSize; typ {
 	case t.Arch.TLSRegset:
-		t.tls, _ = word(h.order, b, size, 0)
+		t.TLS, _ = word(h.order, b, size, 0)
 	case t.Arch.PACRegset:
 		t.PACMask, _ = word(h.order, b, size, 1)
 	}

@@ -24,6 +24,9 @@ func (t *tracer) also() {
 			continue
 		}
 		th.out.TID, th.out.Name = th.tid, th.name
+		if th.st == halted && th.out.Arch != nil {
+			th.out.TLS, _ = th.threadPointer()
+		}
 		st := process.StoppedThread{Thread: &th.out.Thread}
 		if len(th.out.segs) > 0 {
 			st.StackAddr, st.Stack = th.out.segs[0].start, th.out.segs[0].data
