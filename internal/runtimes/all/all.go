@@ -3,10 +3,11 @@ package all
 
 import (
 	"github.com/gatedso/bt/internal/runtimes"
+	"github.com/gatedso/bt/internal/runtimes/cpython"
 	"github.com/gatedso/bt/internal/runtimes/hotspot"
 )
 
 // Finders returns a Finder for each runtime.
 func Finders() []runtimes.Finder {
-	return []runtimes.Finder{hotspot.Finder}
+	return []runtimes.Finder{cpython.Finder, hotspot.Finder}
 }

@@ -1,0 +1,134 @@
+package cpython
+
+import (
+	"errors"
+
+	"github.com/gatedso/bt/internal/process"
+)
+
+// pyThread is what was read of a PyThreadState.
+type pyThread struct {
+	state      uint64 // its address
+	id, native uint64 // pthread_self and gettid of the thread
+	interp     *interp
+	segs       []segment
+	cut        bool  // there are more frames than are wanted
+	err        error // why there are no more
+	name       string
+}
+
+// interp is what was read of a PyInterpreterState.
+type interp struct {
+	addr       uint64
+	id         int64
+	gil        uint64 // struct _gil_runtime_state, 0 where there is none
+	holder     uint64 // the PyThreadState that has it, 0 for none
+	collecting bool   // garbage
+}
+
+// Bounds of the lists that are followed.
+const (
+	maxInterps = 1024
+	maxThreads = 1 << 16
+)
+
+var errLayout = errors.New("what its memory holds is not laid out as this version has it")
+
+// interps reads the interpreters and all their threads.
+func (m *memory) interps(runtime uint64) (list []*interp, threads []*pyThread, err error) {
+	addr, ok := m.word(runtime + m.l.runtimeInterpreters)
+	for ; ok && addr != 0; addr, ok = m.word(addr + m.l.interpNext) {
+		if len(list) == maxInterps {
+			return list, threads, errMany
+		}
+		in := &interp{addr: addr}
+		if id, ok := m.word(addr + m.l.interpID); !ok || id > 1<<40 {
+			return list, threads, errLayout
+		} else {
+			in.id = int64(id)
+		}
+		list = append(list, in)
+		state, ok := m.word(addr + m.l.interpThreads)
+		for ; ok && state != 0; state, ok = m.word(state + m.l.threadNext) {
+			if len(threads) == maxThreads {
+				return list, threads, errMany
+			}
+			// By this the layout proves to be the right one.
+			if back, ok := m.word(state + m.l.threadInterp); !ok || back != addr {
+				return list, threads, errLayout
+			}
+			t := &pyThread{state: state, interp: in}
+			t.id, _ = m.word(state + m.l.threadID)
+			if m.l.threadNativeID != 0 {
+				t.native, _ = m.word(state + m.l.threadNativeID)
+			}
+			threads = append(threads, t)
+		}
+		if !ok {
+			return list, threads, errLayout
+		}
+		m.readGIL(runtime, in)
+	}
+	if !ok {
+		return list, threads, errLayout
+	}
+	return list, threads, nil
+}
+
+// readGIL reads who holds the global interpreter lock.
+func (m *memory) readGIL(runtime uint64, in *interp) {
+	if m.l.runtimeCollecting != 0 {
+		c, _ := m.int32(runtime + m.l.runtimeCollecting)
+		in.collecting = c == 1
+	} else {
+		c, _ := m.int32(in.addr + m.l.interpCollecting)
+		in.collecting = c == 1
+	}
+	gil := runtime + m.l.runtimeGIL
+	if m.v.atLeast(12) {
+		var ok bool
+		if gil, ok = m.word(in.addr + m.l.interpGIL); !ok || gil == 0 {
+			return
+		}
+	}
+	if m.l.freeThreaded {
+		if enabled, ok := m.int32(gil + m.l.gilEnabled); !ok || enabled == 0 {
+			return
+		}
+	}
+	locked, ok1 := m.int32(gil + m.l.gilLocked)
+	holder, ok2 := m.word(gil + m.l.gilHolder)
+	if !ok1 || !ok2 || locked < -1 || locked > 1 {
+		return
+	}
+	in.gil = gil
+	if locked == 1 {
+		in.holder = holder
+	}
+}
+
+// owners tells which threads of the process the PyThreadStates belong to: index i of
+// threads by its state, -1 where it is none of those. Where the thread pointer is in
+// the register set it is what pthread_self returns, and certain; elsewhere the number
+// tells that the kernel has given the thread.
+func owners(states []*pyThread, threads []process.StoppedThread) []int {
+	byTLS, byTID := make(map[uint64]int), make(map[uint64]int)
+	for i := range threads {
+		if t := &threads[i]; t.TLS != 0 && t.Arch != nil && t.Arch.TLSBase != nil {
+			byTLS[t.TLS] = i
+		} else {
+			byTID[uint64(t.TID)] = i
+		}
+	}
+	out := make([]int, len(states))
+	for k, s := range states {
+		if i, ok := byTLS[s.id]; ok {
+			out[k] = i
+		} else if i, ok := byTID[s.native]; ok && s.native != 0 {
+			out[k] = i
+		} else {
+			out[k] = -1
+		}
+	}
+	return out
+}
