@@ -52,18 +52,11 @@ func (r *reader) frames(th *stack.Thread, states []*pyThread) {
 	case cut:
 		say("cut after %d frames (--max-frames)", r.wants.MaxFrames)
 	case left > 0 && th.Complete():
-		say("%s of its frames fit no native frame", count(left))
+		say("%d of its frames fit no native frame", left)
 	case left > 0:
-		say("%s more of its frames belong to what is missing of the stack", count(left))
+		say("%d more of its frames belong to what is missing of the stack", left)
 	}
 	r.mark(n)
-}
-
-func count(n int) string {
-	if n == 1 {
-		return "1"
-	}
-	return fmt.Sprint(n)
 }
 
 // natives looks which frames are the interpreter's.
@@ -178,8 +171,10 @@ func (r *reader) byCount(n *natives, segs []segment, complete bool, damaged *boo
 	case !complete && len(calls) <= len(segs):
 		left = len(segs) - len(calls)
 		segs = segs[:len(calls)]
-	case len(calls) == len(segs)+1 && calls[0] == firstOwn(n):
-		calls = calls[1:] // it has just begun, or is about to return
+	case len(calls) == len(segs)+1:
+		// The innermost has just begun, or is about to return: what any other call
+		// runs was told before it called another one.
+		calls = calls[1:]
 	case len(calls) != len(segs):
 		return len(segs)
 	}
@@ -188,9 +183,6 @@ func (r *reader) byCount(n *natives, segs []segment, complete bool, damaged *boo
 	}
 	return left
 }
-
-// firstOwn is the innermost frame that is the interpreter's.
-func firstOwn(n *natives) int { return slices.Index(n.own, true) }
 
 // attach puts Python frames before the names of a native frame.
 func (r *reader) attach(n *natives, i int, frames []pyFrame, damaged *bool) {
