@@ -1,10 +1,8 @@
-//go:build ignore
-
 // Command gen writes ../tables.go: where each version of CPython before 3.13 keeps what
-// bt reads. It compiles offsets.c against the headers of each, the internal ones
+// bt reads. It compiles offsets/offsets.c against the headers of each, the internal ones
 // included, as `make install` leaves them:
 //
-//	go run main.go PREFIX/include/python3.8 PREFIX/include/python3.9 …
+//	go run . PREFIX/include/python3.8 PREFIX/include/python3.9 …
 package main
 
 import (
@@ -44,7 +42,7 @@ func main() {
 	}
 }
 
-// offsets compiles and runs offsets.c.
+// offsets compiles and runs offsets/offsets.c.
 func offsets(dir string, flags ...string) string {
 	tmp, err := os.MkdirTemp("", "cpython-gen-")
 	if err != nil {
@@ -52,7 +50,7 @@ func offsets(dir string, flags ...string) string {
 	}
 	defer os.RemoveAll(tmp)
 	prog := filepath.Join(tmp, "offsets")
-	args := append([]string{"-w", "-I" + dir, "-I" + dir + "/internal", "offsets.c", "-o", prog}, flags...)
+	args := append([]string{"-w", "-I" + dir, "-I" + dir + "/internal", "offsets/offsets.c", "-o", prog}, flags...)
 	if out, err := exec.Command("gcc", args...).CombinedOutput(); err != nil {
 		fail(fmt.Errorf("%s: %w\n%s", dir, err, out))
 	}
