@@ -27,6 +27,7 @@ const (
 var (
 	errFrames = errors.New("the frames of a thread do not fit together")
 	errMany   = errors.New("there are more frames than bt reads")
+	errUnread = errors.New("the frames of a thread cannot all be read")
 )
 
 // frameReader reads the frames of one thread.
@@ -36,6 +37,9 @@ type frameReader struct {
 	most  int  // of this thread; 0: no limit
 	n     int
 	cut   bool // there are more than most
+
+	last uint64 // a code object that was met
+	buf  [maxFrameHead]byte
 }
 
 // take reports whether one more frame may be read.
@@ -69,7 +73,7 @@ func (r *frameReader) segments(state uint64) (segs []segment, err error) {
 	default:
 		frame, ok := r.word(state + r.l.threadFrame)
 		if !ok {
-			return nil, errFrames
+			return nil, errUnread
 		}
 		segs, err = r.chain(frame)
 	}
@@ -93,12 +97,12 @@ func (r *frameReader) objects(state uint64) (segs []segment, err error) {
 		code, ok1 := r.word(frame + r.l.frameCode)
 		lasti, ok2 := r.int32(frame + r.l.frameInstr)
 		if !ok1 || !ok2 {
-			return segs, errFrames
+			return segs, errUnread
 		}
 		segs = append(segs, segment{frames: []pyFrame{{code: code, instr: uint64(int64(lasti))}}})
 	}
 	if !ok {
-		return segs, errFrames
+		return segs, errUnread
 	}
 	return segs, nil
 }
@@ -118,7 +122,7 @@ func (r *frameReader) cFrameList(state uint64) (list []uint64, err error) {
 		list = append(list, c)
 	}
 	if !ok {
-		return list, errFrames
+		return list, errUnread
 	}
 	return list, nil
 }
@@ -158,27 +162,15 @@ func (r *frameReader) cFrames(state uint64) (segs []segment, err error) {
 	for i, at := range calls {
 		frame, ok := r.word(at + r.l.cFrameFrame)
 		if !ok {
-			return segs, errFrames
+			return segs, errUnread
 		}
 		if frame == 0 {
 			continue // not the interpreter's: a coroutine library has put it there
 		}
 		seg := segment{at: at}
-		for entered := false; !entered && err == nil; {
-			var entry byte
-			var f pyFrame
-			if f, err = r.frame(frame); err == nil {
-				seg.frames = append(seg.frames, f)
-				entry, ok = r.byte(frame + r.l.frameEntry)
-				frame, ok = r.previous(frame, ok)
-				if entered = entry != 0; !ok || !entered && frame == 0 {
-					err = errFrames
-				}
-			}
-		}
+		seg.frames, err = r.upToEntry(frame)
 		if i == 0 && err == errFrames {
-			err = nil // the call has just begun: its variables are not set yet
-			continue
+			continue // the call has just begun: its variables are not set yet
 		}
 		segs = append(segs, seg)
 		if err != nil {
@@ -188,11 +180,24 @@ func (r *frameReader) cFrames(state uint64) (segs []segment, err error) {
 	return segs, nil
 }
 
-func (r *frameReader) previous(frame uint64, ok bool) (uint64, bool) {
-	if !ok {
-		return 0, false
+// upToEntry reads the frames from one on up to that by which its C call was entered.
+func (r *frameReader) upToEntry(frame uint64) (frames []pyFrame, err error) {
+	for frame != 0 {
+		b, err := r.head(frame)
+		if err != nil {
+			return frames, err
+		}
+		f, err := r.frame(b)
+		if err != nil {
+			return frames, err
+		}
+		frames = append(frames, f)
+		if b[r.l.frameEntry] != 0 {
+			return frames, nil
+		}
+		frame = r.order.Uint64(b[r.l.frameBack:])
 	}
-	return r.word(frame + r.l.frameBack)
+	return frames, errFrames
 }
 
 // firstCFrame reads the frames of CPython 3.12: the innermost _PyCFrame leads to the
@@ -205,19 +210,19 @@ func (r *frameReader) firstCFrame(state uint64) ([]segment, error) {
 	frame, ok := r.word(c + r.l.cFrameFrame)
 	previous, ok2 := r.word(c + r.l.cFramePrevious)
 	if !ok || !ok2 {
-		return nil, errFrames
+		return nil, errUnread
 	}
-	before := *r
+	n := r.n
 	segs, err := r.chain(frame)
 	idle := c == state+r.l.threadRoot
-	begun := idle || len(segs) > 0 && segs[0].at-c+sameCall < 2*sameCall || r.cut || len(segs) == 0 && err == nil
-	if begun {
+	whole := len(segs) > 0 && (segs[0].at == 0 || segs[0].at-c+sameCall < 2*sameCall)
+	if idle || whole || err != nil && err != errFrames {
 		return segs, err
 	}
 	// The call has just begun: its variables are not set yet.
-	*r = before
+	r.n = n
 	if frame, ok = r.word(previous + r.l.cFrameFrame); !ok {
-		return nil, errFrames
+		return nil, errUnread
 	}
 	return r.chain(frame)
 }
@@ -232,54 +237,64 @@ const (
 // chain reads the frames from one on, as they are chained from CPython 3.12 on.
 func (r *frameReader) chain(frame uint64) (segs []segment, err error) {
 	var open []pyFrame // of a segment whose end has not come yet
-	ok := true
 	for frame != 0 {
-		var owner byte
-		if owner, ok = r.byte(frame + r.l.frameOwner); !ok {
-			break
+		b, err := r.head(frame)
+		if err != nil {
+			return segs, err
 		}
-		if owner == ownedByInterpreter || owner == ownedByCStack {
+		if owner := b[r.l.frameOwner]; owner == ownedByInterpreter || owner == ownedByCStack {
 			if *r.limit--; *r.limit < 0 {
 				return segs, errMany
 			}
 			segs = append(segs, segment{at: frame, frames: open})
 			open = nil
 		} else {
-			var f pyFrame
-			if f, err = r.frame(frame); err != nil {
-				if err == errCut && len(open) > 0 {
-					segs = append(segs, segment{frames: open})
-				}
+			f, err := r.frame(b)
+			if err == errCut && len(open) > 0 {
+				segs = append(segs, segment{frames: open})
+			}
+			if err != nil {
 				return segs, err
 			}
 			open = append(open, f)
 		}
-		if frame, ok = r.word(frame + r.l.frameBack); !ok {
-			break
-		}
+		frame = r.order.Uint64(b[r.l.frameBack:])
 	}
-	if !ok || len(open) > 0 {
+	if len(open) > 0 {
 		return segs, errFrames
 	}
 	return segs, nil
 }
 
-// frame reads a _PyInterpreterFrame.
-func (r *frameReader) frame(addr uint64) (f pyFrame, err error) {
-	if addr&7 != 0 {
-		return f, errFrames
+// maxFrameHead is more than a _PyInterpreterFrame has before its variables, in bytes.
+const maxFrameHead = 256
+
+// head reads a _PyInterpreterFrame. What it returns is valid until the next call.
+func (r *frameReader) head(addr uint64) ([]byte, error) {
+	n := r.l.frameSize
+	if addr&7 != 0 || n > maxFrameHead || max(r.l.frameBack, r.l.frameCode, r.l.frameInstr)+8 > n || max(r.l.frameOwner, r.l.frameEntry, r.l.frameTLBC+3) >= n {
+		return nil, errFrames
 	}
+	b := r.buf[:n]
+	if r.Read(addr, b) < len(b) {
+		return nil, errUnread
+	}
+	return b, nil
+}
+
+// frame takes a frame out of what head has read.
+func (r *frameReader) frame(b []byte) (f pyFrame, err error) {
 	if err := r.take(); err != nil {
 		return f, err
 	}
-	code, ok1 := r.word(addr + r.l.frameCode)
-	f.code = code &^ 7 // from 3.14 on the lowest bits are a tag
-	f.instr, _ = r.word(addr + r.l.frameInstr)
+	f.code = r.order.Uint64(b[r.l.frameCode:]) &^ 7 // from 3.14 on the lowest bits are a tag
+	f.instr = r.order.Uint64(b[r.l.frameInstr:])
 	if r.l.frameTLBC != 0 && r.l.freeThreaded {
-		f.tlbc, _ = r.int32(addr + r.l.frameTLBC)
+		f.tlbc = int32(r.order.Uint32(b[r.l.frameTLBC:]))
 	}
-	if !ok1 || !r.is(f.code, "code") {
+	if f.code != r.last && !r.is(f.code, "code") {
 		return f, errFrames
 	}
+	r.last = f.code
 	return f, nil
 }
