@@ -71,8 +71,8 @@ func (r *reader) Copy(s *process.Stopped) {
 	r.mem = &memory{Recorder: s.Memory, l: r.l, v: r.v, order: r.in.image.Order, types: make(map[uint64]string)}
 	r.byTID, r.tids, r.codes = make(map[int][]*pyThread), make(map[uint64]int), nil
 	r.interps, r.threads, r.err = r.mem.interps(r.in.runtime)
-	if r.err == errLayout {
-		r.err = fmt.Errorf("%s: %w: CPython %v", r.in.module.Path, errLayout, r.v)
+	if r.err == errLayout || r.err == errMemory {
+		r.err = fmt.Errorf("CPython %v, %s: %w", r.v, r.in.module.Path, r.err)
 		r.threads = nil
 		return
 	}

@@ -32,7 +32,10 @@ const (
 	maxThreads = 1 << 16
 )
 
-var errLayout = errors.New("what its memory holds is not laid out as this version has it")
+var (
+	errLayout = errors.New("what its memory holds is not laid out as this version has it")
+	errMemory = errors.New("its memory cannot be read")
+)
 
 // interps reads the interpreters and all their threads.
 func (m *memory) interps(runtime uint64) (list []*interp, threads []*pyThread, err error) {
@@ -42,11 +45,14 @@ func (m *memory) interps(runtime uint64) (list []*interp, threads []*pyThread, e
 			return list, threads, errMany
 		}
 		in := &interp{addr: addr}
-		if id, ok := m.word(addr + m.l.interpID); !ok || id > 1<<40 {
-			return list, threads, errLayout
-		} else {
-			in.id = int64(id)
+		id, ok := m.word(addr + m.l.interpID)
+		if !ok {
+			return list, threads, errMemory
 		}
+		if id > 1<<40 {
+			return list, threads, errLayout
+		}
+		in.id = int64(id)
 		list = append(list, in)
 		state, ok := m.word(addr + m.l.interpThreads)
 		for ; ok && state != 0; state, ok = m.word(state + m.l.threadNext) {
@@ -54,7 +60,11 @@ func (m *memory) interps(runtime uint64) (list []*interp, threads []*pyThread, e
 				return list, threads, errMany
 			}
 			// By this the layout proves to be the right one.
-			if back, ok := m.word(state + m.l.threadInterp); !ok || back != addr {
+			back, ok := m.word(state + m.l.threadInterp)
+			if !ok {
+				return list, threads, errMemory
+			}
+			if back != addr {
 				return list, threads, errLayout
 			}
 			t := &pyThread{state: state, interp: in}
@@ -65,12 +75,12 @@ func (m *memory) interps(runtime uint64) (list []*interp, threads []*pyThread, e
 			threads = append(threads, t)
 		}
 		if !ok {
-			return list, threads, errLayout
+			return list, threads, errMemory
 		}
 		m.readGIL(runtime, in)
 	}
 	if !ok {
-		return list, threads, errLayout
+		return list, threads, errMemory
 	}
 	return list, threads, nil
 }
