@@ -7,6 +7,8 @@
 #   arm64     replays testdata/e2e/arm64.session
 #   tests32   the tests that run 32-bit programs, on a kernel that runs them
 #   no32      the same tests and the demo, on a kernel that runs none: each says so
+#   tests-arm64  tests that run arm64 programs, on a CPU with all that qemu knows
+#   plain-arm64  some of them on one without pointer authentication
 #   attack    a hostile user against an installed crash handler
 #   demo32    the 32-bit half of the demo, for scripts/demo.sh
 #
@@ -20,7 +22,7 @@ if [ "${1-}" = --update ]; then
 	update=1
 	shift
 fi
-[ $# -gt 0 ] || set -- amd64 arm64 tests32 no32 attack
+[ $# -gt 0 ] || set -- amd64 arm64 tests32 no32 attack tests-arm64 plain-arm64
 
 work=$PWD/build/e2e
 mkdir -p "$work"
@@ -36,6 +38,7 @@ tools() {
 	for name; do
 		case $name in
 		arm64) list="$list qemu-system-aarch64:qemu-system-arm" ;;
+		*-arm64) list="$list qemu-system-aarch64:qemu-system-arm qemu-aarch64:qemu-user aarch64-linux-gnu-gcc-12:gcc-12-aarch64-linux-gnu aarch64-linux-gnu-g++-12:g++-12-aarch64-linux-gnu" ;;
 		*) list="$list qemu-system-x86_64:qemu-system-x86" ;;
 		esac
 	done
@@ -224,24 +227,84 @@ attacks() {
 	END
 }
 
-# tree_tests LIST NAME KERNEL makes the tree for the tests that LIST prints: their
-# binaries and the programs that they run, both built here, and what those need.
-tree_tests() {
-	local list=$1 name=$2 package tests flags binary lib
-	tree "$3" "$name" amd64
-	mkdir -p "$tree/programs" "$tree/tests" "$tree/lib/x86_64-linux-gnu" "$tree/lib32" "$tree/lib64" "$tree/demo"
+# tests_arm64 lists those that run arm64 programs; tests_arm64_plain those that are
+# run again on a CPU that signs no addresses and has no atomic instructions.
+tests_arm64() {
+	cat <<-'END'
+		internal/process/live . -test.short
+		internal/suite ^Test(Signals|Chains|NoReturn|Deep|GoPrograms|GoAndC|Vfork|ExecutableDeleted|ExecutableReplaced|LibraryReplaced|KilledAnywhere|NoSignalLost|ZombieLeader|StoppedStaysStopped|Coroutines|WrongRow)$ -test.short
+		internal/steptest TestEveryInstruction -test.short
+	END
+}
+
+tests_arm64_plain() {
+	cat <<-'END'
+		internal/steptest TestEveryInstruction/^O2$ -test.short
+		internal/suite ^TestSignals$/^O1$/callnull -test.short
+	END
+}
+
+# libraries CPU copies what the tests' programs need into $tree.
+libraries() {
+	local lib
+	if [ "$1" = arm64 ]; then
+		mkdir -p "$tree/lib"
+		for lib in libc.so.6 libm.so.6 libgcc_s.so.1 libstdc++.so.6 ld-linux-aarch64.so.1; do
+			cp -L "$(aarch64-linux-gnu-gcc-12 -print-file-name=$lib)" "$tree/lib/"
+		done
+		return
+	fi
+	mkdir -p "$tree/lib/x86_64-linux-gnu" "$tree/lib32" "$tree/lib64"
 	for lib in libc.so.6 libm.so.6 libgcc_s.so.1; do
 		cp -L "$(gcc -m32 -print-file-name=$lib)" "$tree/lib32/"
 		cp -L "$(gcc -print-file-name=$lib)" "$tree/lib/x86_64-linux-gnu/"
 	done
 	cp -L "$(gcc -m32 -print-file-name=ld-linux.so.2)" "$tree/lib/"
 	cp -L "$(gcc -print-file-name=ld-linux-x86-64.so.2)" "$tree/lib64/"
+}
+
+# cross makes $work/cross: the compilers of arm64 programs by the names that they have
+# on such a machine.
+cross() {
+	local tool
+	mkdir -p "$work/cross"
+	for tool in gcc-12:gcc g++-12:g++ strip:strip objcopy:objcopy; do
+		ln -sf "$(command -v "aarch64-linux-gnu-${tool%:*}")" "$work/cross/${tool#*:}"
+	done
+}
+
+# build_only CPU BINARY ARG... runs a test binary as far as it builds its programs. One
+# for arm64 runs in qemu's user mode, the cross compilers that it starts run on this
+# machine; its tests get no further than to one program each time, and fail where they
+# would run it: what was not built the machine tells.
+build_only() {
+	local cpu=$1 before=-1 after=0
+	shift
+	export BT_SUITE_BT=$tree/bin/bt BT_PROGRAMS=$tree/programs BT_TEST_STRICT=1
+	if [ "$cpu" != arm64 ]; then
+		BT_BUILD_ONLY=1 "$@"
+		return
+	fi
+	while [ "$before" != "$after" ]; do
+		before=$after
+		BT_BUILD_ONLY=other PATH=$work/cross:$PATH GOARCH=arm64 CC=aarch64-linux-gnu-gcc-12 timeout 120 qemu-aarch64 "$@" || true
+		after=$(ls "$tree/programs" | wc -l)
+	done
+}
+
+# tree_tests LIST NAME KERNEL [CPU] makes the tree for the tests that LIST prints: their
+# binaries and the programs that they run, both built here, and what those need.
+tree_tests() {
+	local list=$1 name=$2 cpu=${4-amd64} package tests flags binary
+	tree "$3" "$name" "$cpu"
+	mkdir -p "$tree/programs" "$tree/tests" "$tree/demo"
+	libraries "$cpu"
+	[ "$cpu" != arm64 ] || cross
 	"$list" | while read -r package tests flags; do
 		binary=/tests/${package##*/}.test
-		[ -e "$tree$binary" ] || CGO_ENABLED=0 go test -c -o "$tree$binary" "./$package"
+		[ -e "$tree$binary" ] || GOARCH=$cpu CGO_ENABLED=0 go test -c -o "$tree$binary" "./$package"
 		# The tests build their programs, and go no further.
-		(cd "$package" && BT_SUITE_BT=$tree/bin/bt BT_BUILD_ONLY=1 BT_PROGRAMS=$tree/programs BT_TEST_STRICT=1 \
-			"$tree$binary" -test.run "$tests" $flags >"$tree/build.log" 2>&1) || {
+		(cd "$package" && build_only "$cpu" "$tree$binary" -test.run "$tests" $flags >"$tree/build.log" 2>&1) || {
 			cat "$tree/build.log" >&2
 			die "$package: the programs of its tests do not build"
 		}
@@ -289,6 +352,13 @@ tests_pass() {
 		return 1
 	}
 	echo "e2e: tests32: $(grep -cE '^ *--- PASS' "$work/tests32/console") tests passed, and the demo"
+}
+
+# arm64_pass NAME CPU boots an arm64 machine whose CPU is qemu's CPU.
+arm64_pass() {
+	MACHINE_CPU=$2 MACHINE_MEMORY=1024 MACHINE_TIMEOUT=${MACHINE_TIMEOUT:-600} boot arm64 arm64 "$1" || [ $? -eq 1 ] || return 1
+	results "$1" PASS || return 1
+	echo "e2e: $1: $(grep -cE '^ *--- PASS' "$work/$1/console") tests passed"
 }
 
 # attack boots a machine that is thrown away afterwards. Its kernel gives no pidfd.
@@ -343,6 +413,14 @@ prepare() {
 		fetch tests32 amd64
 		tree_tests attacks attack tests32
 		;;
+	tests-arm64)
+		fetch arm64 arm64
+		tree_tests tests_arm64 tests-arm64 arm64 arm64
+		;;
+	plain-arm64)
+		fetch arm64 arm64
+		tree_tests tests_arm64_plain plain-arm64 arm64 arm64
+		;;
 	no32)
 		fetch no32 amd64 bookworm-backports # ia32_emulation= came with Linux 6.7
 		tree32 no32
@@ -360,6 +438,8 @@ check() {
 	case $1 in
 	amd64 | arm64) session "$1" ;;
 	tests32) tests_pass ;;
+	tests-arm64) arm64_pass tests-arm64 max,pauth-impdef=on ;; # signs with what is quick to emulate
+	plain-arm64) arm64_pass plain-arm64 cortex-a72 ;;
 	no32) tests_skip ;;
 	attack) attack ;;
 	demo32) demo32 ;;

@@ -188,12 +188,23 @@ type HotSpot struct {
 // GoFrames is how Go's compiler makes the frames of a CPU, beyond what its table
 // of stack pointer deltas tells.
 type GoFrames struct {
-	// Known is set where the rest is known. Elsewhere Go's table tells where
-	// stacks end, but frames by .debug_frame alone.
-	Known bool
 	// FramePointer is set where every function that has a frame keeps a frame
-	// pointer, which Arch.Chain describes.
+	// pointer, which points at the caller's, below the return address.
 	FramePointer bool
+	// Unframed reports whether code begins with an instruction of a function's
+	// prologue or epilogue that finds the stack pointer moved, but the caller's
+	// frame pointer. It is nil where there is none.
+	Unframed func(code []byte) bool
+	// Injected is how many bytes below the stack pointer a signal handler takes when
+	// it makes the interrupted function call another: it saves the link register
+	// at the bottom of them.
+	Injected int64
+	// MCallArg is set where runtime.mcall has left its goroutine on top of the
+	// scheduler's stack.
+	MCallArg bool
+	// DepthFirst is set where runtime.asmcgocall keeps on the system stack the depth
+	// of the goroutine's stack below the goroutine, else the goroutine lies below.
+	DepthFirst bool
 	// Exit returns the first bytes of runtime.goexit, which calls a function that
 	// lies distance bytes behind it: by them the program's code is found.
 	Exit func(distance uint64) []byte

@@ -179,8 +179,12 @@ func TestGoRows(t *testing.T) {
 // Go's table and Go's .debug_frame agree on where the CFA is, but for the
 // functions of which the former knows more.
 func TestGoRowsLikeDebugFrame(t *testing.T) {
-	for _, cpu := range []string{"amd64", "386"} {
+	for _, cpu := range []string{"amd64", "386", "arm64"} {
 		im := goProgram(t, cpu)
+		step := uint64(3)
+		if cpu == "arm64" {
+			step = 4
+		}
 		s, ok := im.Section(".debug_frame")
 		if !ok {
 			t.Fatal("no .debug_frame")
@@ -189,16 +193,18 @@ func TestGoRowsLikeDebugFrame(t *testing.T) {
 		a := im.Arch()
 		same, differ := 0, map[string]int{}
 		for name, sym := range goFuncs(t, im) {
-			for pc := sym.Value; pc < sym.Value+sym.Size; pc += 3 {
+			for pc := sym.Value; pc < sym.Value+sym.Size; pc += step {
 				row, how, _ := im.Row(pc, true)
 				if row == nil || how != unwind.HowGo || row.CFA.Reg != uint8(a.SP) || row.Regs[row.RA].Kind == cfi.Undefined {
 					continue
 				}
 				var want cfi.Row
-				if err := table.Row(pc, &want); err != nil {
-					continue
+				if err := table.Row(pc, &want); err != nil || want.Regs[want.RA].Kind == cfi.Undefined {
+					continue // sigtramp is outermost there
 				}
-				if want.CFA != row.CFA {
+				lr, bySlot := a.Entry.Return, row.Regs[row.RA].Kind == cfi.Offset
+				if want.CFA != row.CFA || lr.InReg && bySlot && want.Regs[lr.Reg] != row.Regs[row.RA] ||
+					lr.InReg && !bySlot && want.Regs[lr.Reg].Kind != cfi.SameValue {
 					differ[name]++
 					continue
 				}
@@ -311,46 +317,73 @@ func TestGoTableInAnotherSection(t *testing.T) {
 	}
 }
 
-// On a CPU whose Go frames bt does not know, .debug_frame tells the normal ones; Go's
-// table where a stack ends, and where .debug_frame would take another stack's words.
-func TestGoOtherCPU(t *testing.T) {
+// The frames of a CPU whose calls leave the return address in a register: it is at the
+// bottom of the frame, once there is one, and the caller's frame pointer below it.
+func TestGoLinkRegister(t *testing.T) {
 	im := goProgram(t, "arm64")
-	a := im.Arch()
-	if a == nil || a.Go.Known {
-		t.Skip("there is no such CPU")
-	}
 	funcs := goFuncs(t, im)
 	stripped := goProgram(t, "arm64", "-ldflags=-s -w")
 	if name, start, ok := stripped.GoFunc(funcs["main.main"].Value + 8); name != "main.main" || start != funcs["main.main"].Value {
 		t.Errorf("stripped: %q, %#x, %v", name, start, ok)
 	}
+	const fp, lr, sp, pc = 29, 30, 31, 32
+	inLR := cfi.Rule{Kind: cfi.Register, Reg: lr}
+	off := func(n int64) cfi.Rule { return cfi.Rule{Kind: cfi.Offset, N: n} }
+	lost := cfi.Rule{Kind: cfi.Undefined}
+	framed := func(reg uint8, size, toCFA int64) *cfi.Row {
+		row := &cfi.Row{CFA: cfi.Rule{Kind: cfi.Register, Reg: reg, N: toCFA}}
+		row.Regs[pc], row.Regs[fp], row.Regs[lr] = off(-size), off(-size-8), lost
+		return row
+	}
+	entered := func(size int64, lr cfi.Rule) *cfi.Row {
+		row := &cfi.Row{CFA: cfi.Rule{Kind: cfi.Register, Reg: sp, N: size}}
+		row.Regs[pc], row.Regs[30] = inLR, lr
+		return row
+	}
+	none := &cfi.Row{}
+	unframed := framed(sp, 16, 16)
+	unframed.Regs[fp] = cfi.Rule{}
 	for _, tt := range []struct {
 		name  string
+		off   uint64
 		exact bool
-		kind  string
+		how   unwind.How
+		want  *cfi.Row // nil: there is no row; none: it is outermost
 	}{
-		{"main.main", false, "row"},
-		{"runtime.goexit.abi0", false, "end"},
-		{"runtime.mstart.abi0", true, "end"},
-		{"runtime.mcall", false, "end"},
-		{"runtime.mcall", true, "row"},
-		{"runtime.systemstack.abi0", false, "none"},
+		{"main.main", 0, true, unwind.HowGo, entered(0, lost)},
+		{"runtime.goexit.abi0", 4, false, unwind.HowGo, none},
+		{"runtime.mstart.abi0", 8, false, unwind.HowGo, none},
+		{"runtime.mcall", 60, false, unwind.HowGoLeft, none},
+		{"runtime.morestack.abi0", 120, false, unwind.HowGoGrows, none},
+		{"runtime.systemstack.abi0", 0, true, unwind.HowGo, entered(0, lost)},
+		{"runtime.systemstack.abi0", 4, true, unwind.HowGo, unframed},
+		{"runtime.systemstack.abi0", 16, true, unwind.HowGoSwitch, framed(fp, 16, 24)},
+		{"runtime.systemstack.abi0", 80, false, unwind.HowGoSwitch, framed(fp, 16, 24)},
+		{"runtime.asmcgocall.abi0", 80, false, unwind.HowGoCgo, framed(sp, 16, 16)},
+		{"runtime.asyncPreempt.abi0", 0, true, unwind.HowInjected, entered(16, off(-16))},
+		{"crosscall2", 60, false, unwind.HowGoEntry, nil},
 	} {
 		sym, ok := funcs[tt.name]
 		if !ok {
-			t.Errorf("there is no %s", tt.name)
-			continue
+			continue // of another version of Go, or of cgo
 		}
-		row, _, _ := im.Row(sym.Value+sym.Size/2&^3, tt.exact)
-		got := "row"
-		switch {
-		case row == nil:
-			got = "none"
-		case row.Regs[row.RA].Kind == cfi.Undefined:
-			got = "end"
-		}
-		if got != tt.kind {
-			t.Errorf("%s, exact %v: %s, want %s", tt.name, tt.exact, got, tt.kind)
+		for _, im := range []*image.Image{im, stripped} {
+			row, how, _ := im.Row(sym.Value+tt.off, tt.exact)
+			switch {
+			case row == nil || tt.want == nil:
+				if row != nil || tt.want != nil {
+					t.Errorf("%s+%d: row %+v, want %+v", tt.name, tt.off, row, tt.want)
+				}
+			case how != tt.how || row.RA != pc:
+				t.Errorf("%s+%d: %v, return address in column %d", tt.name, tt.off, how, row.RA)
+			case tt.want == none:
+				if row.Regs[pc].Kind != cfi.Undefined {
+					t.Errorf("%s+%d: not outermost: %+v", tt.name, tt.off, row.Regs[pc])
+				}
+			case row.CFA != tt.want.CFA || row.Regs != tt.want.Regs:
+				t.Errorf("%s+%d:\n%+v %+v %+v %+v, want\n%+v %+v %+v %+v", tt.name, tt.off, row.CFA, row.Regs[pc], row.Regs[fp], row.Regs[lr],
+					tt.want.CFA, tt.want.Regs[pc], tt.want.Regs[fp], tt.want.Regs[lr])
+			}
 		}
 	}
 }

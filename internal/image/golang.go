@@ -107,11 +107,14 @@ func (im *Image) goRow(pc uint64, exact bool) (row *cfi.Row, how unwind.How, kno
 	if a == nil || !ok {
 		return nil, 0, false
 	}
-	if !a.Go.Known {
-		return goEdge(a, f, exact)
+	if a.Entry.Return.InReg && !exact && delta == 0 && f.Kind() == gopcln.Normal {
+		return nil, 0, true // it has saved the return address by itself
 	}
-	b := goRows{arch: a, row: &cfi.Row{Func: f.Entry, FuncEnd: f.End, Start: pc, End: pc + 1, RA: uint8(a.PC)}}
+	b := goRows{arch: a, delta: delta, row: &cfi.Row{Func: f.Entry, FuncEnd: f.End, Start: pc, End: pc + 1, RA: uint8(a.PC)}}
 	how = unwind.HowGo
+	if exact && a.Go.Unframed != nil {
+		b.unframed = a.Go.Unframed(im.Code(pc, 8))
+	}
 	switch f.Kind() {
 	case gopcln.Top:
 		b.outermost()
@@ -132,7 +135,7 @@ func (im *Image) goRow(pc uint64, exact bool) (row *cfi.Row, how unwind.How, kno
 		case !exact:
 			b.bySP(delta)
 			how = unwind.HowGoCgo
-		case delta == 0 || !a.Go.FramePointer:
+		case delta == 0 || !a.Go.FramePointer || a.Entry.Return.InReg:
 			b.bySP(delta)
 		default:
 			b.byFP()
@@ -147,11 +150,11 @@ func (im *Image) goRow(pc uint64, exact bool) (row *cfi.Row, how unwind.How, kno
 		// for a function like any other.
 		return nil, 0, true
 	case gopcln.Injected:
-		b.bySP(delta)
+		b.injected(delta)
 		how = unwind.HowInjected
 	case gopcln.Switch:
 		switch {
-		case exact && delta == 0:
+		case exact && delta == 0, b.unframed:
 			b.bySP(delta)
 		case a.Go.FramePointer:
 			b.byFP()
@@ -159,6 +162,8 @@ func (im *Image) goRow(pc uint64, exact bool) (row *cfi.Row, how unwind.How, kno
 		} // else: without a rule there is no caller
 	case gopcln.VDSO:
 		switch {
+		case b.unframed:
+			b.bySP(delta)
 		case a.Go.FramePointer:
 			b.byFP()
 			how = unwind.HowGoSwitch
@@ -173,49 +178,43 @@ func (im *Image) goRow(pc uint64, exact bool) (row *cfi.Row, how unwind.How, kno
 	return b.row, how, true
 }
 
-// goEdge is goRow for a CPU of whose Go frames no more is known than where stacks
-// end and where they switch: there .debug_frame would lead astray. At a switch the
-// frame pointer may lead on.
-func goEdge(a *arch.Arch, f gopcln.Func, exact bool) (row *cfi.Row, how unwind.How, known bool) {
-	switch f.Kind() {
-	case gopcln.Top:
-	case gopcln.Clone, gopcln.Leave, gopcln.More:
-		if exact {
-			return nil, 0, false
-		}
-	case gopcln.Switch, gopcln.Cgo, gopcln.VDSO, gopcln.Callback, gopcln.Entry, gopcln.Sigtramp, gopcln.Sigreturn:
-		return nil, 0, true
-	default:
-		return nil, 0, false
-	}
-	b := goRows{arch: a, row: &cfi.Row{Func: f.Entry, FuncEnd: f.End, Start: f.Entry, End: f.End, RA: uint8(a.PC)}}
-	b.outermost()
-	return b.row, unwind.HowGo, true
-}
-
 // goRows writes the few rules that Go's frames take.
 type goRows struct {
-	arch *arch.Arch
-	row  *cfi.Row
+	arch  *arch.Arch
+	row   *cfi.Row
+	delta int64 // of the stack pointer since the function's entry
+	// unframed: the frame pointer is the caller's still, or again.
+	unframed bool
 }
 
 func (b *goRows) outermost() {
 	b.cfa(b.arch.SP, b.arch.Entry.Offset)
-	b.row.Regs[b.row.RA].Kind = cfi.Undefined
+	b.row.Regs[b.row.RA] = cfi.Rule{Kind: cfi.Undefined}
 }
 
+// cfa says where the CFA is, and where, relative to that, the return address: with a
+// link register it is at the bottom of the frame, once there is one.
 func (b *goRows) cfa(reg arch.Reg, off int64) {
 	b.row.CFA = cfi.Rule{Kind: cfi.Register, Reg: uint8(reg), N: off}
-	b.row.Regs[b.row.RA] = cfi.Rule{Kind: cfi.Offset, N: b.arch.Entry.Return.Offset}
+	ret := b.arch.Entry.Return
+	switch {
+	case !ret.InReg:
+		b.row.Regs[b.row.RA] = cfi.Rule{Kind: cfi.Offset, N: ret.Offset}
+	case b.delta == 0:
+		b.row.Regs[b.row.RA] = cfi.Rule{Kind: cfi.Register, Reg: uint8(ret.Reg)}
+		b.row.Regs[ret.Reg] = cfi.Rule{Kind: cfi.Undefined}
+	default:
+		b.row.Regs[b.row.RA] = cfi.Rule{Kind: cfi.Offset, N: -b.delta}
+		b.row.Regs[ret.Reg] = cfi.Rule{Kind: cfi.Undefined}
+	}
 }
 
 // saved says that the caller's frame pointer lies below the return address, if
 // Go keeps one.
 func (b *goRows) saved() {
-	if b.arch.Go.FramePointer {
-		for _, s := range b.arch.Chain.Saved {
-			b.row.Regs[s.Reg] = cfi.Rule{Kind: cfi.Offset, N: s.Offset}
-		}
+	ra := b.row.Regs[b.row.RA]
+	if b.arch.Go.FramePointer && ra.Kind == cfi.Offset && !b.unframed {
+		b.row.Regs[b.arch.FP] = cfi.Rule{Kind: cfi.Offset, N: ra.N - int64(b.arch.PtrSize)}
 	}
 }
 
@@ -227,6 +226,27 @@ func (b *goRows) bySP(delta int64) {
 }
 
 func (b *goRows) byFP() {
-	b.cfa(b.arch.Chain.Base, b.arch.Chain.Offset)
+	off := b.arch.Chain.Offset
+	if b.arch.Entry.Return.InReg {
+		off = int64(b.arch.PtrSize) + b.delta // it points below the return address
+	}
+	b.cfa(b.arch.Chain.Base, off)
 	b.saved()
+}
+
+// injected is for a function that a signal handler has made the interrupted one call:
+// on a CPU with a link register it has saved that, as the caller may be a leaf.
+func (b *goRows) injected(delta int64) {
+	b.bySP(delta)
+	size := b.arch.Go.Injected
+	if size == 0 {
+		return
+	}
+	b.row.CFA.N += size
+	for _, r := range []arch.Reg{arch.Reg(b.row.RA), b.arch.FP} {
+		if b.row.Regs[r].Kind == cfi.Offset {
+			b.row.Regs[r].N -= size
+		}
+	}
+	b.row.Regs[b.arch.Entry.Return.Reg] = cfi.Rule{Kind: cfi.Offset, N: -size}
 }

@@ -3,8 +3,11 @@
 package steptest
 
 import (
+	"encoding/binary"
+
 	"golang.org/x/sys/unix"
 
+	"github.com/gatedso/bt/internal/arch"
 	"github.com/gatedso/bt/internal/unwind"
 )
 
@@ -12,7 +15,7 @@ import (
 // pointer then.
 type entry struct {
 	pc, sp uint64
-	slot   uint64 // where the return address lies
+	slot   uint64 // where the return address lies; on a CPU with a link register, sp
 	// interrupted: a signal came here, and the entry above is the signal
 	// trampoline. The entry goes when the program is at pc and sp again.
 	interrupted bool
@@ -20,15 +23,21 @@ type entry struct {
 
 // shadow is the stack of callers as calls and returns make it, outermost first.
 // It knows nothing of tables, frame pointers or functions: a call pushes, and a
-// return address is gone when the stack pointer has risen above it.
+// return address is gone when the stack pointer has risen above it, or, with a link
+// register, when the program is where it leads to.
 type shadow struct {
 	entries []entry
-	ptr     uint64 // bytes in an address
+	arch    *arch.Arch
+	ptr     uint64 // bytes that a call pushes
+	left    bool   // the stack pointer has risen above a caller: the next jump goes to a frame further out
 }
 
 // newShadow begins with the callers of a function, innermost first.
-func newShadow(ptr int, callers []unwind.Frame) *shadow {
-	s := &shadow{ptr: uint64(ptr)}
+func newShadow(a *arch.Arch, callers []unwind.Frame) *shadow {
+	s := &shadow{arch: a}
+	if !a.Entry.Return.InReg {
+		s.ptr = uint64(a.PtrSize)
+	}
 	for i := len(callers) - 1; i >= 0; i-- {
 		f := callers[i]
 		s.entries = append(s.entries, entry{pc: f.PC, sp: f.SP, slot: f.SP - s.ptr})
@@ -39,10 +48,13 @@ func newShadow(ptr int, callers []unwind.Frame) *shadow {
 // step follows the instruction that led from the place (pc, sp) to where t is.
 func (s *shadow) step(t *tracee, sig unix.Signal, pc, sp uint64, code []byte) {
 	if sig != 0 && t.pc != pc && t.sp+s.ptr < sp {
-		// The kernel made a signal frame. It begins with the address of the
-		// trampoline.
+		// The kernel made a signal frame. The handler returns to the trampoline.
 		s.entries = append(s.entries, entry{pc: pc, sp: sp, slot: sp, interrupted: true})
 		s.push(t)
+		return
+	}
+	if s.ptr == 0 {
+		s.linked(t, sp, code)
 		return
 	}
 	if isCall(code, t.arch.PtrSize) && t.sp == sp-s.ptr {
@@ -59,12 +71,54 @@ func (s *shadow) step(t *tracee, sig unix.Signal, pc, sp uint64, code []byte) {
 	}
 }
 
+// linked is step where calls leave the return address in a register.
+func (s *shadow) linked(t *tracee, sp uint64, code []byte) {
+	if s.arch.AfterCall(code[:4]) && t.sp == sp {
+		s.push(t)
+		return
+	}
+	for n := len(s.entries); n > 0 && s.entries[n-1].sp < t.sp; n-- {
+		s.entries = s.entries[:n-1]
+		s.left = true
+	}
+	if !jumps(code) {
+		return
+	}
+	for n := len(s.entries) - 1; n >= 0; n-- {
+		if e := &s.entries[n]; e.pc == t.pc && e.sp == t.sp {
+			s.entries = s.entries[:n]
+			s.left = false
+			return
+		}
+	}
+	if !s.left {
+		return // to a table's entry, or to another function
+	}
+	// A longjmp, or an exception: into the function whose callees all have gone.
+	s.left = false
+	for n := len(s.entries); n > 0 && s.entries[n-1].sp <= t.sp; n-- {
+		s.entries = s.entries[:n-1]
+	}
+}
+
+// jumps reports whether code begins with one of the arm64 instructions br, ret and
+// their like, or svc, by which the kernel returns from a signal.
+func jumps(code []byte) bool {
+	w := binary.LittleEndian.Uint32(code)
+	return w>>25 == 0x6b || w == 0xd4000001
+}
+
 func (s *shadow) push(t *tracee) {
+	if s.ptr == 0 {
+		ret, _ := t.regs.Get(s.arch.Entry.Return.Reg)
+		s.entries = append(s.entries, entry{pc: ret, sp: t.sp, slot: t.sp})
+		return
+	}
 	ret, _ := t.mem.Word(t.sp, t.arch.PtrSize)
 	s.entries = append(s.entries, entry{pc: ret, sp: t.sp + s.ptr, slot: t.sp})
 }
 
-// isCall reports whether code begins with a call. A call to the next
+// isCall reports whether code begins with a call, of x86. A call to the next
 // instruction, by which 32-bit code reads its own address, is none: it pushes.
 func isCall(code []byte, ptr int) bool {
 	for len(code) > 2 {

@@ -6,6 +6,7 @@ import (
 	"encoding/binary"
 	"fmt"
 	"os"
+	"slices"
 	"syscall"
 	"unsafe"
 
@@ -121,6 +122,9 @@ func (t *tracee) readRegs() error {
 // and the signal is delivered: the program is before the first instruction of
 // the handler, or has run one instruction if it has none.
 func (t *tracee) step() (sig unix.Signal, err error) {
+	if ends := exclusive(t); len(ends) > 0 {
+		return 0, t.runToOne(ends)
+	}
 	for {
 		if err := ptrace(unix.PTRACE_SINGLESTEP, t.pid, 0, uintptr(sig)); err != nil {
 			return 0, fmt.Errorf("PTRACE_SINGLESTEP: %w", err)
@@ -137,13 +141,21 @@ func (t *tracee) step() (sig unix.Signal, err error) {
 }
 
 // runTo runs the program to the instruction at pc.
-func (t *tracee) runTo(pc uint64) error {
-	var old [1]byte
-	if _, err := unix.PtracePeekText(t.pid, uintptr(pc), old[:]); err != nil {
-		return fmt.Errorf("setting a breakpoint at %x: %w", pc, err)
+func (t *tracee) runTo(pc uint64) error { return t.runToOne([]uint64{pc}) }
+
+// runToOne runs the program to the first that it reaches of the instructions at pcs.
+func (t *tracee) runToOne(pcs []uint64) error {
+	old := make([][]byte, len(pcs))
+	for i, pc := range pcs {
+		old[i] = make([]byte, len(breakpoint))
+		if _, err := unix.PtracePeekText(t.pid, uintptr(pc), old[i]); err != nil {
+			return fmt.Errorf("setting a breakpoint at %x: %w", pc, err)
+		}
 	}
-	if _, err := unix.PtracePokeText(t.pid, uintptr(pc), []byte{0xcc}); err != nil {
-		return fmt.Errorf("setting a breakpoint at %x: %w", pc, err)
+	for _, pc := range pcs {
+		if _, err := unix.PtracePokeText(t.pid, uintptr(pc), breakpoint); err != nil {
+			return fmt.Errorf("setting a breakpoint at %x: %w", pc, err)
+		}
 	}
 	if err := unix.PtraceCont(t.pid, 0); err != nil {
 		return err
@@ -155,16 +167,19 @@ func (t *tracee) runTo(pc uint64) error {
 	if err := t.readRegs(); err != nil {
 		return err
 	}
-	if sig != unix.SIGTRAP || t.pc != pc+1 {
-		return fmt.Errorf("running to %x: stopped at %x by %v", pc, t.pc, sig)
+	pc := t.pc - uint64(t.arch.Traps.Breakpoint)
+	if sig != unix.SIGTRAP || !slices.Contains(pcs, pc) {
+		return fmt.Errorf("running to %x: stopped at %x by %v", pcs, t.pc, sig)
 	}
-	if _, err := unix.PtracePokeText(t.pid, uintptr(pc), old[:]); err != nil {
-		return err
+	for i, pc := range pcs {
+		if _, err := unix.PtracePokeText(t.pid, uintptr(pc), old[i]); err != nil {
+			return err
+		}
 	}
-	// struct user_regs_struct of the tracer's width, also for a 32-bit program.
-	const rip = 16 * 8
-	if err := ptrace(unix.PTRACE_POKEUSR, t.pid, rip, uintptr(pc)); err != nil {
-		return err
+	if pc != t.pc {
+		if err := t.setPC(pc); err != nil {
+			return err
+		}
 	}
 	return t.readRegs()
 }

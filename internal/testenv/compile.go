@@ -24,10 +24,15 @@ var packages = map[string]string{"gcc": "gcc", "g++": "g++", "musl-gcc": "musl-t
 // A machine without a compiler gets the programs from another one: where
 // BT_PROGRAMS names a directory, Compile looks there first for what the same
 // command made, and leaves there what it makes. Sources are told apart by their
-// file names alone.
+// file names alone. With BT_BUILD_ONLY=1 a test ends when its 32-bit program is made;
+// with BT_BUILD_ONLY=other, where the programs are for another CPU, when Compile has
+// made any: who makes programs so runs the test until it makes none.
 func Compile(t testing.TB, prog, cc string, args ...string) {
 	t.Helper()
-	compile(t, prog, cc, args)
+	made := compile(t, prog, cc, args)
+	if made && os.Getenv("BT_BUILD_ONLY") == "other" {
+		t.Skip("BT_BUILD_ONLY=other: the program is built")
+	}
 	if slices.Contains(args, "-m32") {
 		needKernel32(t)
 	}
@@ -43,14 +48,15 @@ func Can32() bool {
 	return can && (os.Getenv("BT_PROGRAMS") != "" || multilib() == nil)
 }
 
-func compile(t testing.TB, prog, cc string, args []string) {
+// compile reports whether it had to make the program.
+func compile(t testing.TB, prog, cc string, args []string) (made bool) {
 	t.Helper()
 	kept := ""
 	if dir := os.Getenv("BT_PROGRAMS"); dir != "" {
 		kept = filepath.Join(dir, commandKey(cc, args))
 		if data, err := os.ReadFile(kept); err == nil {
 			writeProgram(t, prog, data)
-			return
+			return false
 		}
 	}
 	Need(t, cc, packages[cc])
@@ -76,6 +82,7 @@ func compile(t testing.TB, prog, cc string, args []string) {
 		}
 		writeProgram(t, kept, data)
 	}
+	return true
 }
 
 func writeProgram(t testing.TB, path string, data []byte) {

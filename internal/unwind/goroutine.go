@@ -71,6 +71,9 @@ func (s *state) fromC(f Frame, p *plan) (regs arch.Regs, end End, at uint64) {
 	word := uint64(s.arch.PtrSize)
 	for n := range asmcgocallFrame {
 		depth, g := w.at(f.SP, n), w.at(f.SP, n+1)
+		if !s.arch.Go.DepthFirst {
+			depth, g = g, depth
+		}
 		if w.missing != 0 {
 			missing = w.missing
 			break
@@ -130,9 +133,13 @@ func (s *state) fromCallback(f Frame, regs arch.Regs) (arch.Regs, End, uint64) {
 	cfa, _ := regs.Get(s.arch.SP)
 	word := uint64(s.arch.PtrSize)
 	size := cfa - f.SP
+	toReturn := uint64(s.arch.Entry.Return.Offset) // from the CFA
+	if s.arch.Entry.Return.InReg {
+		toReturn = -size // to the bottom of the frame
+	}
 	for n := range uint64(callbackGap) {
 		cfa := (s.system.sp + size + n*word) & s.mask
-		ret, ok := s.word(cfa + uint64(s.arch.Entry.Return.Offset))
+		ret, ok := s.word(cfa + toReturn)
 		if !ok {
 			return regs, EndNoMemory, cfa
 		}
@@ -177,7 +184,7 @@ func (s *state) leftGoroutine(f Frame, p *plan) (regs arch.Regs, end End, at uin
 	w := words{s: s}
 	called := s.belowIsC(f)
 	var g uint64
-	if p.golang == HowGoLeft {
+	if p.golang == HowGoLeft && s.arch.Go.MCallArg {
 		g = w.at(f.SP, 0) // its function's argument
 	} else if g0, ok := s.regs.Get(s.arch.Go.G); ok {
 		g = w.lastOf(w.at(g0, gM), g0, called)

@@ -215,7 +215,7 @@ func (w *Walker) edge(pc uint64) (arch.Layout, bool) {
 		return arch.Layout{}, false
 	}
 	var before [4]byte
-	var code [16]byte
+	var code [24]byte
 	n := w.code.Text(pc, code[:])
 	b := before[:]
 	if w.code.Text(pc-uint64(len(b)), b) != len(b) {

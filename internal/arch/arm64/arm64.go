@@ -50,7 +50,7 @@ var Arch = &arch.Arch{
 		Saved: []arch.SavedReg{{Reg: FP, Offset: -16}, {Reg: LR, Offset: arch.NoOffset}},
 	},
 	StripPAC: stripPAC,
-	Go:       arch.GoFrames{Exit: goExit, G: arch.MaxRegs},
+	Go:       arch.GoFrames{FramePointer: true, Unframed: goUnframed, Injected: 16, Exit: goExit, G: X0 + 28},
 	HotSpot:  &arch.HotSpot{BCP: 22},
 
 	RegsetSize:   regsetSize,
@@ -190,6 +190,18 @@ func callTarget(code []byte, ret uint64) (addr uint64, slot, ok bool) {
 		return 0, false, false
 	}
 	return ret - 4 + uint64(int64(int32(in<<6)>>4)), false, true
+}
+
+// goUnframed implements arch.GoFrames.Unframed. A function begins with str x30, [sp,
+// #-n]!; stur x29, [sp, #-8]; sub x29, sp, #8 and ends with ldp x29, x30, [sp, #-8];
+// add sp, sp, #n; ret (cmd/internal/obj/arm64/obj7.go).
+func goUnframed(code []byte) bool {
+	const storeFP, setFP, addSP = 0xf81f83fd, 0xd10023fd, 0x910003ff
+	if len(code) < 4 {
+		return false
+	}
+	in := binary.LittleEndian.Uint32(code)
+	return in == storeFP || in == setFP || in&^(0xfff<<10) == addSP
 }
 
 // goExit implements arch.GoFrames.Exit: mov x0, x0; bl.

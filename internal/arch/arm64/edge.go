@@ -51,7 +51,7 @@ func edge(before, code []byte) (arch.Layout, bool) {
 	}
 	var in inst
 	decode(binary.LittleEndian.AppendUint32(nil, words[0]), &in)
-	if in.flow == follow.Return {
+	if in.flow == follow.Return || isStub(words) {
 		return entry, true
 	}
 	if n, ok := isRecord(words[0], popRecord); ok && n > 0 {
@@ -63,6 +63,22 @@ func edge(before, code []byte) (arch.Layout, bool) {
 		}
 	}
 	return arch.Layout{}, false
+}
+
+// isStub reports whether words are the rest of a PLT stub: adrp x16; ldr x17, [x16, #…];
+// add x16, x16, #…; br x17, with hints for branch protection among them (ELF for the Arm
+// 64-bit Architecture, appendix "PLT sequences").
+func isStub(words []uint32) bool {
+	for _, w := range words {
+		switch {
+		case w == 0xd61f0220: // br x17
+			return true
+		case isHint(w), w&0x9f00001f == 0x90000010, w&0xffc003ff == 0xf9400211, w&0xffc003ff == 0x91000210:
+		default:
+			return false
+		}
+	}
+	return false
 }
 
 // record is the frame of size bytes that has a frame record at its bottom, where the
@@ -113,6 +129,8 @@ func zeroLeads(code []byte, at, pc int) (to int, ok bool) {
 		}
 		w := binary.LittleEndian.Uint32(code[at:])
 		switch {
+		case w&0x7fffffff == 0x6b1f001f: // cmp x0, xzr
+			f = flags{known: true, zero: true, carry: true}
 		case w&0x7f8003ff == 0x7100001f: // cmp x0, #n
 			f = flags{known: true, zero: field(w, 10, 12) == 0, negative: field(w, 10, 12) != 0, carry: field(w, 10, 12) == 0}
 		case w&0x7f8003ff == 0x3100001f: // cmn x0, #n

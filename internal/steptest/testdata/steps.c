@@ -256,7 +256,9 @@ OPAQUE int signals(void) {
 __attribute__((noinline, optimize("no-omit-frame-pointer"))) int asm_pushes(int x) {
     volatile int keep[64];
     keep[0] = leaf(x);
-#ifdef __x86_64__
+#if defined __aarch64__
+    __asm__ volatile("stp x0, x1, [sp, #-16]!\n\tsub sp, sp, #32\n\tadd sp, sp, #32\n\tldp x0, x1, [sp], #16" ::: "memory", "cc");
+#elif defined __x86_64__
     __asm__ volatile("sub $128, %%rsp\n\tpush %%rax\n\tpush %%rbx\n\tpushf\n\tpopf\n\tpop %%rbx\n\tpop %%rax\n\tadd $128, %%rsp" ::: "memory", "cc");
 #else
     __asm__ volatile("push %%eax\n\tpush %%ebx\n\tpushf\n\tpopf\n\tpop %%ebx\n\tpop %%eax" ::: "memory", "cc");
@@ -275,6 +277,10 @@ OPAQUE int conventions(int x) {
         s += fastcall(x, s, i, 4) + regparm(s, i, x);
     return s;
 }
+#elif defined __aarch64__
+/* The callee saves the vector registers, too. */
+OPAQUE __attribute__((aarch64_vector_pcs)) int vectors(int a, int b) { return leaf(a) + b; }
+OPAQUE int conventions(int x) { return vectors(x, 2) + leaf(x); }
 #else
 OPAQUE __attribute__((ms_abi)) int ms(int a, int b, int c, int d, int e, int f) { return leaf(a) + b + c + d + e + f; }
 OPAQUE int conventions(int x) { return ms(x, 2, 3, 4, 5, 6) + leaf(x); }
@@ -288,7 +294,11 @@ __asm__(
     "\t.text\n"
     "\t.globl by_hand\n\t.type by_hand, @function\n"
     "by_hand:\n"
-#ifdef __x86_64__
+#if defined __aarch64__
+    "\tstr x30, [sp, #-64]!\n\tstp x19, x20, [sp, #16]\n\tmov w19, w0\n\tmov w20, #2\n"
+    "1:\tmov w0, w19\n\tbl leaf\n\tadd w19, w19, w0\n\tsub w20, w20, #1\n\tcbnz w20, 1b\n"
+    "\tmov w0, w19\n\tldp x19, x20, [sp, #16]\n\tldr x30, [sp], #64\n\tret\n"
+#elif defined __x86_64__
     "\tpush %rbx\n\tpush %r12\n\tpush %r13\n\tsub $0x20, %rsp\n"
     "\tmov %edi, %ebx\n\tmov $2, %r12d\n"
     "1:\tmov %ebx, %edi\n\tcall leaf\n\tadd %eax, %ebx\n\tdec %r12d\n\tjnz 1b\n"
@@ -304,6 +314,13 @@ __asm__(
     "\t.size by_hand, .-by_hand\n"
     "\t.globl by_hand_enter\n\t.type by_hand_enter, @function\n"
     "by_hand_enter:\n"
+#if defined __aarch64__
+    /* A large frame whose size is in a register, and the return address in another
+     * register for a while. */
+    "\tmov x9, x30\n\tmov x10, #0x1230\n\tmovk x10, #1, lsl #16\n\tsub sp, sp, x10\n"
+    "\tstp x29, x9, [sp]\n\tmov x29, sp\n\tsub x11, sp, #256\n\tand sp, x11, #-64\n\tbl leaf\n"
+    "\tmov sp, x29\n\tldp x29, x30, [sp]\n\tmov x10, #0x1230\n\tmovk x10, #1, lsl #16\n\tadd sp, sp, x10\n\tret\n"
+#else
     "\tenter $0x20, $0\n"
 #ifdef __x86_64__
     "\tpush %rbx\n\tpush %rbx\n\tmov %rsp, %rbx\n\tand $-64, %rsp\n\tcall leaf\n\tmov %rbx, %rsp\n\tpop %rbx\n\tpop %rbx\n"
@@ -311,6 +328,7 @@ __asm__(
     "\tpush %ebx\n\tmov %esp, %ebx\n\tand $-64, %esp\n\tpush %eax\n\tcall leaf\n\tmov %ebx, %esp\n\tpop %ebx\n"
 #endif
     "\tleave\n\tret\n"
+#endif
     "\t.size by_hand_enter, .-by_hand_enter\n");
 
 int main(void) {
