@@ -72,6 +72,9 @@ type Arch struct {
 	// bits that hold the authentication code; 0 where that is not known. It is nil
 	// for a CPU whose return addresses are addresses, no more.
 	StripPAC func(ra, mask uint64) uint64
+	// Tag are the bits of a data address that the CPU ignores, where programs keep
+	// tags.
+	Tag uint64
 	// RedZone is how many bytes below the stack pointer may still be of use:
 	// those that the psABI leaves to leaf functions, or what the last pops
 	// have taken off.

@@ -21,7 +21,7 @@ func (e *exprEnv) Reg(n uint64) (uint64, bool) {
 }
 
 func (e *exprEnv) Mem(addr uint64, size int) (uint64, bool) {
-	v, ok := e.s.mem.Word(addr&e.s.mask, size)
+	v, ok := e.s.mem.Word(addr&e.s.data, size)
 	if !ok {
 		e.missing, e.isMissing = addr&e.s.mask, true
 	}

@@ -112,6 +112,26 @@ func TestSignedReturnAddress(t *testing.T) {
 	}
 }
 
+// A program may keep tags in the bits of addresses that the CPU ignores.
+func TestTaggedAddress(t *testing.T) {
+	a := linkArch()
+	a.Tag = 0xff << 56
+	var c fakeCode
+	row := linkRow(32, off(-8), false)
+	row.CFA.Reg = uint8(linkFP)
+	c.fn(codeG, row)
+	c.fn(codeH, linkRow(0, cfi.Rule{Kind: cfi.Undefined}, false))
+	mem := newMem(stack, 0x100)
+	mem.put(stack+24, 8, codeH+9)
+	s := unwind.New(a, &c).Walk(unwind.Start{
+		Regs: regs(map[arch.Reg]uint64{linkPC: codeG + 8, linkSP: stack, linkFP: 0x3<<56 | stack}),
+	}, mem)
+	check(t, s, unwind.EndOutermost, 0, codeG+8, codeH+9)
+	if sp := s.Frames[1].SP; sp != stack+32 {
+		t.Errorf("the caller's stack pointer is %#x, want %#x", sp, stack+32)
+	}
+}
+
 // Code that nothing describes: by the chain of frame pointers, whose return
 // addresses may be signed.
 func TestSignedChain(t *testing.T) {

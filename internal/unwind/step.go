@@ -183,7 +183,7 @@ func (s *state) deepest(f Frame) bool {
 }
 
 func (s *state) word(addr uint64) (uint64, bool) {
-	return s.mem.Word(addr&s.mask, s.arch.PtrSize)
+	return s.mem.Word(addr&s.data, s.arch.PtrSize)
 }
 
 // byRow applies a row of call frame information (DWARF 5 section 6.4.3). A
@@ -241,10 +241,10 @@ func (s *state) cfa(f Frame, row *cfi.Row) (cfa uint64, end End, at uint64) {
 		if !ok {
 			return 0, EndNoRegister, uint64(row.CFA.Reg)
 		}
-		return (v + uint64(row.CFA.N)) & s.mask, stepOn, 0
+		return (v + uint64(row.CFA.N)) & s.data, stepOn, 0
 	case cfi.ValExpression, cfi.Expression:
 		v, end, at := s.eval(f, row, row.CFA, nil)
-		return v & s.mask, end, at
+		return v & s.data, end, at
 	}
 	return 0, EndBadRow, f.PC
 }
@@ -323,13 +323,13 @@ func (s *state) byLayout(_ Frame, l *arch.Layout) (regs arch.Regs, end End, at u
 	if !ok {
 		return regs, EndNoRegister, uint64(l.Base)
 	}
-	cfa := (base + uint64(l.Offset)) & s.mask
+	cfa := (base + uint64(l.Offset)) & s.data
 	if l.Indirect {
 		v, ok := s.word(cfa)
 		if !ok {
 			return regs, EndNoMemory, cfa
 		}
-		cfa = (v + uint64(l.Add)) & s.mask
+		cfa = (v + uint64(l.Add)) & s.data
 	}
 	pc, end, at := s.returnAddress(l.Return, cfa)
 	if end != stepOn {

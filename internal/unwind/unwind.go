@@ -150,6 +150,7 @@ type Walker struct {
 	arch *arch.Arch
 	code Code
 	mask uint64 // an address's bits
+	data uint64 // those of a data address that the CPU does not ignore
 
 	// Plans by planKey, in two generations: when recent is full it becomes
 	// older, and what was older is forgotten unless it was used meanwhile.
@@ -165,6 +166,7 @@ func New(a *arch.Arch, code Code) *Walker {
 	if a.PtrSize == 4 {
 		w.mask = 1<<32 - 1
 	}
+	w.data = w.mask &^ a.Tag
 	return w
 }
 

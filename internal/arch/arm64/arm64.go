@@ -50,6 +50,7 @@ var Arch = &arch.Arch{
 		Saved: []arch.SavedReg{{Reg: FP, Offset: -16}, {Reg: LR, Offset: arch.NoOffset}},
 	},
 	StripPAC: stripPAC,
+	Tag:      0xff << 56, // Documentation/arch/arm64/tagged-pointers.rst of the kernel
 	Go:       arch.GoFrames{FramePointer: true, Unframed: goUnframed, Injected: 16, Exit: goExit, G: X0 + 28},
 	HotSpot:  &arch.HotSpot{BCP: 22},
 
