@@ -5,6 +5,7 @@
 #
 #   amd64     replays testdata/e2e/amd64.session: with the gate_dso module
 #   arm64     replays testdata/e2e/arm64.session
+#   cores64   programs for arm64 die, and bt reads their cores here; Debian's programs
 #   tests32   the tests that run 32-bit programs, on a kernel that runs them
 #   no32      the same tests and the demo, on a kernel that runs none: each says so
 #   attack    a hostile user against an installed crash handler
@@ -37,7 +38,7 @@ tools() {
 	local name tool package missing= probe list="cpio:cpio gcc:gcc make:make gzip:gzip xz:xz-utils"
 	for name; do
 		case $name in
-		arm64) list="$list qemu-system-aarch64:qemu-system-arm" ;;
+		arm64 | cores64) list="$list qemu-system-aarch64:qemu-system-arm" ;;
 		*-arm64) list="$list qemu-system-aarch64:qemu-system-arm qemu-aarch64:qemu-user aarch64-linux-gnu-gcc-12:gcc-12-aarch64-linux-gnu aarch64-linux-gnu-g++-12:g++-12-aarch64-linux-gnu" ;;
 		*) list="$list qemu-system-x86_64:qemu-system-x86" ;;
 		esac
@@ -201,6 +202,34 @@ session() {
 		echo "e2e: $cpu: the answers differ; all of them are in ${dir#"$PWD/"}/answers" >&2
 		return 1
 	fi
+}
+
+# root64 unpacks Debian's bash, python3, gdb, node and eu-stack for arm64, and what
+# they depend on, into $work/arm64/programs, once. The packages are kept.
+root64() {
+	local cache=${BT_E2E_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/bt-e2e} dir=$work/arm64/programs deb
+	[ ! -e "$work/arm64/programs.done" ] || return 0
+	echo "e2e: downloading Debian's programs for arm64, 70 MB, to $cache"
+	mkdir -p "$cache/archives/partial"
+	apt get -o Dir::Cache="$cache" -o APT::Architecture=arm64 -o APT::Install-Recommends=false \
+		install -y --download-only bash python3-minimal gdb nodejs elfutils || die "cannot download Debian's programs for arm64"
+	rm -rf "$dir"
+	mkdir -p "$dir"
+	for deb in "$cache"/archives/*.deb; do
+		dpkg-deb -x "$deb" "$dir"
+	done
+	rm -rf "$dir"/usr/share/{doc,man,locale,info,perl5}
+	touch "$work/arm64/programs.done"
+}
+
+# cores64 runs the tests that boot their machines by themselves.
+cores64() {
+	BT_TEST_STRICT=1 BT_ARM64_KERNEL=$(echo "$work"/arm64/root/boot/vmlinuz-*) BT_ARM64_BUSYBOX=$work/arm64/root/bin/busybox BT_ARM64_ROOT=$work/arm64/programs \
+		CGO_ENABLED=0 go test -count=1 -v -timeout 15m -run '^TestMachine' ./internal/suite >"$work/cores64.log" 2>&1 || {
+		grep -v '^ *--- PASS\|^=== ' "$work/cores64.log" >&2
+		return 1
+	}
+	echo "e2e: cores64: $(grep -cE '^ +--- PASS' "$work/cores64.log") tests passed"
 }
 
 # tests32 lists the tests that run 32-bit programs: package, which of its tests, and
@@ -405,6 +434,10 @@ prepare() {
 	amd64 | arm64)
 		session_tree "$1"
 		;;
+	cores64)
+		fetch arm64 arm64
+		root64
+		;;
 	tests32)
 		fetch tests32 amd64
 		tree32 tests32
@@ -437,6 +470,7 @@ prepare() {
 check() {
 	case $1 in
 	amd64 | arm64) session "$1" ;;
+	cores64) cores64 ;;
 	tests32) tests_pass ;;
 	tests-arm64) arm64_pass tests-arm64 max,pauth-impdef=on ;; # signs with what is quick to emulate
 	plain-arm64) arm64_pass plain-arm64 cortex-a72 ;;

@@ -18,7 +18,7 @@
 # machine did not get to the end within MACHINE_TIMEOUT seconds (default 150) or
 # died: then what it has printed comes out, too.
 #
-# MACHINE_CPU is qemu's name of the arm64 CPU (default cortex-a72).
+# Of arm64, MACHINE_CPU is qemu's name of the CPU (default cortex-a72).
 #
 # The machine has two CPUs and MACHINE_MEMORY megabytes (default 512) for its files
 # and programs together. It is emulated (TCG), ten times slower than this one: give
@@ -39,7 +39,13 @@ amd64)
 	# Linux 6.12 crash while they boot. Without it they do as older CPUs did.
 	console=ttyS0 qemu="qemu-system-x86_64 -cpu max,-cx16"
 	;;
-arm64) console=ttyAMA0 qemu="qemu-system-aarch64 -M virt -cpu ${MACHINE_CPU:-cortex-a72}" ;;
+arm64)
+	# cortex-a72 has neither pointer authentication nor landing pads or memory tags,
+	# max has all of them.
+	model=${MACHINE_CPU:-cortex-a72} board=virt
+	case $model in max*) board=virt,mte=on ;; esac
+	console=ttyAMA0 qemu="qemu-system-aarch64 -M $board -cpu $model"
+	;;
 *)
 	echo "machine: no CPU $cpu: amd64 or arm64" >&2
 	exit 2

@@ -67,14 +67,16 @@ type Arch struct {
 	// way of that, what the psABI has the frame pointer point at. Its Base is NoReg
 	// where functions do not agree on that.
 	Chain Layout
-	// StripPAC returns the address that the return address ra leads to, which
-	// is signed, or tells the instruction set of the caller in a bit. mask has the
-	// bits that hold the authentication code; 0 where that is not known. It is nil
-	// for a CPU whose return addresses are addresses, no more.
+	// StripPAC returns the address that the signed return address ra leads
+	// to. mask has the bits that hold the authentication code; 0 where that
+	// is not known. It is nil for a CPU that signs no addresses.
 	StripPAC func(ra, mask uint64) uint64
 	// Tag are the bits of a data address that the CPU ignores, where programs keep
 	// tags.
 	Tag uint64
+	// ReturnBits are the bits of a return address that are no part of the address:
+	// they tell which instruction set the caller uses.
+	ReturnBits uint64
 	// RedZone is how many bytes below the stack pointer may still be of use:
 	// those that the psABI leaves to leaf functions, or what the last pops
 	// have taken off.
@@ -280,6 +282,9 @@ type Traps struct {
 	// Canonical reports whether there can be memory at addr. It is nil where
 	// there can be at all.
 	Canonical func(addr uint64) bool
+	// Untag takes the tag off an address that no tag is part of. It is nil where
+	// there are no tags, or the kernel takes them off the addresses of faults.
+	Untag func(addr uint64) uint64
 	// Silent is set where the kernel gives no address (SI_KERNEL) for a fault at
 	// one that is not canonical.
 	Silent bool

@@ -21,15 +21,19 @@
 //     the registers, by the psABI, and DecodeRegset; TLSBase or TLSEntry.
 //  5. Entry and Chain: where a call leaves the return address, on the stack or in a
 //     link register, what the CFA is then, and what the frame pointer points at.
-//     RedZone. StripPAC, where return addresses are signed. Code that has call frame
-//     information is unwound from then on.
+//     RedZone. StripPAC, where return addresses are signed, ReturnBits, where they
+//     say more than the address. Code that has call frame information is unwound
+//     from then on. Cores that qemu's user mode writes show it, on any machine.
 //  6. Trampolines: what a signal handler returns to, and the kernel's signal frame.
 //     arch/internal/sigtest compares with real ones.
-//  7. Syscalls, and Traps: what the pc and the address are after a fault.
+//  7. Syscalls, and Traps: what the pc and the address are after a fault, and what
+//     the CPU refuses beside bad addresses. Programs that die in every way tell it,
+//     on a kernel of the CPU; their cores hold what ptrace gives.
 //  8. AfterCall. Frames that no table describes are believed only where a call
 //     instruction precedes the return address.
 //  9. Go: whether its functions keep frame pointers, and which register is g.
 //  10. Analyze, Edge and Ahead, for code that has no call frame information; they
 //     are checked against the rows of code that has it, for every instruction.
-//  11. Disassemble, for the message of a program that crashed.
+//  11. Disassemble, for the message of a program that crashed; GNU objdump says the
+//     same of every instruction of libc.
 package arch

@@ -166,6 +166,9 @@ func Explain(d Death) Cause {
 	if d.Info == nil || !d.Info.synchronous() {
 		return c
 	}
+	if d.Arch != nil && d.Arch.Traps.Untag != nil {
+		c.Addr = d.Arch.Traps.Untag(c.Addr)
+	}
 	if c.late() {
 		c.Hints = []Hint{TaggedEarlier}
 		c.HasAddr = false

@@ -153,6 +153,7 @@ func TestHintsSigned(t *testing.T) {
 		"kernel":               {signo: 11, code: 1, addr: 0xffff800000001000, insn: ldr, want: []Hint{KernelAddress}},
 		"sent by the kernel":   {signo: 11, code: siKernel, insn: ldr},
 		"tag":                  {signo: 11, code: segvMTESERR, addr: 0x402010, insn: ldr, want: []Hint{Tagged}},
+		"tag in the address":   {signo: 11, code: segvMTESERR, addr: 0x600000000402010, insn: ldr, want: []Hint{Tagged}},
 		"tag of a null page":   {signo: 11, code: segvMTESERR, addr: 0x10, insn: ldr, want: []Hint{Tagged}},
 		"tag, told late":       {signo: 11, code: segvMTEAERR, insn: ldr, want: []Hint{TaggedEarlier}, noAddr: true},
 		"return not authentic": {signo: 11, code: 1, addr: 0x20000000401100, pc: 0x20000000401100, want: []Hint{NotAuthentic, BadJump}},
@@ -174,6 +175,9 @@ func TestHintsSigned(t *testing.T) {
 				Code: binary.LittleEndian.AppendUint32(nil, tt.insn), CodeAddr: pc})
 			if !slices.Equal(c.Hints, tt.want) || c.HasAddr == (tt.noAddr || tt.code == siKernel) {
 				t.Errorf("hints %v, address %v; want %v", c.Hints, c.HasAddr, tt.want)
+			}
+			if m := c.Place.Mapping; tt.addr == 0x600000000402010 && (m == nil || m.Path != "/bin/x") {
+				t.Errorf("place %+v", c.Place)
 			}
 		})
 	}

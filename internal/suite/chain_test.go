@@ -38,10 +38,10 @@ func (th thread) wantChain(t testing.TB, chain string) {
 var libcName = regexp.MustCompile(`^_*(GI_)?_*(kernel_vsyscall|pause|g?signal|raise|memset|(pthread_)?kill.*|pthread_kill.*|tgkill|` +
 	`libc_.*|start_call_main|start_thread|start_c|start|clone[23]?|vfork|usleep|(clock_)?nanosleep.*|` +
 	`syscall_cp.*|sccp|cp_begin|cp_end|syscall_cancel.*|cancellation.*|timedwait.*|do_pthread_kill.*|restore_sigs|block_.*sigs|` +
-	`syscall_ret|exit|unmapself|pthread_(create|join|exit|mutex|cond|timed).*|sigsuspend|sigaction|read|write|wait|poll|futex.*)$`)
+	`syscall_ret|exit|unmapself|pthread_(create|join|exit|mutex|cond|timed).*|getppid|sigsuspend|sigaction|read|write|wait|poll|futex.*)$`)
 
 // A stripped musl has no name for its trampoline.
-var trampoline = regexp.MustCompile(`^(|_*restore(_rt)?|__kernel_(rt_)?sigreturn)$`)
+var trampoline = regexp.MustCompile(`^(|_*restore(_rt)?|__kernel_(rt_)?sigreturn|__default_(rt_)?sa_restorer)$`)
 
 func (f frame) is(word string) bool {
 	switch {

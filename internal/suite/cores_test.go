@@ -415,18 +415,18 @@ func TestCoreCompressed(t *testing.T) {
 
 // A core of a CPU that bt does not unwind: where its threads were, and names.
 func TestCoreForeign(t *testing.T) {
-	c := testcore.Core{Machine: elf.EM_ARM, Class: elf.ELFCLASS32}
+	c := testcore.Core{Machine: elf.EM_PPC, Class: elf.ELFCLASS32}
 	c.Loads = []testcore.Load{{Addr: 0x10000, Filesz: 0x1000, Flags: elf.PF_R | elf.PF_X}}
 	for i := range 2 {
-		c.Notes = append(c.Notes, c.Thread(testcore.Thread{TID: 41 + i, Signal: 11, Words: 18, Regs: map[int]uint64{15: 0x10010, 13: 0x7f000}}, 24, 72))
+		c.Notes = append(c.Notes, c.Thread(testcore.Thread{TID: 41 + i, Signal: 11, Words: 48, Regs: map[int]uint64{32: 0x10010, 1: 0x7f000}}, 24, 72))
 	}
 	path := filepath.Join(tempDir(t), "core")
 	if err := c.WriteFile(path); err != nil {
 		t.Fatal(err)
 	}
 	want := "# killed by SIGSEGV\n" +
-		"# thread 41 \"\"\n00010010\n# end: bt does not unwind ARM yet\n" +
-		"# thread 42 \"\"\n00010010\n# end: bt does not unwind ARM yet\n"
+		"# thread 41 \"\"\n00010010\n# end: bt does not unwind ppc yet\n" +
+		"# thread 42 \"\"\n00010010\n# end: bt does not unwind ppc yet\n"
 	if r := bt(t, "--core", path).want(t, 3); !strings.HasSuffix(r.stdout, want) {
 		t.Errorf("%q", r.stdout)
 	}

@@ -9,6 +9,8 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"runtime"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -55,15 +57,18 @@ func parseRun(t testing.TB, out string) (ds []death, ps []process) {
 	return ds, parse(t, rest.String())
 }
 
-// crashes are the ways in which the program crash dies: what its first thread
-// shows, by the exit status, the cause, and the instruction.
-var crashes = []struct {
+// crash is a way in which the program crash dies: what its first thread shows, by
+// the exit status, the cause, and the instruction.
+type crash struct {
 	args        string
 	status      int
 	cause, insn string
 	chain       string
 	arch        string // "64" or "" for any
-}{
+}
+
+// crashes are those ways on x86; crashesOf has those of other CPUs.
+var crashes = []crash{
 	{"null", 139, `SIGSEGV \(SEGV_MAPERR\) at 0x10: a null pointer; nothing is mapped there`, `mov .*0x10\(%.*\),%eax`, "read_null run main libc _start", ""},
 	{"constant", 139, `SIGSEGV \(SEGV_ACCERR\) at 0x[0-9a-f]+: a write; in r--p \S+crash-\d+ \(0x[0-9a-f]+-0x[0-9a-f]+\)`, `movl \$0x1,\(%.*\)`, "write_constant run main libc _start", ""},
 	{"callnull", 139, `SIGSEGV \(SEGV_MAPERR\) at 0x0: a null pointer was called; nothing is mapped there`, ``, "0x0 call run main libc _start", ""},
@@ -85,6 +90,50 @@ var crashes = []struct {
 	{"execthread 2", 139, `SIGSEGV \(SEGV_MAPERR\) at 0x10: .*`, `mov.*`, "read_null run main libc _start", ""},
 }
 
+// crashesARM64 is what a CPU of that name tells in another way. It does not trap
+// divisions.
+var crashesARM64 = map[string]struct {
+	status      int // 0: the same
+	cause, insn string
+}{
+	"null":           {insn: `ldr w0, \[x0, #16\]`},
+	"constant":       {insn: `str w1, \[x0\]`},
+	"divide 7":       {status: -1},
+	"illegal":        {cause: `SIGILL \(ILL_ILLOPC\) at 0x[0-9a-f]+`, insn: `udf #0`},
+	"break":          {cause: `SIGTRAP \(TRAP_BRKPT\) at 0x[0-9a-f]+`, insn: `brk #0x0`},
+	"canonical":      {cause: `SIGSEGV \(SEGV_MAPERR\) at 0x(de|ff)adbeefdeadbeef: the address is not canonical; nothing is mapped there`, insn: `ldr w0, \[x[0-9]+\]`},
+	"misaligned":     {status: 135, cause: `SIGBUS \(BUS_ADRALN\) at 0x[0-9a-f]+: the address is not aligned; in r--p .*`, insn: `ldaxr w0, \[x[0-9]+\]`},
+	"pastend":        {insn: `ldrb .*`},
+	"blocked":        {insn: `ldr .*`},
+	"giveup":         {insn: `ldr .*`},
+	"handler":        {insn: `ldr .*`},
+	"execthread 2":   {insn: `ldr .*`},
+	"overflow":       {insn: `st.*`},
+	"overflowgiveup": {insn: `st.*`},
+}
+
+// crashesOf is the table of a CPU, by its GOARCH.
+func crashesOf(cpu string) []crash {
+	list := slices.Clone(crashes)
+	if cpu != "arm64" {
+		return list
+	}
+	for i := range list {
+		c := &list[i]
+		own := crashesARM64[c.args]
+		if own.status != 0 {
+			c.status = own.status
+		}
+		if own.cause != "" {
+			c.cause = own.cause
+		}
+		if own.insn != "" {
+			c.insn = own.insn
+		}
+	}
+	return slices.DeleteFunc(list, func(c crash) bool { return c.status < 0 })
+}
+
 func TestRunCrashes(t *testing.T) {
 	for _, fl := range []struct {
 		name, cc string
@@ -101,7 +150,7 @@ func TestRunCrashes(t *testing.T) {
 			}
 			t.Parallel()
 			prog := build(t, fl.cc, "crash.c", fl.flags...)
-			for _, c := range crashes {
+			for _, c := range crashesOf(runtime.GOARCH) {
 				if c.arch == "64" && fl.name == "32" {
 					continue
 				}

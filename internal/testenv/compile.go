@@ -14,7 +14,9 @@ import (
 
 // packages are Debian's of the compilers.
 var packages = map[string]string{"gcc": "gcc", "g++": "g++", "musl-gcc": "musl-tools", "go": "golang-go",
-	"aarch64-linux-gnu-gcc-12": "gcc-12-aarch64-linux-gnu libc6-dev-arm64-cross"}
+	"aarch64-linux-gnu-gcc-12":   "gcc-12-aarch64-linux-gnu libc6-dev-arm64-cross",
+	"aarch64-linux-gnu-g++-12":   "g++-12-aarch64-linux-gnu",
+	"arm-linux-gnueabihf-gcc-12": "gcc-12-arm-linux-gnueabihf libc6-dev-armhf-cross"}
 
 // Compile runs the compiler cc, "go" or one for C, to make the program prog, which
 // t will run. It skips t where cc is missing, or with -m32 what gcc needs for

@@ -229,6 +229,9 @@ func (s *state) byRow(f Frame, row *cfi.Row) (regs arch.Regs, end End, at uint64
 	if row.RASigned {
 		pc = s.strip(pc)
 	}
+	if !row.Signal {
+		pc &^= s.arch.ReturnBits
+	}
 	regs.Set(s.arch.PC, pc&s.mask)
 	return regs, stepOn, 0
 }
@@ -290,8 +293,10 @@ func (s *state) rule(regs *arch.Regs, f Frame, row *cfi.Row, r arch.Reg, cfa uin
 	return stepOn, 0
 }
 
-// strip takes the authentication code off a signed return address.
+// strip takes off a return address what is no part of the address: the
+// authentication code, if it is signed.
 func (s *state) strip(ra uint64) uint64 {
+	ra &^= s.arch.ReturnBits
 	if s.arch.StripPAC == nil {
 		return ra
 	}

@@ -19,7 +19,8 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-static const int constant[1024] = {1, 2, 3};
+/* Some linkers put constants beside the code; these are read-only all the same. */
+__attribute__((section(".data.rel.ro"))) static const int constant[1024] = {1, 2, 3};
 static void (*volatile null)(void);
 static volatile int zero;
 static sigjmp_buf back;
@@ -30,8 +31,13 @@ NOINLINE void write_constant(volatile int *p) { *p = 1; }
 NOINLINE void call(void (*f)(void)) { f(); KEEP; }
 NOINLINE int divide(int n) { return n / zero; }
 NOINLINE void aborts(void) { abort(); }
+#ifdef __aarch64__
+NOINLINE void breaks(void) { __asm__ volatile("brk #0"); }
+NOINLINE void illegal(void) { __asm__ volatile("udf #0"); }
+#else
 NOINLINE void breaks(void) { __asm__ volatile("int3"); }
 NOINLINE void illegal(void) { __asm__ volatile("ud2"); }
+#endif
 
 #pragma GCC diagnostic ignored "-Winfinite-recursion"
 NOINLINE int overflow(volatile char *p)
@@ -46,6 +52,8 @@ NOINLINE void not_canonical(void)
 {
 #ifdef __x86_64__
 	__asm__ volatile("mov %0, %%rax\n\tmov (%%rax), %%eax" ::"r"(0xdeadbeefdeadbeefUL) : "rax");
+#elif defined __aarch64__
+	__asm__ volatile("ldr w0, [%0]" ::"r"(0xdeadbeefdeadbeefUL) : "x0");
 #endif
 }
 
@@ -53,6 +61,8 @@ NOINLINE void misaligned(char *p)
 {
 #ifdef __x86_64__
 	__asm__ volatile("movaps (%0), %%xmm0" ::"r"(p) : "xmm0");
+#elif defined __aarch64__
+	__asm__ volatile("ldaxr w0, [%0]" ::"r"(p) : "x0");
 #endif
 }
 

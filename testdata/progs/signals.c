@@ -77,6 +77,10 @@ NOINLINE void calls(void (*f)(void))
 }
 
 /* jumps gives its own return address to whatever f is. */
+#ifdef __aarch64__
+void jumps(void (*f)(void));
+__asm__(".text\n.global jumps\n.type jumps, %function\njumps: .cfi_startproc\nbr x0\n.cfi_endproc\n.size jumps, . - jumps");
+#else
 __attribute__((naked, noinline)) void jumps(void (*f)(void))
 {
 #ifdef __x86_64__
@@ -85,6 +89,7 @@ __attribute__((naked, noinline)) void jumps(void (*f)(void))
 	__asm__("jmp *4(%esp)");
 #endif
 }
+#endif
 
 NOINLINE void calls_jumps(void (*f)(void))
 {

@@ -41,9 +41,10 @@ var Arch = &arch.Arch{
 	Entry: arch.Layout{Base: SP, Return: arch.Return{InReg: true, Reg: LR}},
 	// Neither the procedure call standard nor compilers agree on what a frame
 	// pointer points at, nor on which register it is.
-	Chain:    arch.Layout{Base: arch.NoReg},
-	StripPAC: strip,
-	Go:       arch.GoFrames{G: arch.NoReg},
+	Chain: arch.Layout{Base: arch.NoReg},
+	// Set for Thumb.
+	ReturnBits: 1,
+	Go:         arch.GoFrames{G: arch.NoReg},
 
 	RegsetSize:   regsetSize,
 	DecodeRegset: decodeRegset,
@@ -85,10 +86,6 @@ func decodeRegset(b []byte) (regs arch.Regs, ok bool) {
 	}
 	return regs, true
 }
-
-// strip takes the bit off a return address that tells the instruction set of the
-// caller (Thumb). The CPU signs none.
-func strip(ra, _ uint64) uint64 { return ra &^ 1 }
 
 // afterCall reports whether code ends with a call in either instruction set: bl,
 // blx (Arm Architecture Reference Manual for A-profile, chapters F3 and F4).
@@ -139,13 +136,19 @@ func trampolines() (list []arch.Trampoline) {
 		{"sigreturn", []byte{0x77, 0x70, 0xa0, 0xe3, 0x77, 0x00, 0x90, 0xef}, false},
 		{"sigreturn", []byte{0x77, 0x70, 0xa0, 0xe3, 0x00, 0x00, 0x00, 0xef}, false},
 		{"sigreturn", []byte{0x77, 0x27, 0x00, 0xdf}, false},
+		{"sigreturn", []byte{0x4f, 0xf0, 0x77, 0x07, 0x00, 0xdf}, false}, // mov.w
 		{"rt_sigreturn", []byte{0xad, 0x70, 0xa0, 0xe3, 0xad, 0x00, 0x90, 0xef}, true},
 		{"rt_sigreturn", []byte{0xad, 0x70, 0xa0, 0xe3, 0x00, 0x00, 0x00, 0xef}, true},
 		{"rt_sigreturn", []byte{0xad, 0x27, 0x00, 0xdf}, true},
+		{"rt_sigreturn", []byte{0x4f, 0xf0, 0xad, 0x07, 0x00, 0xdf}, true},
 	} {
+		svc := len(t.code) / 2 // where the second instruction is
+		if len(t.code) == 6 {
+			svc = 4
+		}
 		tr := arch.Trampoline{
 			Name: t.name, Code: t.code,
-			At:     []arch.TrampolinePoint{{Offset: 0}, {Offset: len(t.code) / 2}},
+			At:     []arch.TrampolinePoint{{Offset: 0}, {Offset: svc}},
 			Signal: arch.SignalFrame{Signo: arch.NoOffset, Siginfo: arch.NoOffset, Mask: sigmask},
 		}
 		from := int64(0)

@@ -59,9 +59,3 @@ func TestAfterCall(t *testing.T) {
 		t.Error("less than an instruction is a call")
 	}
 }
-
-func TestStrip(t *testing.T) {
-	if got := Arch.StripPAC(0x10001, 0); got != 0x10000 {
-		t.Errorf("%#x", got)
-	}
-}

@@ -68,7 +68,7 @@ var Arch = &arch.Arch{
 		Names:        syscallNames[:],
 	},
 
-	Traps: arch.Traps{Canonical: canonical, Refused: refused},
+	Traps: arch.Traps{Canonical: canonical, Untag: untag, Refused: refused},
 
 	Trampolines: trampolines,
 

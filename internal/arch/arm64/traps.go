@@ -11,6 +11,15 @@ import (
 // off the address of a fault (untagged_addr in arch/arm64/include/asm/uaccess.h).
 func canonical(addr uint64) bool { return addr>>52 == 0 || addr>>52 == 0xfff }
 
+// untag implements arch.Traps.Untag: the top byte of a program's address is not
+// looked at (TBI). The kernel leaves it for faults of memory tagging.
+func untag(addr uint64) uint64 {
+	if addr&(1<<55) != 0 {
+		return addr
+	}
+	return addr & (1<<56 - 1)
+}
+
 // branchType are the bits of the processor state that tell that the last instruction
 // was a branch to an address from a register (PSTATE.BTYPE).
 const branchType = 3 << 10

@@ -15,51 +15,6 @@ import (
 	"github.com/gatedso/bt/internal/testenv"
 )
 
-// arm64Libc is where Debian's cross compiler has the libraries of its programs.
-const arm64Libc = "/usr/aarch64-linux-gnu"
-
-var symbolOf = regexp.MustCompile(`<(\w+)\+|(# signal)`)
-
-// Cores of 64-bit ARM, which qemu's user mode writes, on whatever machine this is:
-// a null call, a handler, the kernel's signal frame, and a leaf function, whose
-// return address is in the link register.
-func TestCoreARM64(t *testing.T) {
-	qemu := testenv.Need(t, "qemu-aarch64", "qemu-user")
-	want := []string{"inner", "handler", "# signal", "leaf", "middle", "outer", "outer", "outer", "main"}
-	for i, flags := range []string{
-		"-O2", "-O2 -mbranch-protection=standard -fomit-frame-pointer", "-O0", "-O1 -fno-pie -no-pie", "-Os -static",
-		"-O2 -mbranch-protection=pac-ret+leaf", "-O2 -static-pie -mbranch-protection=pac-ret+leaf+b-key",
-		"-O2 -fno-asynchronous-unwind-tables -g",
-	} {
-		if testing.Short() && i > 1 {
-			break
-		}
-		t.Run(flags, func(t *testing.T) {
-			prog := build(t, "aarch64-linux-gnu-gcc-12", "leaf.c", strings.Fields(flags)...)
-			cmd := exec.Command("sh", "-c", `ulimit -c unlimited; exec "$@"`, "sh", qemu, "-cpu", "max", "-L", arm64Libc, prog)
-			cmd.Dir = tempDir(t)
-			if err := cmd.Run(); err == nil {
-				t.Fatal("it did not crash")
-			}
-			found, _ := filepath.Glob(filepath.Join(cmd.Dir, "qemu_*.core"))
-			if len(found) != 1 {
-				t.Fatalf("core files: %q", found)
-			}
-			r := bt(t, "--core", found[0], "--sysroot", arm64Libc).want(t, 0)
-			var got []string
-			for _, m := range symbolOf.FindAllStringSubmatch(r.stdout, -1) {
-				got = append(got, m[1]+m[2])
-			}
-			if n := slices.Index(got, "main"); n < 0 || !slices.Equal(got[:n+1], want) {
-				t.Errorf("%q, want %q\n%s", got, want, r.stdout)
-			}
-			if !strings.Contains(r.stdout, "\n0000000000000000\n") {
-				t.Errorf("the null call is missing:\n%s", r.stdout)
-			}
-		})
-	}
-}
-
 // Go programs of 64-bit ARM, which Go's runtime ends with a core of qemu's user mode:
 // through C and Go by turns, the goroutine's stack and the thread's, in the order of
 // the calls; every stack has its end.
