@@ -53,9 +53,6 @@ func (im *Image) findAreas() areas {
 	for _, s := range im.secs {
 		if execSection(s) {
 			list = append(list, area{lo: s.Addr, size: s.Size})
-			if im.Type == elf.ET_REL {
-				break
-			}
 		}
 	}
 	if list == nil {

@@ -18,8 +18,8 @@
 // Candidates. A symbol must be defined in an executable section (SHF_ALLOC and
 // SHF_EXECINSTR) and its value must lie in one. Where the file has no such
 // section (no section headers), it must be defined in any section, and lie in an
-// executable PT_LOAD. In a relocatable file, all of whose sections begin at 0,
-// only the first executable section counts. Absolute and common symbols are
+// executable PT_LOAD. The sections of a relocatable file, which all begin at 0, are
+// laid out one behind the other, .text first. Absolute and common symbols are
 // out. The type must be FUNC, GNU_IFUNC, OBJECT or NOTYPE. The name may not be
 // empty. Local symbols other than functions may not be called .L*, .annobin_*,
 // nor $a, $d, $t, $x (with or without .suffix), which are the mapping symbols

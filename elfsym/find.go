@@ -28,7 +28,8 @@ func (im *Image) findTables() []*table {
 		abi := arch.MachineOf(im.Machine, im.Class, 0)
 		t.lowBit, t.mapping = abi.FuncLowBit, abi.MappingSymbols
 		t.opd = im.findDescriptors()
-		t.common = t.is64 && !t.lowBit && t.opd.data == nil && im.Order.String() == binary.LittleEndian.String()
+		t.bases = im.sectionBases()
+		t.common = t.is64 && !t.lowBit && t.opd.data == nil && t.bases == nil && im.Order.String() == binary.LittleEndian.String()
 		out = append(out, t)
 	}
 	if syms, strs := im.sectionTable(elf.SHT_SYMTAB); syms != nil {
@@ -66,9 +67,6 @@ func (im *Image) execSections() []bool {
 			exec = make([]bool, len(im.secs))
 		}
 		exec[i] = true
-		if im.Type == elf.ET_REL {
-			break
-		}
 	}
 	return exec
 }

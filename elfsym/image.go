@@ -45,6 +45,8 @@ type Image struct {
 
 	inflateMu sync.Mutex
 	inflated  map[string]*inflated
+	// relocatedData are debug sections of a file that is not linked, see relocated.
+	relocatedData map[*elf.Section][]byte
 }
 
 // noteRange holds notes whose parts are padded to align bytes.
@@ -94,6 +96,7 @@ func (im *Image) load(f *elf.File) {
 			im.notes = append(im.notes, noteRange{im.clip(p.Off, p.Filesz), noteAlign(p.Align)})
 		}
 	}
+	im.layOut()
 	im.areas = im.findAreas()
 	im.tables = im.findTables()
 	im.findPLT()

@@ -219,10 +219,14 @@ func TestRules(t *testing.T) {
 			syms: []testelf.Symbol{sy("s", text, 0x10)},
 			dyn:  []testelf.Symbol{sy("d", text, 0x20)},
 			want: want{text: "s+0x0", text + 0x10: "d+0x10"}},
-		{name: "relocatable: the first executable section",
-			syms: []testelf.Symbol{sy("f", text, 8), sy("g", fini, 8, ".fini")},
-			edit: func(f *testelf.File) { f.Type = elf.ET_REL },
-			want: want{text: "f+0x0", fini: "-"}},
+		{name: "relocatable: .text, and behind it the others",
+			syms: []testelf.Symbol{sy("f", 0, 8), sy("g", 0, 8, ".fini"), sy("h", 0, 8, ".init"), sy("o", 0, 8, ".data")},
+			edit: func(f *testelf.File) {
+				f.Type = elf.ET_REL
+				f.Sections = append([]testelf.Section{{Name: ".init", Flags: testelf.TextFlags, Data: make([]byte, 0x11)}}, f.Sections...)
+				f.Sections[2].Addralign = 16
+			},
+			want: want{4: "f+0x4", 8: "-", 0x400: "h+0x0", 0x410: "-", 0x420: "g+0x0", 0x427: "g+0x7", 0x428: "-"}},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			f := testFile(tc.syms, tc.dyn)

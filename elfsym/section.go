@@ -35,15 +35,19 @@ const (
 // with SHF_COMPRESSED, or .zdebug_X asked for as .debug_X) is decompressed once
 // and kept until the Image is dropped. It reports false when there is no such
 // section, or when its compressed bytes are broken or yield too much, or are of
-// a section that nobody compresses.
+// a section that nobody compresses. The debug sections of a file that is not linked
+// (ET_REL) have their relocations applied.
 func (im *Image) Section(name string) (sec Section, ok bool) {
 	guard.Read(func() error {
-		if s := im.section(name); s != nil {
-			sec, ok = im.contents(s)
-		} else if rest, isDebug := strings.CutPrefix(name, ".debug_"); isDebug {
-			if s := im.section(".zdebug_" + rest); s != nil {
-				sec, ok = im.contents(s)
-			}
+		s := im.section(name)
+		if rest, isDebug := strings.CutPrefix(name, ".debug_"); s == nil && isDebug {
+			s = im.section(".zdebug_" + rest)
+		}
+		if s == nil {
+			return nil
+		}
+		if sec, ok = im.contents(s); ok {
+			sec.Data = im.relocated(s, sec.Data)
 		}
 		return nil
 	})
@@ -67,6 +71,32 @@ func (im *Image) SectionSize(name string) (size uint64, ok bool) {
 		return 0, true
 	}
 	return s.Size, true
+}
+
+// InflatedSize returns the size of a section once it is decompressed, in bytes, 0
+// for one that is not compressed, or not there. It finds names as Section does.
+func (im *Image) InflatedSize(name string) (size uint64) {
+	s := im.section(name)
+	if s != nil {
+		if s.Flags&elf.SHF_COMPRESSED == 0 {
+			return 0
+		}
+		return min(s.Size, maxInflated)
+	}
+	rest, isDebug := strings.CutPrefix(name, ".debug_")
+	if !isDebug {
+		return 0
+	}
+	if s = im.section(".zdebug_" + rest); s == nil {
+		return 0
+	}
+	guard.Read(func() error {
+		if raw := im.clip(s.Offset, s.FileSize); len(raw) >= 12 {
+			size = binary.BigEndian.Uint64(raw[4:])
+		}
+		return nil
+	})
+	return min(size, maxInflated)
 }
 
 func (im *Image) section(name string) *elf.Section {

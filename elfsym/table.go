@@ -21,6 +21,7 @@ type table struct {
 	lowBit  bool   // bit 0 of a function's value is no part of its address
 	mapping bool   // there are mapping symbols
 	opd     descriptors
+	bases   []uint64 // by section index, what values count from: see layOut
 }
 
 // symbol is a decoded entry; value is without that low bit, and that of a function's
@@ -67,6 +68,9 @@ func (t *table) atAny(i uint32) (s symbol) {
 	if t.opd.data != nil {
 		t.follow(&s)
 	}
+	if int(s.shndx) < len(t.bases) {
+		s.value += t.bases[s.shndx]
+	}
 	return s
 }
 
@@ -87,7 +91,10 @@ func (t *table) candidate(s *symbol) bool {
 		return false
 	case shndx == elf.SHN_XINDEX:
 		// More than 65,279 sections: the true index is elsewhere, but that the
-		// value lies in an area says nearly as much.
+		// value lies in an area says nearly as much, where it is an address.
+		if t.bases != nil {
+			return false
+		}
 	case shndx >= elf.SHN_LORESERVE:
 		return false
 	case t.exec != nil && (int(shndx) >= len(t.exec) || !t.exec[shndx]):

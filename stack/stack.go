@@ -199,6 +199,10 @@ type Name struct {
 	// Language is set for a frame of a language runtime: "python", "js", "java".
 	// It is empty for native code, whatever it was compiled from.
 	Language string `json:"language,omitempty"`
+	// Excerpt is the source around Line, where that was asked for and could be read.
+	// Names of the same address share it.
+	Excerpt *Excerpt `json:"excerpt,omitempty"`
+
 	// Source is what the name was read from: a symbol table (".symtab",
 	// "gopclntab"), or the path of a debug file.
 	Source string `json:"source,omitempty"`

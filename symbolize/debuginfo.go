@@ -28,6 +28,31 @@ func debugSections(s *dwarf.Sections) map[string]*[]byte {
 	}
 }
 
+// mayInflate reports whether size bytes may be decompressed, and counts them.
+func (o *Options) mayInflate(size uint64) bool {
+	if o.MaxInflated == 0 || size == 0 {
+		return true
+	}
+	for {
+		sum := o.inflated.Load()
+		if size > o.MaxInflated-min(sum, o.MaxInflated) {
+			return false
+		}
+		if o.inflated.CompareAndSwap(sum, sum+size) {
+			return true
+		}
+	}
+}
+
+// inflatedSize is how many bytes the sections for lines take that are compressed.
+func inflatedSize(im *elfsym.Image, suffix string) (sum uint64) {
+	var s dwarf.Sections
+	for name := range debugSections(&s) {
+		sum += im.InflatedSize(name + suffix)
+	}
+	return sum
+}
+
 // sectionsOf reads the debug sections of a file. Those that are compressed are
 // decompressed side by side. suffix is ".dwo" for split units.
 func sectionsOf(im *elfsym.Image, suffix string) (s dwarf.Sections, ok bool) {
@@ -70,6 +95,9 @@ func (n *imageNames) debugInfo() *debugInfo {
 }
 
 func (n *imageNames) openDebugInfo(im *elfsym.Image) {
+	if !n.inflate(inflatedSize(im, "")) {
+		return
+	}
 	s, ok := sectionsOf(im, "")
 	if !ok {
 		return
@@ -79,29 +107,17 @@ func (n *imageNames) openDebugInfo(im *elfsym.Image) {
 		o.Code = append(o.Code, dwarf.Span{Start: start - n.debug.shift, End: end - n.debug.shift})
 	}
 	if n.finder != nil {
-		if alt := n.finder.FindAlt(im); alt != nil {
+		if alt := n.finder.FindAlt(im); alt != nil && n.inflate(inflatedSize(alt, "")) {
 			if s, ok := sectionsOf(alt, ""); ok {
 				o.Alt = dwarf.New(s, dwarf.Options{BigEndian: bigEndian(alt)})
 			}
 		}
 	}
 	if n.finder != nil {
-		o.Split = func(_ uint64, name, dir string) *dwarf.Data { return n.openSplit(im, dir, name) }
+		split := &splitFiles{names: n, im: im}
+		o.Split = split.unit
 	}
 	n.debug.data = dwarf.New(s, o)
-}
-
-// openSplit opens a .dwo file; package dwarf checks that it is the right one.
-func (n *imageNames) openSplit(im *elfsym.Image, dir, name string) *dwarf.Data {
-	dwo := n.finder.OpenSplit(n.path, dir, name)
-	if dwo == nil || dwo.Order != im.Order {
-		return nil
-	}
-	s, ok := sectionsOf(dwo, ".dwo")
-	if !ok {
-		return nil
-	}
-	return dwarf.New(s, dwarf.Options{BigEndian: bigEndian(dwo), Release: dwo.ReleasePages})
 }
 
 func bigEndian(im *elfsym.Image) bool { return im.Order.Uint16([]byte{0, 1}) == 1 }

@@ -3,8 +3,8 @@
 package symbolize
 
 import (
-	"github.com/gatedso/bt/elfsym"
 	"github.com/gatedso/bt/internal/image"
+	"github.com/gatedso/bt/internal/packed"
 	"github.com/gatedso/bt/stack"
 )
 
@@ -17,7 +17,7 @@ type File struct {
 
 // OpenFile opens an ELF file for naming. The caller must Close it.
 func OpenFile(path string, o Options) (*File, error) {
-	im, err := elfsym.OpenPath(path)
+	im, err := packed.OpenELF(path)
 	if err != nil {
 		return nil, err
 	}

@@ -15,10 +15,11 @@ import (
 // Lines are the source lines of the frames that Symbolizer.Lines was given. It is safe
 // for concurrent use.
 type Lines struct {
-	name  func(frames []stack.Frame)
-	parts []linesPart
-	part  []int32 // by frame: in parts, -1
-	index []int32 // its number there
+	name    func(frames []stack.Frame)
+	excerpt func(file string, line int) *stack.Excerpt // nil: none
+	parts   []linesPart
+	part    []int32 // by frame: in parts, -1
+	index   []int32 // its number there
 }
 
 // linesPart are the lines of addresses of one image.
@@ -37,16 +38,16 @@ func (s *Symbolizer) Lines(frames []stack.Frame) *Lines {
 
 // LinesOf is Lines for n frames, of which frame tells PC and Exact.
 func (s *Symbolizer) LinesOf(n int, frame func(i int) (pc uint64, exact bool)) *Lines {
-	l := newLines(n, s.frames)
+	l := newLines(n, s.options.Excerpt, s.frames)
 	if guard.Read(func() error { s.divide(l, frame); return nil }) != nil {
-		return newLines(n, s.frames) // a part of a file is gone
+		return newLines(n, s.options.Excerpt, s.frames) // a part of a file is gone
 	}
 	return l
 }
 
 // newLines returns the lines of n frames of which nothing is known.
-func newLines(n int, name func(frames []stack.Frame)) *Lines {
-	l := &Lines{name: name, part: make([]int32, n), index: make([]int32, n)}
+func newLines(n int, excerpt func(string, int) *stack.Excerpt, name func(frames []stack.Frame)) *Lines {
+	l := &Lines{name: name, excerpt: excerpt, part: make([]int32, n), index: make([]int32, n)}
 	for i := range l.part {
 		l.part[i] = -1
 	}
@@ -94,7 +95,7 @@ func (s *Symbolizer) ImageLines(im *image.Image, frames []stack.Frame) *Lines {
 // ImageLinesOf is LinesOf for link-time addresses of an image by itself.
 func (s *Symbolizer) ImageLinesOf(im *image.Image, n int, frame func(i int) (pc uint64, exact bool)) *Lines {
 	name := func(frames []stack.Frame) { s.inImageAll(im, frames) }
-	l := newLines(n, name)
+	l := newLines(n, s.options.Excerpt, name)
 	err := guard.Read(func() error {
 		p := linesPart{names: s.namesOf(im, nil), links: make([]uint64, n)}
 		for i := range p.links {
@@ -150,6 +151,7 @@ func (l *Lines) add(frames []stack.Frame, first int) {
 		own.File, own.Line, own.Column, own.PlainFile = last.File, last.Line, last.Column, last.PlainFile
 		*last = own
 		f.Names = names
+		l.addExcerpts(names)
 	}
 }
 
@@ -164,6 +166,18 @@ func (l *Lines) warm(first, n int) {
 			l.parts[part].answers.Warm(int(l.index[from]), to-from)
 		}
 		from = to
+	}
+}
+
+// addExcerpts adds the source around the places of names.
+func (l *Lines) addExcerpts(names []stack.Name) {
+	if l.excerpt == nil {
+		return
+	}
+	for i := range names {
+		if n := &names[i]; n.File != "" && n.Line > 0 {
+			n.Excerpt = l.excerpt(n.File, n.Line)
+		}
 	}
 }
 
@@ -237,7 +251,8 @@ func appendNames(dst []stack.Name, frames []dwarf.Frame) []stack.Name {
 
 // inlinedNames is the part of imageNames that names inlined functions.
 type inlinedNames struct {
-	bare      bool // see Options.BareNames
+	bare      bool              // see Options.BareNames
+	inflate   func(uint64) bool // see Options.mayInflate
 	debugOnce sync.Once
 	debug     debugInfo
 }

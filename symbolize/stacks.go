@@ -48,6 +48,53 @@ func (s *Symbolizer) Stacks(p *stack.Process) {
 		for j := range list {
 			f := &list[j]
 			take(f, &frames[index[address{f.PC, f.Exact}]])
+			s.excerpts(f)
+		}
+	}
+}
+
+// StackLines finds the source lines of all frames of a process, whatever
+// Options.Lines says. It changes nothing yet, so that it can be given up; add adds
+// them to the frames, which Stacks has named.
+func (s *Symbolizer) StackLines(p *stack.Process) (add func()) {
+	var frames []stack.Frame
+	for list := range stacksOf(p) {
+		for i := range list {
+			frames = append(frames, stack.Frame{PC: list[i].PC, Exact: list[i].Exact})
+		}
+	}
+	lines := s.Lines(frames)
+	return func() {
+		k := 0
+		for list := range stacksOf(p) {
+			for i := range list {
+				lines.addNative(&list[i], k)
+				k++
+			}
+		}
+	}
+}
+
+// addNative adds what is known of the k-th address to f, whose names other frames can
+// share, behind those of language runtimes.
+func (l *Lines) addNative(f *stack.Frame, k int) {
+	n := 0
+	for n < len(f.Names) && f.Names[n].Language != "" {
+		n++
+	}
+	native := []stack.Frame{{Names: slices.Clone(f.Names[n:])}}
+	l.add(native, k)
+	f.Names = slices.Concat(f.Names[:n], native[0].Names)
+}
+
+// excerpts adds the source around the places of a language runtime's frames.
+func (s *Symbolizer) excerpts(f *stack.Frame) {
+	if s.options.Excerpt == nil {
+		return
+	}
+	for i := range f.Names {
+		if n := &f.Names[i]; n.Language != "" && n.Line > 0 {
+			n.Excerpt = s.options.Excerpt(n.File, n.Line)
 		}
 	}
 }

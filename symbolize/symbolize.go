@@ -30,11 +30,18 @@ type Options struct {
 	// Lines adds to names the place in the source, and the calls that the
 	// compiler has inlined there.
 	Lines bool
+	// Excerpt returns the source around a place, nil where it cannot be read. With
+	// Lines it is called for each place; nil: there are no excerpts.
+	Excerpt func(file string, line int) *stack.Excerpt
+	// MaxInflated bounds the bytes that the compressed debug sections of all files
+	// may take for lines, together; what is larger gives no lines. 0: no bound.
+	MaxInflated uint64
 	// GateSymbols name the gate where the setting is live and there is no
 	// process to read the image from.
 	GateSymbols []GateSymbol
 
-	demangler *demangler // the symbolizer's
+	demangler *demangler     // the symbolizer's
+	inflated  *atomic.Uint64 // see MaxInflated
 }
 
 // Symbolizer names the addresses of one address space. It is safe for
@@ -68,6 +75,7 @@ func NewForImage(o Options) *Symbolizer {
 	if o.demangler == nil {
 		o.demangler = &demangler{mode: o.Demangle}
 	}
+	o.inflated = new(atomic.Uint64)
 	s := &Symbolizer{options: o}
 	s.texts.Store(new(texts))
 	return s

@@ -13,6 +13,7 @@ import (
 	"github.com/gatedso/bt/internal/addr2line"
 	"github.com/gatedso/bt/internal/image"
 	"github.com/gatedso/bt/internal/names/debugfile"
+	"github.com/gatedso/bt/internal/packed"
 	"github.com/gatedso/bt/internal/session"
 	"github.com/gatedso/bt/symbolize"
 )
@@ -84,7 +85,7 @@ func (a *app) addr2line(program string, args []string) int {
 	if _, err := os.Stat(o.Exe); errors.Is(err, os.ErrNotExist) {
 		return fail(errors.New("'" + o.Exe + "': No such file"))
 	}
-	im, err := elfsym.OpenPath(o.Exe)
+	im, err := packed.OpenELF(o.Exe)
 	if err != nil {
 		if errors.Is(err, elfsym.ErrNotELF) {
 			err = errors.New(o.Exe + ": file format not recognized")

@@ -15,9 +15,9 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"github.com/gatedso/bt/elfsym"
 	"github.com/gatedso/bt/internal/escape"
 	"github.com/gatedso/bt/internal/image"
+	"github.com/gatedso/bt/internal/packed"
 	"github.com/gatedso/bt/internal/process/live"
 	"github.com/gatedso/bt/internal/render"
 	"github.com/gatedso/bt/internal/render/json"
@@ -156,7 +156,7 @@ func (a *rootCommand) openTarget(pids []int) (space lines.Space, closeTarget fun
 			return nil, nil, fmt.Errorf("%s: %w", a.mapsFile, err)
 		}
 	case a.exe != "":
-		im, err := elfsym.OpenPath(a.exe)
+		im, err := packed.OpenELF(a.exe)
 		if err != nil {
 			return nil, nil, err
 		}

@@ -37,6 +37,9 @@ func (a *rootCommand) coreStacks(out *output, tids []int) error {
 		}
 		pr.name(m)
 		if first {
+			if source, _ := a.lines(); source && a.crashSource() {
+				stacks.CrashSource()
+			}
 			rest = stack.Process{PID: m.PID, Name: m.Name, WordSize: m.WordSize}
 			f.Head(m, render.Sample{})
 		}

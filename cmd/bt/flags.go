@@ -35,6 +35,7 @@ type target struct {
 	demangle   string
 
 	source  func() bool // whether source lines are wanted; nil: they are not
+	context int         // --context: lines of the source around each place
 	sharing sync.Once
 	shared  *session.Session
 	refused sync.Map // the paths of files that bt may not open, once it was said
@@ -125,6 +126,7 @@ func (v *view) columnFlags() {
 	v.set.BoolVarP(&v.lineFlag, "source", "s", false, "print the source file and line of each address; on for a terminal, and in all formats but text")
 	v.set.BoolVarP(&v.inlines, "inlines", "i", false, "print inlined calls as lines of their own, with source lines; on for a terminal, and in all formats but text")
 	v.set.BoolVar(&v.basenames, "basenames", false, "print only the last part of source paths")
+	v.set.Var((*count)(&v.context), "context", "print so many lines of the source before each line, and behind it, where it can be read; with source lines")
 	v.set.BoolVarP(&v.raw, "raw", "r", false, "addresses only, no symbols")
 }
 
@@ -160,7 +162,7 @@ func (v *view) wantsWaits() bool {
 // terminal see them without asking, and so do the readers of formats that have a
 // place for them.
 func (v *view) lines() (source, inlines bool) {
-	source, inlines = v.lineFlag, v.inlines
+	source, inlines = v.lineFlag || v.set.Changed("context"), v.inlines
 	reader := v.format != formatText || v.output == "" && isTerminal(v.screen)
 	if reader && (!v.set.Changed("source") || v.lineFlag) {
 		source = true
@@ -171,6 +173,27 @@ func (v *view) lines() (source, inlines bool) {
 	return source || inlines, inlines
 }
 
+// checkColumns refuses what --raw leaves no room for, and a context without lines.
+func (v *view) checkColumns() error {
+	context := v.set.Changed("context")
+	name := ""
+	switch {
+	case v.lineFlag:
+		name = "source"
+	case v.inlines:
+		name = "inlines"
+	case context:
+		name = "context"
+	}
+	switch {
+	case v.raw && name != "":
+		return usagef("--%s means nothing with --raw, which prints addresses only", name)
+	case context && v.set.Changed("source") && !v.lineFlag:
+		return usagef("--context needs source lines, which --source=false leaves out")
+	}
+	return nil
+}
+
 // checkNames refuses empty names of files. It runs before every command.
 func checkNames(cmd *cobra.Command, _ []string) error {
 	var err error
@@ -178,6 +201,11 @@ func checkNames(cmd *cobra.Command, _ []string) error {
 		switch f.Name {
 		case "exe", "maps", "core", "procfs", "output", "state-dir", "dir", "log":
 			if f.Value.String() == "" {
+				err = usagef("--%s: the name is empty", f.Name)
+			}
+		case "debug-dir":
+			dirs := f.Value.(pflag.SliceValue).GetSlice()
+			if slices.Contains(dirs, "") {
 				err = usagef("--%s: the name is empty", f.Name)
 			}
 		}

@@ -45,6 +45,9 @@ func (t *target) sessionOptions() session.Options {
 		Versions:  t.verbose,
 	}
 	o.Lines = t.source != nil && t.source()
+	if t.set.Changed("context") {
+		o.Context = &t.context
+	}
 	if t.verbose {
 		o.Note = t.errorf
 	}

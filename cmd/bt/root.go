@@ -107,6 +107,9 @@ func (a *rootCommand) check() error {
 	case a.format != formatText && a.format != formatJSON && len(a.pids) == 0 && a.core == "":
 		return usagef("--format %s is for stacks: it needs --pid or --core", a.format)
 	}
+	if err := a.checkColumns(); err != nil {
+		return err
+	}
 	return a.checkFormat()
 }
 

@@ -67,6 +67,9 @@ func newRunCommand(a *app) *cobra.Command {
 			return c.checkFormat()
 		},
 		RunE: func(_ *cobra.Command, args []string) error {
+			if err := c.checkColumns(); err != nil {
+				return err
+			}
 			c.runWatched(args)
 			return nil
 		},

@@ -77,11 +77,18 @@ func (v *view) missing(stacks *session.Stacks) {
 func (v *view) print(f render.Format, stacks *session.Stacks) {
 	p := v.printer(f, stacks)
 	p.name(stacks.Model)
+	if v.crashSource() {
+		stacks.CrashSource()
+	}
 	render.Process(f, stacks.Model, render.Sample{Time: time.Now()})
 	if !stacks.Model.Complete() {
 		v.status = exitIncomplete
 	}
 }
+
+// crashSource reports whether the source where a process died is printed: unless
+// lines are unwanted.
+func (v *view) crashSource() bool { return !v.raw && (!v.set.Changed("source") || v.lineFlag) }
 
 // gateProblem says what is wrong with the gate, if names are wanted.
 func (v *view) gateProblem(err error) {

@@ -128,6 +128,27 @@ func FuzzRanges(f *testing.F) {
 	})
 }
 
+// FuzzPackage has the index of a package changed.
+func FuzzPackage(f *testing.F) {
+	f.Add([]byte("\x05\x00\x00\x00\x02\x00\x00\x00\x01\x00\x00\x00\x02\x00\x00\x00\x07\x00\x00\x00\x00\x00\x00\x00"+
+		"\x00\x00\x00\x00\x00\x00\x00\x00\x01\x00\x00\x00\x00\x00\x00\x00\x01\x00\x00\x00\x03\x00\x00\x00"+
+		"\x00\x00\x00\x00\x00\x00\x00\x00\x20\x00\x00\x00\x10\x00\x00\x00"), uint64(7), false)
+	all := seeds(f)
+	f.Fuzz(func(t *testing.T, index []byte, id uint64, big bool) {
+		for _, s := range all {
+			p := NewPackage(index, s, Options{BigEndian: big})
+			if p == nil {
+				return
+			}
+			for _, id := range []uint64{id, 0, 7} {
+				if d := p.Unit(id); d != nil {
+					d.Lookup(fuzzAddrs)
+				}
+			}
+		}
+	})
+}
+
 // TestMutated changes bytes of small programs' sections: nothing may panic, go
 // on forever, or allocate much.
 func TestMutated(t *testing.T) {

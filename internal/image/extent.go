@@ -27,7 +27,7 @@ const maxExtent = 64 << 10
 func (im *Image) Extent(start uint64) *Extent {
 	e := &Extent{start: start, end: math.MaxUint64}
 	if im.Type == elf.ET_REL {
-		return e // its sections all begin at 0, and their addresses are not filled in
+		return e // the addresses in its code are not filled in
 	}
 	guard.Read(func() error {
 		var row cfi.Row

@@ -19,12 +19,21 @@ import (
 // directory that it sees. What it opens is released by done, after which nothing
 // new can be named.
 func (s *Session) ProcessNames(p *live.Process, m *maps.Map) (o symbolize.Options, done func()) {
+	o, _, done = s.processNames(p, m)
+	return o, done
+}
+
+// processNames is ProcessNames, and returns what opens files in the process's root.
+func (s *Session) processNames(p *live.Process, m *maps.Map) (o symbolize.Options, open func(path string) (*os.File, error), done func()) {
 	o = s.Names(m)
+	open = procfs.Open
 	root := &rootDir{path: s.options.Procfs + "/" + strconv.Itoa(p.PID) + "/root"}
 	if !s.sameRoot(p.PID) {
 		path, _ := os.Readlink(root.path)
 		o.Debug = s.files.In(root.open, path)
+		open = root.open
 	}
+	s.excerpts(&o, open)
 	jit, err := jitmap.Open(p.PID, s.options.Procfs, m)
 	if err != nil {
 		s.note("%v", err)
@@ -32,7 +41,7 @@ func (s *Session) ProcessNames(p *live.Process, m *maps.Map) (o symbolize.Option
 		jit.Note = func(err error) { s.note("%v", err) }
 	}
 	o.Process = &symbolize.Process{JIT: jit, Kernel: s.kernel}
-	return o, func() {
+	return o, open, func() {
 		if jit != nil {
 			jit.Close()
 		}

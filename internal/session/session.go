@@ -38,6 +38,9 @@ type Options struct {
 	Demangle symbolize.Demangle
 	Versions bool // names are told with their versions
 	Lines    bool // names are told with the place in the source, and inlined calls
+	// Context is how many lines of the source are told before a place and behind it;
+	// nil: none.
+	Context *int
 
 	// Note receives what is worth knowing and no error, unless nil. It is called by
 	// several goroutines.
@@ -119,5 +122,6 @@ func (s *Session) Names(m *maps.Map) symbolize.Options {
 	if m != nil {
 		o.Gate = s.Gate(m)
 	}
+	s.excerpts(&o, nil)
 	return o
 }

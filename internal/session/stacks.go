@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"iter"
+	"os"
 	"slices"
 	"strings"
 	"time"
@@ -65,10 +66,12 @@ type Stacks struct {
 	// not kept while the core was read, how to see more; empty if there is none.
 	NotKept string
 
-	Taken *snapshot.Stacks // as they were taken, in the words of the unwinder
-	names symbolize.Options
-	sym   *symbolize.Symbolizer
-	done  []func()
+	Taken   *snapshot.Stacks // as they were taken, in the words of the unwinder
+	session *Session
+	root    func(path string) (*os.File, error) // opens files in the process's root; nil for a core
+	names   symbolize.Options
+	sym     *symbolize.Symbolizer
+	done    []func()
 }
 
 // Close ends the use of the process and of its files. The model stays.
@@ -117,13 +120,13 @@ func (s *Session) Stop(ctx context.Context, p *live.Process, o StackOptions) (*S
 		taken.Close()
 		return nil, errors.New("none of the threads asked for is in the process")
 	}
-	names, done := s.ProcessNames(p, taken.Space.Maps)
+	names, root, done := s.processNames(p, taken.Space.Maps)
 	out := &Stacks{
-		Model: trace.Process(p.PID, ProcessName(p), 0, taken),
-		Space: taken.Space,
-		Taken: taken,
-		names: names,
-		done:  []func(){func() { taken.Close() }, done},
+		Model:   trace.Process(p.PID, ProcessName(p), 0, taken),
+		Space:   taken.Space,
+		Taken:   taken,
+		session: s, root: root, names: names,
+		done: []func(){func() { taken.Close() }, done},
 	}
 	taken.Annotate(out.Model)
 	taken.Finish(out.Model)
@@ -240,7 +243,7 @@ func (c *Core) stacks(taken *snapshot.Stacks, o StackOptions) (*Stacks, error) {
 	if len(o.TIDs) > 0 && len(taken.Threads) == 0 {
 		return nil, errors.New("none of the threads asked for is in the core")
 	}
-	out := &Stacks{Space: taken.Space, Taken: taken, names: c.session.Names(taken.Space.Maps)}
+	out := &Stacks{Space: taken.Space, Taken: taken, session: c.session, names: c.session.Names(taken.Space.Maps)}
 	c.model(out)
 	for _, tid := range taken.Gone {
 		out.missing("thread %d is not in %s", tid, c.path)

@@ -145,7 +145,7 @@ func (h handled) wantAsLive(t *testing.T, live string) {
 	if a, b := stacksOf(live), stacksOf(h.report); a != b || !strings.Contains(a, " <") {
 		t.Errorf("the report:\n%slive:\n%s", head(b), head(a))
 	}
-	again := feed(t, h.report).want(t, 0).stdout
+	again := feed(t, h.report, "-i").want(t, 0).stdout
 	if a, b := stacksOf(h.report), stacksOf(again); a != b {
 		t.Errorf("named again:\n%swas:\n%s", head(b), head(a))
 	}
@@ -168,6 +168,7 @@ func TestCrashHandle(t *testing.T) {
 		{"static", gcc("threads.c", "-O1", "-static"), []string{"2"}, 1234},
 		{"musl", func(t *testing.T) string { return build(t, "musl-gcc", "threads.c", "-O1") }, []string{"2"}, 1234},
 		{"signal", gcc("signals.c", "-O2"), []string{"nested5"}, 0},
+		{"debug information", gcc("threads.c", "-O2", "-g"), []string{"3", "4"}, 1234},
 		{"another user", gcc("threads.c", "-O1"), []string{"3", "4"}, 12345},
 	} {
 		t.Run(f.name, func(t *testing.T) {
@@ -180,7 +181,7 @@ func TestCrashHandle(t *testing.T) {
 			p := startCmd(t, cmd)
 			p.settle(t)
 			p.freeze(t)
-			live := bt(t, "--pid", itoa(p.pid)).want(t, 0).stdout
+			live := bt(t, "--pid", itoa(p.pid), "-i").want(t, 0).stdout
 			h := c.handle(t, p.pid, f.uid, open(t, p.gcore(t)))
 			h.wantAsLive(t, live)
 			wantOtherReader(t, h.report, f.uid)
@@ -194,6 +195,10 @@ func TestCrashHandle(t *testing.T) {
 				if !strings.Contains(h.report, want) {
 					t.Errorf("no %q in\n%s", want, head(h.report))
 				}
+			}
+			// Its lines are there, the source itself is not.
+			if f.name == "debug information" && (!strings.Contains(h.report, "/threads.c:") || strings.Contains(h.report, " | ")) {
+				t.Errorf("lines:\n%s", head(h.report))
 			}
 			list, _ := filepath.Glob(c.dir + "/*.txt")
 			for _, path := range list {
@@ -240,7 +245,7 @@ func TestCrashDecoys(t *testing.T) {
 	}
 	p := start()
 	// The decoys would be taken where the target is trusted.
-	live := bt(t, "--pid", itoa(p.pid)).want(t, 0).stdout
+	live := bt(t, "--pid", itoa(p.pid), "-i").want(t, 0).stdout
 	if !strings.Contains(live, "<decoy_") {
 		t.Errorf("bt --pid does not see the decoy:\n%s", live)
 	}
@@ -920,7 +925,9 @@ func TestCrashInstalled(t *testing.T) {
 			if optional {
 				frame = `(` + frame + `)?`
 			}
-			frames += `\n[0-9a-f]{8,16}` + frame
+			// Where libc's debug file is installed there are lines and inlined calls.
+			const place, inlined = `(?: \S+:\S+)?`, `(?:\n[0-9a-f]{8,16} <[^\n]* \(inlined\))*`
+			frames += inlined + `\n[0-9a-f]{8,16}` + frame + place
 		}
 		// The first thread is the one that died.
 		at := regexp.MustCompile(frames).FindStringIndex(report)

@@ -41,6 +41,7 @@ var (
 	signalLine  = regexp.MustCompile(`^# signal(?: (SIG[A-Z]+[0-9]*(?:[+-][0-9]+)?))?$`)
 	endLine     = regexp.MustCompile(`^# end: (\S.*)$`)
 	stopLine    = regexp.MustCompile(`^# not stopped: (\S.*)$`)
+	sourceLine  = regexp.MustCompile(`^# (?:/\S*:\d+|(?:> |  ) *\d+ \|.*)$`)
 	frameLine   = regexp.MustCompile(`^([0-9a-f]{16}|[0-9a-f]{8})(?: <(.+)\+0x([0-9a-f]+)>)?(?: (\S.*))?$`)
 )
 
@@ -93,6 +94,8 @@ func parse(t testing.TB, out string) []process {
 			th.end = m[1]
 		} else if m := stopLine.FindStringSubmatch(line); m != nil && th.notStopped == "" {
 			th.notStopped = m[1]
+		} else if sourceLine.MatchString(line) && len(th.frames) > 0 {
+			continue
 		} else {
 			t.Fatalf("line %d is none that the manual knows: %q", i+1, line)
 		}

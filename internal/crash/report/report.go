@@ -138,13 +138,14 @@ func (r *reporter) core(f *core.File) {
 		cause := fault.Explain(d)
 		m.Death = trace.Death(&cause)
 	}
-	p := text.Printer{W: r.w}
+	p := text.Printer{W: r.w, Options: text.Options{Source: true, Inlines: true}}
 	p.Head(m, render.Sample{})
 	// Whatever comes next, why it died is known.
 	r.w.Flush()
 	p.Maps(trace.Head(stacks.Space, sym))
 	r.w.Flush()
 	sym.Stacks(m)
+	r.lines(sym, m)
 	p.Threads(m)
 	if f.Partial {
 		r.partial(m)
@@ -166,8 +167,9 @@ func (r *reporter) partial(m *stack.Process) {
 // opened, nothing is downloaded, and no JIT compiler's file is read.
 func (r *reporter) names() symbolize.Options {
 	return symbolize.Options{
-		Gate:  gate.Setting{Value: gate.Live, From: "default"},
-		Debug: &debugfile.Finder{Dirs: []string{debugfile.DefaultDir}, BuildIDOnly: true},
+		Gate:        gate.Setting{Value: gate.Live, From: "default"},
+		MaxInflated: maxInflated,
+		Debug:       &debugfile.Finder{Dirs: []string{debugfile.DefaultDir}, BuildIDOnly: true},
 	}
 }
 

@@ -2,6 +2,7 @@ package debugfile
 
 import (
 	"path/filepath"
+	"slices"
 
 	"github.com/gatedso/bt/elfsym"
 )
@@ -33,6 +34,27 @@ func (f *Finder) OpenSplit(path, dir, name string) *elfsym.Image {
 		}
 	}
 	return nil
+}
+
+// OpenPackages opens the DWARF packages that hold split debug information of an image
+// that is called path: PROG.dwp beside it, or beside debug, the file that has its debug
+// information, below the same roots as for Find. The images belong to the Finder.
+func (f *Finder) OpenPackages(path string, debug *elfsym.Image) (list []*elfsym.Image) {
+	if f.BuildIDOnly {
+		return nil
+	}
+	s := search{f: f, path: path}
+	for _, name := range []string{path, debug.Name} {
+		if !filepath.IsAbs(name) {
+			continue
+		}
+		for _, p := range s.places() {
+			if im := s.openAny(p, name+".dwp"); im != nil && !slices.Contains(list, im) {
+				list = append(list, im)
+			}
+		}
+	}
+	return list
 }
 
 // openAny opens an ELF file of any kind.

@@ -9,6 +9,7 @@ import (
 	"slices"
 
 	"github.com/gatedso/bt/internal/guard"
+	"github.com/gatedso/bt/internal/packed"
 )
 
 // maxDecompressed bounds the bytes that a compressed core may unfold to.
@@ -47,9 +48,9 @@ func open(path string) (*File, error) {
 	case st.Size() == 0:
 		return nil, fmt.Errorf("%w: it is empty", ErrNotCore)
 	}
-	magic := make([]byte, magicSize)
+	magic := make([]byte, packed.MagicSize)
 	n, _ := file.ReadAt(magic, 0)
-	if compression(magic[:n]) != nil {
+	if packed.Compression(magic[:n]) != nil {
 		return twice(file)
 	}
 	return mapped(file, st.Size())

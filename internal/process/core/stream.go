@@ -7,6 +7,8 @@ import (
 	"fmt"
 	"io"
 	"slices"
+
+	"github.com/gatedso/bt/internal/packed"
 )
 
 // StreamOptions bounds the reading of a stream.
@@ -64,7 +66,7 @@ func stream(r io.Reader, o StreamOptions, known *File) (*File, error) {
 		o.MaxMemory = defaultMaxMemory
 	}
 	widen(r)
-	r, err := decompress(r)
+	r, err := packed.Undo(r)
 	if err != nil {
 		return nil, err
 	}

@@ -64,6 +64,22 @@ func (e *buffer) nameOfCode(n *stack.Name, o *render.Options) {
 	e.boolOf("inlined", n.Inlined)
 	e.sentenceOf("language", n.Language)
 	e.nameOf("source", n.Source)
+	if n.Excerpt != nil {
+		e.excerpt(n.Excerpt)
+	}
+	e.close('}')
+}
+
+func (e *buffer) excerpt(x *stack.Excerpt) {
+	e.key("excerpt")
+	e.open('{')
+	e.key("file")
+	e.name(x.File)
+	e.key("line")
+	e.int(int64(x.Line))
+	e.key("first")
+	e.int(int64(x.First))
+	e.array("lines", len(x.Lines), func(i int) { e.name(x.Lines[i]) })
 	e.close('}')
 }
 

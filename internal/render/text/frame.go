@@ -95,6 +95,7 @@ func (o *Options) AppendFrame(dst []byte, f *stack.Frame, wordSize int) []byte {
 		for i := range calls {
 			if n := &calls[i]; n.Language != "" || o.Inlines {
 				dst = o.appendCall(render.AppendAddr(dst, f.PC, wordSize), f, n)
+				dst = o.appendExcerpt(dst, n.Excerpt)
 			}
 		}
 		if o.Brief && hasLanguage(calls) {
@@ -105,7 +106,19 @@ func (o *Options) AppendFrame(dst []byte, f *stack.Frame, wordSize int) []byte {
 	if !o.Raw {
 		dst = o.appendName(dst, f, o.Inlines)
 	}
-	return append(dst, '\n')
+	dst = append(dst, '\n')
+	if n := o.place(f); n != nil && !o.Raw {
+		dst = o.appendExcerpt(dst, n.Excerpt)
+	}
+	return dst
+}
+
+// place returns the name of f whose place the frame's own line has.
+func (o *Options) place(f *stack.Frame) *stack.Name {
+	if o.Inlines {
+		return f.Function()
+	}
+	return innermost(f)
 }
 
 func hasLanguage(names []stack.Name) bool {
@@ -116,6 +129,21 @@ func hasLanguage(names []stack.Name) bool {
 // the function and the columns, each after a blank.
 func (o *Options) AppendName(dst []byte, f *stack.Frame) []byte {
 	return o.appendName(dst, f, false)
+}
+
+// AppendNames is AppendName for an address within a line of other text: the calls that
+// are inlined there come before the function, on the same line.
+func (o *Options) AppendNames(dst []byte, f *stack.Frame) []byte {
+	if !o.Inlines {
+		return o.appendName(dst, f, false)
+	}
+	for i := 0; i < len(f.Names)-1; i++ {
+		if n := &f.Names[i]; n.Inlined {
+			dst = o.appendCall(dst, n)
+			dst = dst[:len(dst)-1] // the line goes on
+		}
+	}
+	return o.appendName(dst, f, true)
 }
 
 // appendName is AppendName; inlines tells that inlined calls have lines of their
