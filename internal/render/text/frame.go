@@ -139,7 +139,7 @@ func (o *Options) AppendNames(dst []byte, f *stack.Frame) []byte {
 	}
 	for i := 0; i < len(f.Names)-1; i++ {
 		if n := &f.Names[i]; n.Inlined {
-			dst = o.appendCall(dst, n)
+			dst = o.appendCall(dst, f, n)
 			dst = dst[:len(dst)-1] // the line goes on
 		}
 	}
