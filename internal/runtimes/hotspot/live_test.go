@@ -259,7 +259,9 @@ func busy(t *testing.T, th *stack.Thread) {
 			}
 		}
 	}
-	if climb > 101+34 {
+	// The place of an interrupted instruction is told by the next call, which may be in
+	// what is inlined behind it.
+	if climb > 101+33+len(th.Frames[0].Names) {
 		t.Errorf("%d frames of the climb:\n%v", climb, frames(th))
 	}
 }
