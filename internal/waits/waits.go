@@ -13,6 +13,7 @@ package waits
 
 import (
 	"strconv"
+	"strings"
 	"sync"
 
 	"golang.org/x/sys/unix"
@@ -161,12 +162,32 @@ func (r *reader) Threads(p *stack.Process, threads []process.Unwound, m *process
 		if !r.wants.Waits {
 			continue
 		}
+		if known := p.Threads[i].Waits; known != nil { // a language runtime knows better
+			r.done = append(r.done, threadWaits{t.TID, r.runtimeWait(known)})
+			continue
+		}
 		if w, ok := r.thread(&p.Threads[i], t, m); ok {
 			p.Threads[i].Waits = &w.Wait
 			r.done = append(r.done, threadWaits{t.TID, w})
 		}
 	}
 	return nil
+}
+
+// runtimeWait takes in what a language runtime knows of a thread's wait, and names whom it
+// waits for.
+func (r *reader) runtimeWait(w *stack.Wait) wait {
+	named := false
+	for i := range w.Holders {
+		if h := &w.Holders[i]; h.Name == "" && h.PID == 0 && r.comm[h.TID] != "" {
+			h.Name, named = r.comm[h.TID], true
+		}
+	}
+	if named {
+		before, _, _ := strings.Cut(w.Text, " held by ")
+		w.Text = before + " held by " + parties(w.Holders)
+	}
+	return wait{Wait: *w, all: len(w.Holders) > 0}
 }
 
 // Process implements runtimes.Reader: it finds deadlocks.

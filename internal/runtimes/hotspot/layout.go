@@ -46,6 +46,9 @@ type layout struct {
 	hasState                        bool
 	pendingMonitor, monitorOwner    uint64
 	ownerID                         uint64 // JavaThread of JDK 24: a monitor's owner is a number
+	stackBase, stackSize            uint64 // of JavaThread
+	lockStack, lockStackEnd         uint64 // of JavaThread: the objects that it has locked; 0: not there
+	monitorObject                   uint64 // ObjectMonitor: a handle
 	anchorSP, anchorPC, anchorFP    uint64 // of JavaThread
 	states                          map[int64]string
 	bcpSlot                         int64 // of the interpreter's frame, from the frame pointer
@@ -211,4 +214,12 @@ func (r *reading) threads(l *layout) {
 	l.pendingMonitor, _ = r.s.offset("JavaThread::_current_pending_monitor", "Thread::_current_pending_monitor")
 	l.monitorOwner, _ = r.s.offset("ObjectMonitor::_owner")
 	l.ownerID, _ = r.s.offset("JavaThread::_monitor_owner_id")
+	l.stackBase, _ = r.s.offset("JavaThread::_stack_base", "Thread::_stack_base")
+	l.stackSize, _ = r.s.offset("JavaThread::_stack_size", "Thread::_stack_size")
+	stack, ok := r.s.offset("JavaThread::_lock_stack")
+	base, ok2 := r.s.offset("LockStack::_base[0]")
+	object, ok3 := r.s.offset("ObjectMonitor::_object")
+	if ok && ok2 && ok3 && r.s.sizes["LockStack"] > base {
+		l.lockStack, l.lockStackEnd, l.monitorObject = stack+base, stack+r.s.sizes["LockStack"], object
+	}
 }

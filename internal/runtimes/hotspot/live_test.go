@@ -186,6 +186,32 @@ func TestCore(t *testing.T) {
 	}
 }
 
+// TestDeadlock finds the two threads that wait for each other's monitor.
+func TestDeadlock(t *testing.T) {
+	dir := classes(t)
+	for _, java := range jdks(t) {
+		t.Run(java, func(t *testing.T) {
+			pid := start(t, java, dir, nil)
+			p, err := bt.Stacks(context.Background(), pid, &bt.Options{Waits: true})
+			if err != nil {
+				t.Fatal(err)
+			}
+			tids := make(map[string]int)
+			for i := range p.Threads {
+				tids[p.Threads[i].Name] = p.Threads[i].TID
+			}
+			if len(p.Deadlocks) != 1 || len(p.Deadlocks[0].Edges) != 2 {
+				t.Fatalf("deadlocks: %+v", p.Deadlocks)
+			}
+			for _, e := range p.Deadlocks[0].Edges {
+				if e.Kind != "monitor" || e.Waiter.TID != tids["first"] && e.Waiter.TID != tids["second"] || e.Holder.TID == e.Waiter.TID {
+					t.Errorf("%+v", e)
+				}
+			}
+		})
+	}
+}
+
 func compare(t *testing.T, p *stack.Process, want map[int][]call) {
 	t.Helper()
 	compared := 0
