@@ -26,11 +26,18 @@ type Process struct {
 	Deadlocks []Deadlock `json:"deadlocks,omitempty"`
 }
 
-// Complete reports whether nothing is missing from any thread.
+// Complete reports whether nothing is missing from any thread, goroutine or task.
 func (p *Process) Complete() bool {
 	for i := range p.Threads {
 		if !p.Threads[i].Complete() {
 			return false
+		}
+	}
+	for _, tasks := range [][]Task{p.Goroutines, p.Tasks} {
+		for i := range tasks {
+			if !tasks[i].Complete() {
+				return false
+			}
 		}
 	}
 	return true
@@ -60,7 +67,7 @@ type Thread struct {
 	// Runtimes are what language runtimes know of the thread.
 	Runtimes []RuntimeThread `json:"runtimes,omitempty"`
 	// Goroutine is the number of the goroutine that a thread of a Go program runs,
-	// 0 for none.
+	// 0 for none. What else is known of it is among the facts of Runtimes.
 	Goroutine int64 `json:"goroutine,omitempty"`
 	// Waits is what the thread sleeps for; nil where it runs, or that is not known.
 	Waits *Wait `json:"waits,omitempty"`

@@ -23,10 +23,16 @@ type Task struct {
 	Labels []Label `json:"labels,omitempty"`
 	// Waits is what it waits for; nil where that is not known.
 	Waits *Wait `json:"waits,omitempty"`
-	// Frames are its stack, the innermost frame first.
+	// Frames are its stack, the innermost frame first. Tasks whose stacks are alike
+	// may share them.
 	Frames []Frame `json:"frames"`
 	// End says why there are no more frames.
 	End End `json:"end"`
+}
+
+// Complete reports whether nothing is missing from the task's stack.
+func (t *Task) Complete() bool {
+	return t.End.Reason == Outermost || t.End.Reason == Coroutine
 }
 
 // Label is a key and its value.

@@ -99,7 +99,7 @@ func (s *Symbolizer) excerpts(f *stack.Frame) {
 	}
 }
 
-// stacksOf yields all stacks of a process.
+// stacksOf yields all stacks of a process, those that tasks share once.
 func stacksOf(p *stack.Process) iter.Seq[[]stack.Frame] {
 	return func(yield func([]stack.Frame) bool) {
 		for i := range p.Threads {
@@ -107,9 +107,18 @@ func stacksOf(p *stack.Process) iter.Seq[[]stack.Frame] {
 				return
 			}
 		}
+		seen := make(map[*stack.Frame]struct{})
 		for _, tasks := range [][]stack.Task{p.Goroutines, p.Tasks} {
 			for i := range tasks {
-				if !yield(tasks[i].Frames) {
+				frames := tasks[i].Frames
+				if len(frames) == 0 {
+					continue
+				}
+				if _, known := seen[&frames[0]]; known {
+					continue
+				}
+				seen[&frames[0]] = struct{}{}
+				if !yield(frames) {
 					return
 				}
 			}

@@ -213,6 +213,10 @@ type GoFrames struct {
 	// Exit returns the first bytes of runtime.goexit, which calls a function that
 	// lies distance bytes behind it: by them the program's code is found.
 	Exit func(distance uint64) []byte
+	// References returns the addresses of data that code, which lies at addr, refers
+	// to by its instructions' operands: all that may be one, in their order, and
+	// maybe others as well. It is nil for a CPU whose instructions bt does not read.
+	References func(code []byte, addr uint64) []uint64
 	// G is the register that holds the current goroutine while Go code runs,
 	// NumRegs or more where there is none.
 	G Reg

@@ -90,6 +90,38 @@ func (im *Image) GoFunc(link uint64) (name string, start uint64, ok bool) {
 	return name, start, ok
 }
 
+// GoFuncID returns abi.FuncID of the function at a link-time address, 0 for none.
+func (im *Image) GoFuncID(link uint64) (id uint8) {
+	guard.Read(func() error {
+		if t := im.goTab(); t != nil {
+			if f, ok := t.Func(link); ok {
+				id = f.ID()
+			}
+		}
+		return nil
+	})
+	return id
+}
+
+// GoEntries returns where functions of that name begin by Go's pcln table, at
+// link-time addresses, and where they end: a few at most, for the ABI tells some
+// apart.
+func (im *Image) GoEntries(name string) (spans [][2]uint64) {
+	guard.Read(func() error {
+		t := im.goTab()
+		if t == nil {
+			return nil
+		}
+		for _, entry := range t.Named(name) {
+			if f, ok := t.Func(entry); ok && f.Entry == entry {
+				spans = append(spans, [2]uint64{entry, f.CodeEnd()})
+			}
+		}
+		return nil
+	})
+	return spans
+}
+
 // goRow makes a row from Go's pcln table. It knows where Go's own .debug_frame
 // is silent: which functions are outermost, and which switch stacks. It reports
 // false where other tables are to be asked; known without a row, there is none.
@@ -249,4 +281,13 @@ func (b *goRows) injected(delta int64) {
 		}
 	}
 	b.row.Regs[b.arch.Entry.Return.Reg] = cfi.Rule{Kind: cfi.Offset, N: -size}
+}
+
+// ReadCode copies code at a link-time address into b and returns how much there was.
+func (im *Image) ReadCode(link uint64, b []byte) (n int) {
+	guard.Read(func() error {
+		n = copy(b, im.Code(link, len(b)))
+		return nil
+	})
+	return n
 }

@@ -65,38 +65,46 @@ func (r *Recorder) Cut() bool { return r.cut }
 
 // Prefetch reads many ranges with few system calls. Those that are kept already, or
 // lie in others, cost their reading again: the caller sees to it that there are few.
-func (r *Recorder) Prefetch(ranges []Range) {
-	if r.fetch == nil {
-		return
+// It returns what there was of each range, nil for nothing; the bytes are the
+// Recorder's.
+func (r *Recorder) Prefetch(ranges []Range) [][]byte {
+	got := make([][]byte, len(ranges))
+	r.added = slices.Grow(r.added, len(ranges))
+	for at := 0; at < len(ranges) && r.fetch != nil; {
+		end := min(at+recorderBatch, len(ranges))
+		r.prefetch(ranges[at:end], got[at:end])
+		at = end
 	}
-	for len(ranges) > 0 {
-		batch := ranges[:min(len(ranges), recorderBatch)]
-		ranges = ranges[len(batch):]
-		out, n := make([][]byte, 0, len(batch)), make([]int, len(batch))
-		total := 0
-		taken := make([]Range, 0, len(batch))
-		for _, g := range batch {
-			if g.Len == 0 || g.Start+g.Len < g.Start {
-				continue
-			}
-			if g.Len > uint64(r.room-total) {
-				r.cut = true
-				continue
-			}
-			total += int(g.Len)
-			taken = append(taken, g)
+	return got
+}
+
+// prefetch is Prefetch for as many ranges as one Fetch takes.
+func (r *Recorder) prefetch(ranges []Range, got [][]byte) {
+	out, n := make([][]byte, 0, len(ranges)), make([]int, len(ranges))
+	total := 0
+	taken, index := make([]Range, 0, len(ranges)), make([]int, 0, len(ranges))
+	for i, g := range ranges {
+		if g.Len == 0 || g.Start+g.Len < g.Start {
+			continue
 		}
-		arena := make([]byte, total)
-		for _, g := range taken {
-			out = append(out, arena[:g.Len:g.Len])
-			arena = arena[g.Len:]
+		if r.room < total || g.Len > uint64(r.room-total) {
+			r.cut = true
+			continue
 		}
-		r.room -= total
-		r.fetch(taken, out, n[:len(taken)])
-		for i, g := range taken {
-			if n[i] > 0 {
-				r.added = append(r.added, recorded{g.Start, out[i][:n[i]]})
-			}
+		total += int(g.Len)
+		taken, index = append(taken, g), append(index, i)
+	}
+	arena := make([]byte, total)
+	for _, g := range taken {
+		out = append(out, arena[:g.Len:g.Len])
+		arena = arena[g.Len:]
+	}
+	r.room -= total
+	r.fetch(taken, out, n[:len(taken)])
+	for i, g := range taken {
+		if n[i] > 0 {
+			got[index[i]] = out[i][:n[i]]
+			r.added = append(r.added, recorded{g.Start, out[i][:n[i]]})
 		}
 	}
 }

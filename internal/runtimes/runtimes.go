@@ -28,6 +28,9 @@ type Target struct {
 	// Memory reads the target's memory. A process runs meanwhile: it serves what does
 	// not change as long as the process lives.
 	Memory *process.Recorder
+	// ClockOffset is what CLOCK_MONOTONIC of the process is ahead of bt's own, in
+	// nanoseconds: they differ between time namespaces.
+	ClockOffset int64
 	// Core tells that it is a core file: nothing of it changes, and all of it is from
 	// the moment of the stop.
 	Core bool

@@ -179,6 +179,9 @@ type Start struct {
 	HasBlocked bool
 	// PACMask is the thread's mask for arch.Arch.StripPAC, 0 if not known.
 	PACMask uint64
+	// Called tells that the pc is a return address: of a stack that no thread runs
+	// at the moment.
+	Called bool
 	// MaxFrames is the number of frames wanted; 0 means all.
 	MaxFrames int
 }
@@ -199,7 +202,7 @@ func (w *Walker) WalkInto(buf []Frame, s Start, mem Memory) Stack {
 	}
 	sp, _ := s.Regs.Get(w.arch.SP)
 	fp, _ := s.Regs.Get(w.arch.FP)
-	frame := Frame{PC: pc & w.mask, SP: sp & w.mask, FP: fp & w.mask, Exact: true}
+	frame := Frame{PC: pc & w.mask, SP: sp & w.mask, FP: fp & w.mask, Exact: !s.Called}
 	for {
 		if s.MaxFrames > 0 && len(out.Frames) == s.MaxFrames {
 			out.End, out.At = EndMaxFrames, uint64(s.MaxFrames)
@@ -215,7 +218,7 @@ func (w *Walker) WalkInto(buf []Frame, s Start, mem Memory) Stack {
 			frame.Signo = st.signo(p)
 		}
 		out.Frames = append(out.Frames, frame)
-		if len(out.Frames) == 1 && st.newborn(frame) {
+		if len(out.Frames) == 1 && frame.Exact && st.newborn(frame) {
 			return out
 		}
 		next, end, at := st.step(frame, p)

@@ -51,7 +51,7 @@ var Arch = &arch.Arch{
 	Entry:   x86.AMD64.Entry(),
 	Chain:   x86.AMD64.Chain(),
 	RedZone: 128, // System V ABI, AMD64 supplement, section 3.2.2
-	Go:      arch.GoFrames{MCallArg: true, DepthFirst: true, Exit: x86.GoExit, FramePointer: true, G: R14},
+	Go:      arch.GoFrames{MCallArg: true, DepthFirst: true, Exit: x86.GoExit, FramePointer: true, References: x86.AMD64.References, G: R14},
 	HotSpot: &arch.HotSpot{BCP: R13},
 
 	RegsetSize:   regsetSize,

@@ -51,7 +51,7 @@ var Arch = &arch.Arch{
 	},
 	StripPAC: stripPAC,
 	Tag:      0xff << 56, // Documentation/arch/arm64/tagged-pointers.rst of the kernel
-	Go:       arch.GoFrames{FramePointer: true, Unframed: goUnframed, Injected: 16, Exit: goExit, G: X0 + 28},
+	Go:       arch.GoFrames{FramePointer: true, Unframed: goUnframed, Injected: 16, Exit: goExit, References: references, G: X0 + 28},
 	HotSpot:  &arch.HotSpot{BCP: 22},
 
 	RegsetSize:   regsetSize,

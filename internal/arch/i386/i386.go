@@ -42,7 +42,7 @@ var Arch = &arch.Arch{
 	Entry:   x86.I386.Entry(),
 	Chain:   x86.I386.Chain(),
 	RedZone: 128, // none in the psABI: for what has just been popped
-	Go:      arch.GoFrames{MCallArg: true, DepthFirst: true, Exit: x86.GoExit, G: arch.MaxRegs},
+	Go:      arch.GoFrames{MCallArg: true, DepthFirst: true, Exit: x86.GoExit, References: x86.I386.References, G: arch.MaxRegs},
 
 	RegsetSize:   regsetSize,
 	DecodeRegset: decodeRegset,

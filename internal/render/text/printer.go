@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"encoding/hex"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/gatedso/bt/internal/escape"
@@ -113,7 +114,8 @@ func (p *Printer) about(t *stack.Thread) {
 	for i := range t.Runtimes {
 		p.comment("%s", render.RuntimeThread(&t.Runtimes[i]))
 	}
-	if t.Goroutine != 0 {
+	isGo := func(r stack.RuntimeThread) bool { return r.Language == "go" }
+	if t.Goroutine != 0 && !slices.ContainsFunc(t.Runtimes, isGo) { // which says so
 		p.comment("runs goroutine %d", t.Goroutine)
 	}
 	if t.Waits != nil {

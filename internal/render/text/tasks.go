@@ -18,8 +18,8 @@ func (p *Printer) tasks(noun string, tasks []stack.Task, wordSize int) {
 	for _, g := range taskGroups(tasks, p.Options.Verbose) {
 		p.comment("%s", taskHead(noun, g))
 		t := g[0]
-		if t.Waits != nil {
-			p.comment("waits in %s", escape.Text(t.Waits.Text))
+		if text := taskWaits(g); text != "" {
+			p.comment("waits for %s", escape.Text(text))
 		}
 		p.frames(t.Frames, wordSize)
 		if t.End.Reason != stack.Outermost {
@@ -28,42 +28,85 @@ func (p *Printer) tasks(noun string, tasks []stack.Task, wordSize int) {
 	}
 }
 
+// taskWaits is what the tasks of a group wait for: all for the same, or the first one
+// for this, and the others for something of their own.
+func taskWaits(g []*stack.Task) string {
+	if g[0].Waits == nil {
+		return ""
+	}
+	text, others := g[0].Waits.Text, 0
+	for _, t := range g[1:] {
+		if t.Waits == nil || t.Waits.Text != text {
+			others++
+		}
+	}
+	if others > 0 {
+		text += fmt.Sprintf("; %s of the others for something else", render.Thousands(others))
+	}
+	return text
+}
+
 // taskGroups puts tasks that look alike together, in the order of the first of each.
 // Those that the runtime has started for itself come only with system.
 func taskGroups(tasks []stack.Task, system bool) [][]*stack.Task {
 	var out [][]*stack.Task
+	by := make(map[taskKey][]int)
 	seed := maphash.MakeSeed()
-	by := make(map[uint64][]int)
+	stacks := make(map[*stack.Frame]uint64)
 	for i := range tasks {
 		t := &tasks[i]
 		if t.System && !system {
 			continue
 		}
-		var h maphash.Hash
-		h.SetSeed(seed)
-		h.WriteString(t.State)
-		for j := range t.Frames {
-			maphash.WriteComparable(&h, t.Frames[j].PC)
-		}
-		sum := h.Sum64()
-		at := slices.IndexFunc(by[sum], func(g int) bool { return alikeTasks(out[g][0], t) })
+		key := taskKey{t.State, t.Name, t.CreatedBy, t.Thread, t.System, t.End, hashStack(seed, stacks, t.Frames)}
+		at := slices.IndexFunc(by[key], func(g int) bool { return alikeTasks(out[g][0], t) })
 		if at >= 0 {
-			g := by[sum][at]
+			g := by[key][at]
 			out[g] = append(out[g], t)
 			continue
 		}
-		by[sum] = append(by[sum], len(out))
+		by[key] = append(by[key], len(out))
 		out = append(out, []*stack.Task{t})
 	}
 	return out
 }
 
+// taskKey is what tasks of a group agree in, beside their labels.
+type taskKey struct {
+	state, name, createdBy string
+	thread                 int
+	system                 bool
+	end                    stack.End
+	frames                 uint64
+}
+
+// hashStack returns a hash of a stack's addresses. known has those of stacks that were
+// seen before, by their first frame: tasks may share them.
+func hashStack(seed maphash.Seed, known map[*stack.Frame]uint64, frames []stack.Frame) uint64 {
+	if len(frames) == 0 {
+		return 0
+	}
+	if sum, ok := known[&frames[0]]; ok {
+		return sum
+	}
+	var h maphash.Hash
+	h.SetSeed(seed)
+	for i := range frames {
+		maphash.WriteComparable(&h, frames[i].PC)
+	}
+	sum := h.Sum64()
+	known[&frames[0]] = sum
+	return sum
+}
+
+// alikeTasks compares what a taskKey does not tell for certain.
 func alikeTasks(a, b *stack.Task) bool {
-	return a.State == b.State && a.Name == b.Name && a.CreatedBy == b.CreatedBy && a.Thread == b.Thread && a.System == b.System && a.End == b.End &&
-		slices.Equal(a.Labels, b.Labels) && (a.Waits == nil) == (b.Waits == nil) && (a.Waits == nil || a.Waits.Text == b.Waits.Text) &&
-		slices.EqualFunc(a.Frames, b.Frames, func(x, y stack.Frame) bool {
-			return x.PC == y.PC && x.Exact == y.Exact && slices.Equal(x.Names, y.Names)
-		})
+	if !slices.Equal(a.Labels, b.Labels) || len(a.Frames) != len(b.Frames) {
+		return false
+	}
+	return len(a.Frames) == 0 || &a.Frames[0] == &b.Frames[0] || slices.EqualFunc(a.Frames, b.Frames, func(x, y stack.Frame) bool {
+		return x.PC == y.PC && x.Exact == y.Exact && slices.Equal(x.Names, y.Names)
+	})
 }
 
 // maxIDs is how many tasks of a group are listed; a group with few more lists all.

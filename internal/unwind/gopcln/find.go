@@ -91,6 +91,16 @@ func LocateText(data, code []byte, addr uint64, goexit func(distance uint64) []b
 	return 0, false
 }
 
+// Named returns the addresses of all functions of that name, a few at most. It looks
+// through all of the table.
+func (t *Table) Named(name string) []uint64 {
+	pcs := t.named(name)
+	for i := range pcs {
+		pcs[i] += t.text
+	}
+	return pcs
+}
+
 // named returns the pcs, relative to runtime.text, of all functions of that
 // name, a few at most.
 func (t *Table) named(name string) (pcs []uint64) {

@@ -57,6 +57,15 @@ func (f Func) Flags() Flags {
 	return Flags(f.rec[len(f.rec)-3])
 }
 
+// ID returns abi.FuncID, whose numbers change from one Go to the next; 0, which is none,
+// before Go 1.16.
+func (f Func) ID() uint8 {
+	if f.t.version == go12 {
+		return 0
+	}
+	return f.rec[len(f.rec)-4]
+}
+
 // SPDelta returns how many bytes the stack pointer is below the slot of the
 // return address at pc, before the instruction there is executed: the return
 // address is at SP+delta on x86, and the CFA one address further. It reports
