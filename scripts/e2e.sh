@@ -38,7 +38,11 @@ tools() {
 	local name tool package missing= probe list="cpio:cpio gcc:gcc make:make gzip:gzip xz:xz-utils"
 	for name; do
 		case $name in
-		arm64 | cores64) list="$list qemu-system-aarch64:qemu-system-arm" ;;
+		arm64 | cores64)
+			list="$list qemu-system-aarch64:qemu-system-arm aarch64-linux-gnu-gcc-12:gcc-12-aarch64-linux-gnu
+				aarch64-linux-gnu-g++-12:g++-12-aarch64-linux-gnu arm-linux-gnueabihf-gcc-12:gcc-12-arm-linux-gnueabihf
+				gdb-multiarch:gdb-multiarch"
+			;;
 		*-arm64) list="$list qemu-system-aarch64:qemu-system-arm qemu-aarch64:qemu-user aarch64-linux-gnu-gcc-12:gcc-12-aarch64-linux-gnu aarch64-linux-gnu-g++-12:g++-12-aarch64-linux-gnu" ;;
 		*) list="$list qemu-system-x86_64:qemu-system-x86" ;;
 		esac
@@ -175,7 +179,11 @@ session_tree() {
 	cp "testdata/e2e/$cpu.programs" "$tree/programs"
 	sed -n 's/^\$ //p' "testdata/e2e/$cpu.session" >"$tree/session"
 	echo "sh /session.sh" >"$tree/commands"
-	if [ "$cpu" = amd64 ]; then
+	if [ "$cpu" = arm64 ]; then
+		aarch64-linux-gnu-gcc-12 -static -O1 -fno-inline -g0 -o "$tree/bin/signals64" testdata/progs/signals.c
+		arm-linux-gnueabihf-gcc-12 -static -O1 -fno-inline -g -o "$tree/bin/leaf32" testdata/progs/leaf.c
+		arm-linux-gnueabihf-gcc-12 -static -O1 -fno-inline -g -o "$tree/bin/threads32" testdata/progs/threads.c
+	else
 		module "$tree"
 		for bits in 32 64; do
 			gcc -m$bits -static -O1 -fno-inline -g0 -o "$tree/bin/signals$bits" testdata/progs/signals.c

@@ -57,7 +57,7 @@ install -m 0755 "$(dirname "$0")/machine.init" "$tree/init"
 status=0
 timeout --foreground -k 5 "${MACHINE_TIMEOUT:-150}" $qemu -accel tcg -smp 2 -m "${MACHINE_MEMORY:-512}" \
 	-nic none -nographic -no-reboot -kernel "$kernel" -initrd "$work/root" \
-	-append "console=$console quiet panic=-1 $*" </dev/null >"$work/console" 2>&1 &
+	-append "console=$console quiet panic=-1 nowatchdog $*" </dev/null >"$work/console" 2>&1 &
 machine=$!
 wait "$machine" || status=$?
 machine=
