@@ -13,7 +13,7 @@
 #   tests-arm64  tests that run arm64 programs, on a CPU with all that qemu knows
 #   plain-arm64  some of them on one without pointer authentication
 #
-# Default: all but the last three. --update writes the sessions anew. What is downloaded
+# Default: amd64, arm64, tests32, no32, attack. --update writes the sessions anew. What is downloaded
 # stays in build/e2e, `make clean` removes it. Nothing is installed.
 set -euo pipefail
 cd "$(dirname "$0")/.."
