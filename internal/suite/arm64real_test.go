@@ -19,7 +19,7 @@ var realARM64 = []struct {
 	names         []string // that the first thread's stack has among others
 	exact         bool
 }{
-	{"bash", `/bin/bash -c 'echo ready; f() { read x </tmp/never; }; f'`, []string{"execute_command", "read_builtin", "main"}, true},
+	{"bash", `/bin/bash -c 'echo ready; f() { read x </tmp/never; }; f'`, []string{"do_redirections", "execute_command_internal", "main"}, true},
 	{"python3", `/usr/bin/python3 -S -c 'import threading, time
 def wait(n):
     time.sleep(1000) if n == 0 else wait(n - 1)
@@ -44,7 +44,7 @@ func TestMachineARM64Programs(t *testing.T) {
 	m := newMachine64(t, root)
 	for _, p := range realARM64 {
 		m.do(p.name, "mkfifo /tmp/never 2>/dev/null\nwait_for "+p.command+"\nsleep 1\n"+
-			"bt --pid $pid --demangle short\necho '@eu-stack'\n/usr/bin/eu-stack -n 0 -r -p $pid\necho '@end of it'")
+			"bt --pid $pid --native --demangle short 2>&1 | cat\necho '@eu-stack'\n/usr/bin/eu-stack -n 0 -r -p $pid\necho '@end of it'")
 		if p.name == "python3" {
 			m.do("gcore", "/usr/bin/gdb -nx -q -batch -p $pid -ex 'gcore core' >/dev/null 2>&1\necho @core\ndump")
 		}
@@ -72,7 +72,7 @@ func TestMachineARM64Programs(t *testing.T) {
 	}
 	t.Run("gcore", func(t *testing.T) {
 		live, _, _ := strings.Cut(printed["python3"], "@eu-stack\n")
-		core := bt(t, "--core", coreOf(t, printed["gcore"]), "--sysroot", m.tree, "--demangle", "short").want(t, 0)
+		core := bt(t, "--core", coreOf(t, printed["gcore"]), "--sysroot", m.tree, "--native", "--demangle", "short").want(t, 0)
 		wantSame(t, "gcore", live, core.stdout)
 	})
 }
@@ -83,7 +83,7 @@ func (m *machine64) do32(t *testing.T) {
 	m.do("core of 32 bits", leaf+" >/dev/null 2>&1\necho @core\ndump")
 	m.do("run of 32 bits", "bt run "+leaf+" 2>&1 | cat")
 	m.do("threads of 32 bits", "wait_for "+m.program(build(t, gccARM32, "threads.c", "-O1", "-static"))+
-		" 2\nsleep 1\nbt --pid $pid 2>&1\nkill -KILL $pid\nwait $pid 2>/dev/null")
+		" 2\nsleep 1\nbt --pid $pid 2>&1 | cat\nkill -KILL $pid\nwait $pid 2>/dev/null")
 }
 
 func check32(t *testing.T, printed map[string]string) {
