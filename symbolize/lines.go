@@ -18,8 +18,20 @@ type Lines struct {
 	name    func(frames []stack.Frame)
 	excerpt func(file string, line int) *stack.Excerpt // nil: none
 	parts   []linesPart
-	part    []int32 // by frame: in parts, -1
-	index   []int32 // its number there
+	// By frame: in parts, -1, and its number there. Both are nil where the only
+	// part has all frames.
+	part, index []int32
+}
+
+// place returns where the lines of the i-th frame are: p is nil if nothing is known.
+func (l *Lines) place(i int) (p *linesPart, index int) {
+	switch {
+	case l.part == nil && len(l.parts) == 1:
+		return &l.parts[0], i
+	case l.part == nil || l.part[i] < 0:
+		return nil, 0
+	}
+	return &l.parts[l.part[i]], int(l.index[i])
 }
 
 // linesPart are the lines of addresses of one image.
@@ -38,18 +50,12 @@ func (s *Symbolizer) Lines(frames []stack.Frame) *Lines {
 
 // LinesOf is Lines for n frames, of which frame tells PC and Exact.
 func (s *Symbolizer) LinesOf(n int, frame func(i int) (pc uint64, exact bool)) *Lines {
-	l := newLines(n, s.options.Excerpt, s.frames)
-	if guard.Read(func() error { s.divide(l, frame); return nil }) != nil {
-		return newLines(n, s.options.Excerpt, s.frames) // a part of a file is gone
-	}
-	return l
-}
-
-// newLines returns the lines of n frames of which nothing is known.
-func newLines(n int, excerpt func(string, int) *stack.Excerpt, name func(frames []stack.Frame)) *Lines {
-	l := &Lines{name: name, excerpt: excerpt, part: make([]int32, n), index: make([]int32, n)}
+	l := &Lines{name: s.frames, excerpt: s.options.Excerpt, part: make([]int32, n), index: make([]int32, n)}
 	for i := range l.part {
 		l.part[i] = -1
+	}
+	if guard.Read(func() error { s.divide(l, frame); return nil }) != nil {
+		return &Lines{name: s.frames, excerpt: s.options.Excerpt} // a part of a file is gone
 	}
 	return l
 }
@@ -94,8 +100,7 @@ func (s *Symbolizer) ImageLines(im *image.Image, frames []stack.Frame) *Lines {
 
 // ImageLinesOf is LinesOf for link-time addresses of an image by itself.
 func (s *Symbolizer) ImageLinesOf(im *image.Image, n int, frame func(i int) (pc uint64, exact bool)) *Lines {
-	name := func(frames []stack.Frame) { s.inImageAll(im, frames) }
-	l := newLines(n, s.options.Excerpt, name)
+	l := &Lines{excerpt: s.options.Excerpt, name: func(frames []stack.Frame) { s.inImageAll(im, frames) }}
 	err := guard.Read(func() error {
 		p := linesPart{names: s.namesOf(im, nil), links: make([]uint64, n)}
 		for i := range p.links {
@@ -106,10 +111,7 @@ func (s *Symbolizer) ImageLinesOf(im *image.Image, n int, frame func(i int) (pc 
 		return nil
 	})
 	if err != nil {
-		return l
-	}
-	for i := range l.part {
-		l.part[i], l.index[i] = 0, int32(i)
+		l.parts = nil
 	}
 	return l
 }
@@ -158,12 +160,16 @@ func (l *Lines) add(frames []stack.Frame, first int) {
 // warm reads what at reads for n frames from the first-th on, all side by side.
 func (l *Lines) warm(first, n int) {
 	for from := first; from < first+n; {
-		part, to := l.part[from], from+1
-		for to < first+n && l.part[to] == part && l.index[to] == l.index[to-1]+1 {
+		p, index := l.place(from)
+		to := from + 1
+		for to < first+n {
+			if next, at := l.place(to); next != p || p != nil && at != index+to-from {
+				break
+			}
 			to++
 		}
-		if part >= 0 && l.parts[part].answers != nil {
-			l.parts[part].answers.Warm(int(l.index[from]), to-from)
+		if p != nil && p.answers != nil {
+			p.answers.Warm(index, to-from)
 		}
 		from = to
 	}
@@ -195,36 +201,38 @@ func (l *Lines) Names(dst []stack.Name, i int) []stack.Name {
 // Linkage reports whether the symbol table has the function that holds the i-th
 // frame's code under the name that Names gives.
 func (l *Lines) Linkage(i int) bool {
-	if l.part[i] < 0 || l.parts[l.part[i]].answers == nil {
+	p, index := l.place(i)
+	if p == nil || p.answers == nil {
 		return true
 	}
 	var room [16]dwarf.Frame
-	frames := l.parts[l.part[i]].answers.Frames(room[:0], int(l.index[i]))
+	frames := p.answers.Frames(room[:0], index)
 	return len(frames) == 0 || frames[len(frames)-1].Linkage
 }
 
 // Discriminator returns the number that tells the block of the i-th frame's address
 // from other blocks of its line, 0 for none. Profilers use it.
 func (l *Lines) Discriminator(i int) uint32 {
-	if l.part[i] < 0 || l.parts[l.part[i]].answers == nil {
+	p, index := l.place(i)
+	if p == nil || p.answers == nil {
 		return 0
 	}
-	return l.parts[l.part[i]].answers.Discriminator(int(l.index[i]))
+	return p.answers.Discriminator(index)
 }
 
 // at is Names for a caller that guards it, and has some room. It reports false where
 // nothing is known.
 func (l *Lines) at(dst []stack.Name, room []dwarf.Frame, i int) (_ []stack.Name, ok bool) {
-	if l.part[i] < 0 {
+	p, index := l.place(i)
+	if p == nil {
 		return dst, false
 	}
-	p := &l.parts[l.part[i]]
 	n := len(dst)
 	if p.answers != nil {
-		dst = appendNames(dst, p.answers.Frames(room, int(l.index[i])))
+		dst = appendNames(dst, p.answers.Frames(room, index))
 	}
 	if len(dst) == n {
-		dst = appendGo(dst, p.names.im, p.links[l.index[i]])
+		dst = appendGo(dst, p.names.im, p.links[index])
 	}
 	return dst, len(dst) > n
 }

@@ -13,6 +13,13 @@ type answerer struct {
 
 	ahead []address // read and not yet answered, at most most
 	most  int
+	taken int // of ahead, to be answered before the next line of another kind
+	// found, unless nil, is of all addresses of the segment: ahead are those from the
+	// first-th on that are not answered.
+	found Found
+	first int
+	dry   bool // nothing is answered yet
+	mixed bool // other lines stand among the addresses
 	room  [batch]stack.Frame
 }
 
@@ -57,11 +64,52 @@ func (a *answerer) answer(c *chunk) error {
 }
 
 func (a *answerer) segment(c *chunk, seg *segment) {
-	data, k := c.data[:seg.end], seg.kind
+	a.ahead, a.taken, a.found, a.first = a.ahead[:0], 0, nil, 0
 	a.most = batch
-	if _, ok := seg.space.(Bulk); ok {
-		a.most = MaxBulk
+	if b, ok := seg.space.(Bulk); ok && a.opts.Bulk && !a.opts.Raw {
+		if a.most = MaxBulk; a.lookUp(c, seg, b) {
+			return
+		}
 	}
+	all := a.ahead
+	a.lines(c, seg)
+	a.batch(seg.space)
+	if a.found != nil {
+		a.ahead = all[:0]
+	}
+}
+
+// lookUp looks up all addresses of a segment together: lines of another kind, such as
+// the heads of threads, stand between them. It reports true when there are none, and
+// the addresses are answered.
+func (a *answerer) lookUp(c *chunk, seg *segment, b Bulk) bool {
+	if n := min(bytes.Count(c.data[seg.start:seg.end], []byte("\n"))+1, MaxBulk); n > cap(a.ahead) {
+		a.ahead = make([]address, 0, n)
+	}
+	a.dry, a.mixed = true, false
+	a.lines(c, seg)
+	a.dry = false
+	all := a.ahead
+	switch {
+	case len(all) > MaxBulk:
+		a.ahead = a.ahead[:0]
+		return false
+	case len(all) == 0:
+		return !a.mixed
+	}
+	a.found = b.Find(len(all), func(i int) (uint64, bool) { return all[i].pc, all[i].exact })
+	if a.mixed {
+		return false
+	}
+	a.taken = len(all)
+	a.batch(seg.space)
+	return true
+}
+
+// lines goes over the lines of a segment. When a.dry is set it takes the addresses
+// only, but no more than MaxBulk and one, and sets a.mixed for a line of another kind.
+func (a *answerer) lines(c *chunk, seg *segment) {
+	data, k := c.data[:seg.end], seg.kind
 	for pos := seg.start; pos < len(data) && a.err == nil; {
 		// Most lines are one address and a newline.
 		digits := data[pos:]
@@ -78,35 +126,48 @@ func (a *answerer) segment(c *chunk, seg *segment) {
 		a.line(c, seg.space, &k, pos, end)
 		pos = end
 	}
-	a.batch(seg.space)
 }
 
 // addr takes an address, to be answered before the next line of another kind.
 func (a *answerer) addr(space Space, v uint64, k *kind) {
-	if len(a.ahead) == a.most {
-		a.batch(space)
+	exact := k.next(a.opts.ReturnAddresses)
+	switch {
+	case a.dry:
+		if len(a.ahead) <= MaxBulk {
+			a.ahead = append(a.ahead, address{v, exact})
+		}
+		return
+	case a.found == nil:
+		if len(a.ahead) == a.most {
+			a.batch(space)
+		}
+		a.ahead = append(a.ahead, address{v, exact})
 	}
-	a.ahead = append(a.ahead, address{v, k.next(a.opts.ReturnAddresses)})
+	a.taken++
 }
 
 // batch answers the addresses that have been taken.
 func (a *answerer) batch(space Space) {
-	all := a.ahead
-	a.ahead = a.ahead[:0]
-	if len(all) == 0 {
+	if a.taken == 0 {
 		return
 	}
-	s := share{space: space, addrs: all, wordSize: 8}
+	all := a.ahead[:a.taken]
+	s := share{space: space, addrs: all, found: a.found, first: a.first, wordSize: 8}
 	if space != nil {
 		s.wordSize = space.WordSize()
 	}
-	if b, ok := space.(Bulk); ok && !a.opts.Raw {
-		s.found = b.Find(len(all), func(i int) (uint64, bool) { return all[i].pc, all[i].exact })
-		if a.spread(&s) {
-			return
-		}
+	if a.found != nil { // those that follow are looked up, too
+		a.ahead, a.first = a.ahead[a.taken:], a.first+a.taken
+	} else {
+		a.ahead = a.ahead[:0]
 	}
-	a.share(&s)
+	a.taken = 0
+	if b, ok := space.(Bulk); ok && s.found == nil && !a.opts.Raw {
+		s.found = b.Find(len(all), func(i int) (uint64, bool) { return all[i].pc, all[i].exact })
+	}
+	if s.found == nil || !a.spread(&s) {
+		a.share(&s)
+	}
 }
 
 // line answers the line c.data[pos:end].
@@ -137,9 +198,13 @@ func (a *answerer) line(c *chunk, space Space, k *kind, pos, end int) {
 		}
 		k.skip(1)
 	case formInlined:
+		a.mixed = true
 		return
 	case formComment:
 		k.steer(l.text)
+	}
+	if a.mixed = true; a.dry {
+		return
 	}
 	if a.batch(space); a.err != nil {
 		return

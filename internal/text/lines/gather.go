@@ -16,8 +16,9 @@ type gatherer struct {
 	max int
 
 	mu   sync.Mutex
-	more sync.Cond // buf or err changed
-	buf  []byte
+	more sync.Cond // what follows changed
+	full [][]byte  // what has come, in pieces, the first ones first
+	size int       // bytes in full
 	err  error
 	stop bool
 }
@@ -27,6 +28,8 @@ type gatherer struct {
 const (
 	gatherBulk = 16 << 10
 	gatherWait = 5 * time.Millisecond
+	pieceSize  = 256 << 10
+	typedSize  = 4 << 10 // a piece that is no larger gets no room for more
 )
 
 func gather(r io.Reader, max int) *gatherer {
@@ -37,9 +40,12 @@ func gather(r io.Reader, max int) *gatherer {
 }
 
 func (g *gatherer) fill() {
-	piece := make([]byte, 256<<10)
+	var piece []byte
 	for idle := 0; ; {
-		n, err := g.r.Read(piece)
+		if piece == nil {
+			piece = make([]byte, 0, pieceSize)
+		}
+		n, err := g.r.Read(piece[:pieceSize])
 		if n == 0 && err == nil {
 			if idle++; idle < 100 {
 				continue
@@ -48,10 +54,10 @@ func (g *gatherer) fill() {
 		}
 		idle = 0
 		g.mu.Lock()
-		for len(g.buf) >= g.max && !g.stop {
+		for g.size >= g.max && !g.stop {
 			g.more.Wait()
 		}
-		g.buf = append(g.buf, piece[:n]...)
+		piece = g.add(piece, n)
 		g.err = err
 		stop := g.stop || err != nil
 		g.more.Broadcast()
@@ -62,25 +68,47 @@ func (g *gatherer) fill() {
 	}
 }
 
+// add takes the n bytes that piece was filled with, and returns the one to fill next,
+// nil for a new one. The caller holds g.mu.
+func (g *gatherer) add(piece []byte, n int) []byte {
+	g.size += n
+	switch last := len(g.full) - 1; {
+	case n == 0:
+	case last >= 0 && len(g.full[last])+n <= cap(g.full[last]):
+		g.full[last] = append(g.full[last], piece[:n]...)
+	case n >= pieceSize/2:
+		g.full = append(g.full, piece[:n])
+		return nil
+	case n > typedSize:
+		g.full = append(g.full, append(make([]byte, 0, pieceSize), piece[:n]...))
+	default:
+		g.full = append(g.full, append([]byte(nil), piece[:n]...))
+	}
+	return piece
+}
+
 // Read waits for the first byte, but not for more than what comes at once.
 func (g *gatherer) Read(p []byte) (int, error) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	for len(g.buf) == 0 && g.err == nil {
+	for g.size == 0 && g.err == nil {
 		g.more.Wait()
 	}
-	for n := 0; len(g.buf) >= gatherBulk && len(g.buf) > n && len(g.buf) < min(g.max, len(p)) && g.err == nil; {
-		n = len(g.buf)
+	for n := 0; g.size >= gatherBulk && g.size > n && g.size < min(g.max, len(p)) && g.err == nil; {
+		n = g.size
 		g.mu.Unlock()
 		time.Sleep(gatherWait)
 		g.mu.Lock()
 	}
-	n := copy(p, g.buf)
-	if n == len(g.buf) {
-		g.buf = g.buf[:0]
-	} else {
-		g.buf = append(g.buf[:0], g.buf[n:]...)
+	n := 0
+	for n < len(p) && len(g.full) > 0 {
+		k := copy(p[n:], g.full[0])
+		n += k
+		if g.full[0] = g.full[0][k:]; len(g.full[0]) == 0 {
+			g.full = g.full[1:]
+		}
 	}
+	g.size -= n
 	g.more.Broadcast()
 	if n == 0 {
 		return 0, g.err

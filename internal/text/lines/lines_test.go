@@ -227,7 +227,7 @@ func TestRandomLines(t *testing.T) {
 		"1-2 r-xp", " 00000000 fe:00 123 /a", "-", "\x00", "\xff", "1 <a>\n", "12345678123456781", "]", ")", ">",
 	}
 	rnd := rand.New(rand.NewPCG(3, 4))
-	for range 5_000 {
+	for round := range 5_000 {
 		var in []byte
 		for range 1 + rnd.IntN(40) {
 			in = append(in, pieces[rnd.IntN(len(pieces))]...)
@@ -243,6 +243,28 @@ func TestRandomLines(t *testing.T) {
 		}
 		lim := limits{chunk: 1 + rnd.IntN(100), flush: 1 + rnd.IntN(300), maxLine: 1 + rnd.IntN(200), maxHead: 1 << 20}
 		check(t, in, []int{1 + rnd.IntN(50), 1 + rnd.IntN(200)}, o, lim)
+		if round%10 == 0 {
+			checkBulk(t, in, o)
+		}
+	}
+}
+
+// checkBulk compares the answers to addresses that are looked up together with those
+// to addresses one by one.
+func checkBulk(t *testing.T, in []byte, o Options) {
+	t.Helper()
+	var outs [2]bytes.Buffer
+	var sums [2]Result
+	for i, bulk := range []bool{false, true} {
+		o.Bulk = bulk
+		var err error
+		lim := limits{chunk: 1 << 10, flush: 100, maxLine: 8 << 10, maxHead: 1 << 20, bulk: 8 << 10}
+		if sums[i], err = run(bytes.NewReader(in), &outs[i], o, lim); err != nil && err != errSpace {
+			t.Fatal(err)
+		}
+	}
+	if outs[0].String() != outs[1].String() || sums[0] != sums[1] {
+		t.Fatalf("%q: answered %q together, %q one by one (%+v, %+v)", in, &outs[1], &outs[0], sums[1], sums[0])
 	}
 }
 

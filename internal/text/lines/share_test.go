@@ -59,3 +59,39 @@ func TestSpreadFails(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+// counted is a testBulk that counts how often it is asked.
+type counted struct {
+	testBulk
+	finds *int
+}
+
+func (c counted) Find(n int, frame func(i int) (pc uint64, exact bool)) Found {
+	*c.finds++
+	return c.testBulk.Find(n, frame)
+}
+
+// The addresses of a report are looked up together, though other lines stand between
+// them.
+func TestLookedUpTogether(t *testing.T) {
+	var in strings.Builder
+	for range 300 {
+		in.WriteString("# thread 1\n12\n13\nlibc.so.6+0x1\n# signal\n14\n15\n16 17\n18 <f> a.c:1 (inlined)\nnone\n")
+	}
+	finds := 0
+	answer := func(o Options) string {
+		o.Append = each(appendTest)
+		var out strings.Builder
+		if _, err := Run(strings.NewReader(in.String()), &out, o); err != nil {
+			t.Fatal(err)
+		}
+		return out.String()
+	}
+	want := answer(Options{Space: testSpace{}, Workers: 1})
+	if got := answer(Options{Space: counted{finds: &finds}, Bulk: true}); got != want {
+		t.Errorf("%d bytes, want %d", len(got), len(want))
+	}
+	if finds != 1 {
+		t.Errorf("asked %d times", finds)
+	}
+}
