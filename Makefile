@@ -55,10 +55,10 @@ hostile:
 bench:
 	$(GO) test -run '^$$' -bench . -benchmem -benchtime 0.4s ./...
 
-# Compare names with those of other tools, on all that is on the machine: about a
-# minute. DIFFFLAGS=-seed=2 takes other random addresses.
+# Compare names, source lines and inlined calls with those of other tools, on all that
+# is on the machine, and on what its compilers make: some minutes. DIFFFLAGS=-seed=2 takes other random addresses.
 diff:
-	$(GO) test ./internal/namediff -run 'TestDiff|TestRust|TestStrippedGo' -count=1 -v -timeout 60m -args -full $(DIFFFLAGS)
+	$(GO) test ./internal/namediff -run 'TestDiff|TestRust|TestStrippedGo|TestLines' -count=1 -v -timeout 60m -args -full $(DIFFFLAGS)
 
 # Write the expected outputs of the command-line tests anew.
 golden:

@@ -1,12 +1,14 @@
 package dwarf_test
 
 import (
+	"context"
 	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/gatedso/bt/elfsym"
 	"github.com/gatedso/bt/internal/dwarf"
@@ -39,6 +41,40 @@ int thing::method(int x) { return inner(x) * n; }
 }
 `
 
+// makePackage compiles a program and puts its split units into a package. Some versions
+// of llvm-dwp do not end for some IDs of units: it is stopped then, and other IDs, which
+// the directory makes, are tried.
+func makePackage(t *testing.T, dir, prog, cc, version, dwp string) bool {
+	t.Helper()
+	for try := range 4 {
+		flags := []string{version, "-gsplit-dwarf", "-O2", fmt.Sprintf("-fdebug-prefix-map=%s=/try%d", dir, try)}
+		for _, args := range [][]string{
+			append([]string{cc, "-c", prog, "-o", "prog.o"}, flags...),
+			append([]string{cc, "-c", "other.cc", "-o", "other.o"}, flags...),
+			append([]string{cc, "prog.o", "other.o", "-o", "prog"}, flags...),
+		} {
+			cmd := exec.Command(args[0], args[1:]...)
+			cmd.Dir = dir
+			if out, err := cmd.CombinedOutput(); err != nil {
+				t.Fatalf("%v: %v\n%s", args, err, out)
+			}
+		}
+		ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+		cmd := exec.CommandContext(ctx, dwp, "-o", "prog.dwp", "prog.dwo", "other.dwo")
+		cmd.Dir = dir
+		out, err := cmd.CombinedOutput()
+		late := ctx.Err() != nil
+		cancel()
+		switch {
+		case err == nil:
+			return true
+		case !late:
+			t.Fatalf("%s: %v\n%s", dwp, err, out)
+		}
+	}
+	return false
+}
+
 // TestPackage compares the lines of every byte by a package with those by the .dwo
 // files that it was made of, for both versions of the index.
 func TestPackage(t *testing.T) {
@@ -59,17 +95,9 @@ func TestPackage(t *testing.T) {
 			if err := os.WriteFile(filepath.Join(dir, "other.cc"), []byte(otherUnit), 0o600); err != nil {
 				t.Fatal(err)
 			}
-			for _, args := range [][]string{
-				{cc, v.version, "-gsplit-dwarf", "-O2", "-c", prog, "-o", "prog.o"},
-				{cc, v.version, "-gsplit-dwarf", "-O2", "-c", "other.cc", "-o", "other.o"},
-				{cc, v.version, "-gsplit-dwarf", "-O2", "prog.o", "other.o", "-o", "prog"},
-				{dwp, "-e", "prog", "-o", "prog.dwp"},
-			} {
-				cmd := exec.Command(args[0], args[1:]...)
-				cmd.Dir = dir
-				if out, err := cmd.CombinedOutput(); err != nil {
-					t.Fatalf("%v: %v\n%s", args, err, out)
-				}
+			if !makePackage(t, dir, prog, cc, v.version, dwp) {
+				testenv.Skip(t, "%s does not end", v.dwp)
+				return
 			}
 			im, err := elfsym.OpenPath(filepath.Join(dir, "prog"))
 			if err != nil {
