@@ -210,11 +210,17 @@ func (r *run) settle(frames []unwind.Frame) {
 			r.allowed[m.allowed][m.verdict]++
 			continue
 		}
-		if r.failed[m.where]++; r.failed[m.where] == 1 && len(r.failures) < maxFailures {
+		if r.failed[m.where]++; r.failed[m.where] == 1 && len(r.failures) < maxFailures && !r.shown(m.where) {
 			r.failures = append(r.failures, m.text)
 		}
 	}
 	r.pending = r.pending[:0]
+}
+
+// shown reports whether a failure in the same function as where is shown already.
+func (r *run) shown(where string) bool {
+	end := strings.LastIndexAny(where, "+:")
+	return slices.ContainsFunc(r.failures, func(text string) bool { return strings.Contains(text, ": "+where[:end+1]) })
 }
 
 func sameFrames(a, b []unwind.Frame) bool {

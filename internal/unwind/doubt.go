@@ -68,7 +68,9 @@ func (s *state) byCode(f Frame, p *plan) (arch.Regs, bool) {
 	layouts := s.follow(f, p)
 	for i := range layouts {
 		regs, end, _ := s.byLayout(f, &layouts[i])
-		if sp, _ := regs.Get(s.arch.SP); end == stepOn && sp > f.SP && s.plausible(&regs) {
+		sp, _ := regs.Get(s.arch.SP)
+		leaf := layouts[i].Return.InReg && f.Exact && sp == f.SP
+		if end == stepOn && (sp > f.SP || leaf) && s.plausible(&regs) {
 			return regs, true
 		}
 	}

@@ -132,6 +132,23 @@ func TestTaggedAddress(t *testing.T) {
 	}
 }
 
+// A row that leads nowhere, as longjmp's, whose frame is the buffer: the instructions
+// tell that the return address is in the link register.
+func TestWrongRowOfLeaf(t *testing.T) {
+	a := linkArch()
+	a.Analyze = func([]byte, uint64, uint64) (arch.Layout, bool) { return a.Entry, true }
+	var c fakeCode
+	row := linkRow(0, off(8), false)
+	row.CFA.Reg = uint8(linkFP)
+	c.add(&fakeFunc{start: codeF, row: row, how: unwind.HowCFI, text: calls(256), symbol: true})
+	c.fn(codeH, linkRow(0, cfi.Rule{Kind: cfi.Undefined}, false))
+	mem := newMem(stack, 0x100)
+	s := unwind.New(a, &c).Walk(unwind.Start{
+		Regs: regs(map[arch.Reg]uint64{linkPC: codeF + 8, linkSP: stack + 0x80, linkFP: stack, linkLR: codeH + 9}),
+	}, mem)
+	check(t, s, unwind.EndOutermost, 0, codeF+8, codeH+9)
+}
+
 // Code that nothing describes: by the chain of frame pointers, whose return
 // addresses may be signed.
 func TestSignedChain(t *testing.T) {
