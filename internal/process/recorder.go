@@ -25,6 +25,7 @@ type Recorder struct {
 	fetch  Fetch // nil: frozen
 	room   int   // bytes that may still be read
 	cut    bool
+	spare  []byte     // memory for what is read next
 	whole  []recorded // of Prefetch, sorted by start; they do not overlap
 	added  []recorded // the same, not merged yet
 	pages  map[uint64][]byte
@@ -55,6 +56,20 @@ func FetchBy(read func(addr uint64, b []byte) int) Fetch {
 			n[i] = read(ranges[i].Start, out[i])
 		}
 	}
+}
+
+// Reserve has what is read first put into b. In a process that stands still each page
+// of memory that bt touches for the first time costs more than reading it.
+func (r *Recorder) Reserve(b []byte) { r.spare = b }
+
+// take returns n bytes to read into.
+func (r *Recorder) take(n int) []byte {
+	if n > len(r.spare) {
+		return make([]byte, n)
+	}
+	b := r.spare[:n:n]
+	r.spare = r.spare[n:]
+	return b
 }
 
 // Freeze ends reading. What was not read by then cannot be had.
@@ -94,7 +109,7 @@ func (r *Recorder) prefetch(ranges []Range, got [][]byte) {
 		total += int(g.Len)
 		taken, index = append(taken, g), append(index, i)
 	}
-	arena := make([]byte, total)
+	arena := r.take(total)
 	for _, g := range taken {
 		out = append(out, arena[:g.Len:g.Len])
 		arena = arena[g.Len:]
@@ -199,7 +214,7 @@ func (r *Recorder) page(start uint64) []byte {
 		r.cut = true
 		return nil
 	}
-	b := make([]byte, recorderPage)
+	b := r.take(recorderPage)
 	var n [1]int
 	r.fetch([]Range{{start, recorderPage}}, [][]byte{b}, n[:])
 	if n[0] <= 0 {

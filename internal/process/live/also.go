@@ -14,6 +14,7 @@ func (t *tracer) also() {
 		return
 	}
 	s := &process.Stopped{Memory: process.NewRecorder(t.fetch)}
+	s.Memory.Reserve(t.alsoRoom)
 	for i := range t.threads {
 		th := &t.threads[i]
 		if th.st == over {

@@ -224,8 +224,9 @@ type tracer struct {
 	pause    time.Duration
 	mapsText []byte
 	mapsErr  error
-	dumping  bool // the kernel is writing a core of it
-	renewed  bool // the leader was lost after it had stopped
+	dumping  bool   // the kernel is writing a core of it
+	renewed  bool   // the leader was lost after it had stopped
+	alsoRoom []byte // for what Options.Also reads
 	recorder *process.Recorder
 	attached bool // a thread could not be detached: the one that seized it must end
 }
@@ -274,6 +275,9 @@ func (p *Process) newTracer(mm *maps.Map, o *Options) (*tracer, error) {
 	// the stop costs more than the copying.
 	t.arena = touched(min(n*8<<10+128<<10, 32<<20))
 	t.room = touched(regsetRoom * cap(t.threads))
+	if o.Also != nil {
+		t.alsoRoom = touched(2 << 20)
+	}
 	t.iov = make([]remote, 0, n+n/4+8)
 	return t, nil
 }

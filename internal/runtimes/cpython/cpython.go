@@ -42,6 +42,9 @@ func find(t *runtimes.Target) (runtimes.Reader, error) {
 		return nil, err
 	}
 	r := &reader{in: in, v: v, l: l, space: t.Space, wants: t.Wants}
+	m := r.memory(t.Memory)
+	interps, _, _ := m.interps(in.runtime)
+	r.active = m.findActive(interps)
 	return r, nil
 }
 
@@ -52,6 +55,8 @@ type reader struct {
 	l     *layout
 	space *image.Space
 	wants runtimes.Wants
+
+	active map[uint64]uint64 // by interpreter: threading._active
 
 	// What Copy has read.
 	mem     *memory
@@ -68,7 +73,7 @@ func (r *reader) Language() string { return Language }
 
 // Copy implements runtimes.Reader.
 func (r *reader) Copy(s *process.Stopped) {
-	r.mem = &memory{Recorder: s.Memory, l: r.l, v: r.v, order: r.in.image.Order, types: make(map[uint64]string)}
+	r.mem = r.memory(s.Memory)
 	r.byTID, r.tids, r.codes = make(map[int][]*pyThread), make(map[uint64]int), nil
 	r.interps, r.threads, r.err = r.mem.interps(r.in.runtime)
 	if r.err == errLayout || r.err == errMemory {
@@ -100,6 +105,10 @@ func (r *reader) Copy(s *process.Stopped) {
 		r.codes = r.mem.readCodes(r.threads)
 	}
 	r.names()
+}
+
+func (r *reader) memory(rec *process.Recorder) *memory {
+	return &memory{Recorder: rec, l: r.l, v: r.v, order: r.in.image.Order, types: make(map[uint64]string), places: make(map[place]int)}
 }
 
 // others finds the thread of a PyThreadState among those that are not wanted.

@@ -6,8 +6,11 @@ import (
 	"github.com/gatedso/bt/internal/process"
 )
 
-// maxEntries bounds the entries of a dict that are looked at.
-const maxEntries = 1 << 16
+// Bounds of the entries that are looked at: of one dict, and of all.
+const (
+	maxEntries = 1 << 16
+	maxLooks   = 1 << 19
+)
 
 // dictKeys is the entries of a PyDictKeysObject, Objects/dict-common.h and from 3.11 on
 // pycore_dict.h.
@@ -95,6 +98,9 @@ func (m *memory) valuesHead() uint64 {
 // not 0.
 func (m *memory) entries(k dictKeys, values uint64, yield func(entry) bool) {
 	for i := range k.n {
+		if m.looks++; m.looks > maxLooks {
+			return
+		}
 		at := k.entries + i*k.size + k.key
 		key, ok := m.word(at)
 		if !ok {
@@ -141,35 +147,66 @@ const (
 	flagManagedDict  = 1 << 4 // from 3.11
 )
 
-// attributes yields what an instance's __dict__ would hold.
-func (m *memory) attributes(obj uint64) iter.Seq[entry] {
-	none := func(func(entry) bool) {}
+// place is the name of an attribute, and the keys that the instances of a class share.
+type place struct {
+	keys uint64
+	name string
+}
+
+// attribute returns what an instance's __dict__ would hold under that name, 0 for none.
+func (m *memory) attribute(obj uint64, name string) uint64 {
 	_, typ := m.typeOf(obj)
 	flags, ok := m.word(typ + m.l.typeFlags)
 	if typ == 0 || !ok {
-		return none
+		return 0
 	}
-	if !m.v.atLeast(11) || flags&flagManagedDict == 0 {
-		off, ok := m.word(typ + m.l.typeDictOffset)
-		if !ok || off == 0 || off > maxOffset {
-			return none
+	var values, keys, dict uint64
+	if m.v.atLeast(11) && flags&flagManagedDict != 0 {
+		if values, dict = m.managedDict(obj, typ, flags); values != 0 {
+			keys, _ = m.word(typ + m.l.typeCachedKeys)
 		}
-		d, _ := m.word(obj + off)
-		return m.dict(d)
+	} else if off, ok := m.word(typ + m.l.typeDictOffset); ok && off != 0 && off <= maxOffset {
+		dict, _ = m.word(obj + off)
 	}
-	values, d := m.managedDict(obj, typ, flags)
 	if values == 0 {
-		return m.dict(d)
-	}
-	return func(yield func(entry) bool) {
-		keys, ok := m.word(typ + m.l.typeCachedKeys)
-		if !ok {
-			return
+		if !m.is(dict, "dict") {
+			return 0
 		}
-		if k, ok := m.readKeys(keys); ok && k.split {
-			m.entries(k, values, yield)
+		keys, _ = m.word(dict + m.l.dictKeys)
+		if values, _ = m.word(dict + m.l.dictValues); values == 0 {
+			return m.lookup(m.dict(dict), name)
 		}
+		values += m.valuesHead()
 	}
+	return m.shared(keys, values, name)
+}
+
+// shared looks a name up among keys that many instances share.
+func (m *memory) shared(keys, values uint64, name string) uint64 {
+	k, ok := m.readKeys(keys)
+	if !ok || m.v.atLeast(11) && !k.split {
+		return 0
+	}
+	at, known := m.places[place{keys, name}]
+	if !known {
+		at = -1
+		for i := range k.n {
+			key, ok := m.word(k.entries + i*k.size + k.key)
+			if m.looks++; !ok || m.looks > maxLooks {
+				break
+			}
+			if s, ok := m.str(key); ok && s == name {
+				at = int(i)
+				break
+			}
+		}
+		m.places[place{keys, name}] = at
+	}
+	if at < 0 {
+		return 0
+	}
+	value, _ := m.word(values + 8*uint64(at))
+	return value
 }
 
 // managedDict returns where an object's values are, behind their head, or its dict.

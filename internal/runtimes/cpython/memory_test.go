@@ -77,7 +77,7 @@ func fake(v version, l *layout, data []byte) *memory {
 	}
 	return &memory{
 		Recorder: process.NewRecorder(process.FetchBy(read)), l: l, v: v,
-		order: binary.LittleEndian, types: make(map[uint64]string),
+		order: binary.LittleEndian, types: make(map[uint64]string), places: make(map[place]int),
 	}
 }
 
@@ -201,10 +201,9 @@ func FuzzMemory(f *testing.F) {
 		for e := range m.dict(uint64(at)) {
 			m.str(e.key)
 			m.integer(e.value)
-			for range m.attributes(e.value) {
-				if n++; n > 1000 {
-					return
-				}
+			m.attribute(e.value, "name")
+			if n++; n > 1000 {
+				return
 			}
 		}
 		m.threadNames(uint64(at))

@@ -4,12 +4,13 @@ import (
 	"github.com/gatedso/bt/internal/process"
 )
 
-// names finds what the program calls its threads: threading._active, a dict of Thread
-// objects by the numbers that pthread_self returns, lists those that are known to it.
-func (r *reader) names() {
-	m := r.mem
-	for _, in := range r.interps {
-		modules, ok := m.word(in.addr + r.l.interpModules)
+// findActive finds, before the stop, where each interpreter lists the threads that the
+// program knows: threading._active, a dict of Thread objects by the numbers that
+// pthread_self returns. It stays where it is as long as the module does.
+func (m *memory) findActive(interps []*interp) map[uint64]uint64 {
+	found := make(map[uint64]uint64)
+	for _, in := range interps {
+		modules, ok := m.word(in.addr + m.l.interpModules)
 		if !ok {
 			continue
 		}
@@ -17,9 +18,22 @@ func (r *reader) names() {
 		if !m.is(module, "module") {
 			continue
 		}
-		dict, _ := m.word(module + r.l.objectSize) // md_dict, behind the head
-		active := m.lookup(m.dict(dict), "_active")
-		named := m.threadNames(active)
+		dict, _ := m.word(module + m.l.objectSize) // md_dict, behind the head
+		if active := m.lookup(m.dict(dict), "_active"); active != 0 {
+			found[in.addr] = active
+		}
+	}
+	return found
+}
+
+// names finds what the program calls its threads.
+func (r *reader) names() {
+	for _, in := range r.interps {
+		active := r.active[in.addr]
+		if active == 0 {
+			continue
+		}
+		named := r.mem.threadNames(active)
 		for _, t := range r.threads {
 			if t.interp == in {
 				t.name = named[t.id]
@@ -44,7 +58,7 @@ func (m *memory) threadNames(active uint64) map[uint64]string {
 	names := make(map[uint64]string, len(all))
 	for _, e := range all {
 		if id, ok := m.integer(e.key); ok {
-			if s, ok := m.str(m.lookup(m.attributes(e.value), "_name")); ok {
+			if s, ok := m.str(m.attribute(e.value, "_name")); ok {
 				names[id] = s
 			}
 		}

@@ -19,7 +19,9 @@ type memory struct {
 	v     version
 	order binary.ByteOrder
 
-	types map[uint64]string // the names of types by their addresses
+	types  map[uint64]string // the names of types by their addresses
+	places map[place]int     // where among the attributes of a class one is
+	looks  int               // how many entries of dicts were looked at
 }
 
 func (m *memory) word(addr uint64) (uint64, bool) { return m.Word(addr, 8) }
