@@ -96,7 +96,7 @@ func newProgram(t *runtimes.Target, m *image.Module, im *image.Image) (*program,
 		minor = newest
 	}
 	if p.lay = layoutFor(minor, p.arch.PtrSize); p.lay == nil {
-		return nil, p.fail("no layout for addresses of %d bytes", p.arch.PtrSize)
+		return nil, p.fail("bt has no table of the structures of Go 1.%d", minor)
 	}
 	p.names.wrapper = p.lay.wrapperID
 	p.reasons = waitReasons[p.lay.minor]
