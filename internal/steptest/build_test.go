@@ -82,45 +82,6 @@ var variantsX86 = []variant{
 	{name: "musl-O2-static", full: true, cc: "musl-gcc", flags: "-O2 -static", allow: []allowance{muslJump, muslSet}},
 }
 
-const (
-	pac = " -mbranch-protection=standard"
-	// pacLeaf signs in all functions, with the other key.
-	pacLeaf = " -mbranch-protection=pac-ret+leaf+b-key"
-	noFP    = " -fomit-frame-pointer"
-)
-
-// ehReturn bounds the steps in which the unwinder of libgcc has left its own stack for
-// that of the function that catches.
-var ehReturn = allowance{"_Unwind_", 8, 8, "the stack pointer is that of the target already"}
-
-var variantsARM64 = []variant{
-	{name: "O0", flags: "-O0" + lazy, short: true},
-	{name: "O2", flags: "-O2" + now, short: true},
-	{name: "O2-pac", flags: "-O2" + now + pac, short: true},
-	{name: "O2-pac-leaf", flags: "-O2 -static" + pacLeaf},
-	{name: "Os-nopie", flags: "-Os -fno-pie -no-pie" + now},
-	{name: "O2-nofp", flags: "-O2" + noFP + now},
-	{name: "O2-fp", flags: "-O2" + fp + now},
-	{name: "O2-static", flags: "-O2 -static"},
-	{name: "O2-static-pie", flags: "-O2 -static-pie" + pac},
-	{name: "O2-protect", flags: "-O2 -static" + protect},
-	{name: "O2-stripped", flags: "-O2" + now, strip: true},
-	{name: "O3", flags: "-O3 -static"},
-
-	{name: "O0-nocfi", flags: "-O0" + noCFI + now},
-	{name: "O1-nocfi", flags: "-O1" + noCFI + now, short: true},
-	{name: "O2-nocfi", flags: "-O2" + noCFI + now, short: true},
-	{name: "O2-nocfi-pac", flags: "-O2" + noCFI + pac + now},
-	{name: "O2-nocfi-pac-leaf-nofp", flags: "-O2" + noCFI + pacLeaf + noFP + now},
-	{name: "O2-nocfi-nofp", flags: "-O2" + noCFI + noFP + now},
-	{name: "O2-nocfi-static-protect", flags: "-O2 -static" + noCFI + protect},
-	{name: "Os-nocfi", flags: "-Os" + noCFI + now},
-	{name: "O2-nocfi-fp-stripped", flags: "-O2" + noCFI + fp + now, strip: true, allow: []allowance{onlyFP}},
-
-	{name: "cxx-O2", cc: "g++", src: "exceptions.cc", flags: "-O2" + now, short: true, allow: []allowance{ehReturn}},
-	{name: "cxx-O0-static-pac", cc: "g++", src: "exceptions.cc", flags: "-O0 -static" + pac, allow: []allowance{ehReturn}},
-}
-
 // build compiles a variant and returns its path and the link-time addresses of
 // main and of the entry point.
 func build(t *testing.T, v variant) (path string, main, entry uint64) {

@@ -28,7 +28,6 @@ type Writer struct {
 
 	e         buffer
 	begun     bool
-	inProcess bool
 	threads   bool // some of the process have been printed
 	complete  bool
 	modules   []*stack.Module
