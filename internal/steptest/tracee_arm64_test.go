@@ -37,8 +37,6 @@ func exclusive(t *tracee) []uint64 {
 	return nil
 }
 
-// variants are the ways to compile testdata/steps.c.
-
 const (
 	pac = " -mbranch-protection=standard"
 	// pacLeaf signs in all functions, with the other key.
@@ -50,6 +48,7 @@ const (
 // that of the function that catches.
 var ehReturn = allowance{"_Unwind_", 8, 8, "the stack pointer is that of the target already"}
 
+// variants are the ways to compile testdata/steps.c.
 var variants = []variant{
 	{name: "O0", flags: "-O0" + lazy, short: true},
 	{name: "O2", flags: "-O2" + now, short: true},

@@ -26,13 +26,13 @@ type Writer struct {
 	W       *bufio.Writer
 	Options render.Options
 
-	e         buffer
-	begun     bool
-	threads   bool // some of the process have been printed
-	complete  bool
-	modules   []*stack.Module
-	known     map[*stack.Module]bool
-	maps      *render.Head
+	e        buffer
+	begun    bool
+	threads  bool // some of the process have been printed
+	complete bool
+	modules  []*stack.Module
+	known    map[*stack.Module]bool
+	maps     *render.Head
 }
 
 func (w *Writer) flush() {
