@@ -160,7 +160,7 @@ func TestMachines(t *testing.T) {
 		{"x86-64", elf.EM_X86_64, elf.ELFCLASS64, le, 0, 336, 32, 240, 264, 8, true, 0},
 		{"x32", elf.EM_X86_64, elf.ELFCLASS32, le, 0, 296, 24, 200, 224, 8, false, 0},
 		{"i386", elf.EM_386, elf.ELFCLASS32, le, 0, 144, 24, 120, 132, 4, true, 0},
-		{"ARM", elf.EM_ARM, elf.ELFCLASS32, le, 0, 148, 24, 132, 124, 4, false, 0},
+		{"ARM", elf.EM_ARM, elf.ELFCLASS32, le, 0, 148, 24, 132, 124, 4, true, 0},
 		{"ARM", elf.EM_ARM, elf.ELFCLASS32, be, 0, 148, 24, 132, 124, 4, false, 0},
 		{"AArch64", elf.EM_AARCH64, elf.ELFCLASS64, le, 0, 392, 32, 368, 360, 8, true, 0},
 		{"ppc64", elf.EM_PPC64, elf.ELFCLASS64, be, 0, 504, 32, 368, 120, 8, false, 0},

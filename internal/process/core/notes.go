@@ -181,10 +181,12 @@ func (f *File) prstatus(h *header, b []byte) {
 		t.PC &= mask
 	}
 	t.SP, _ = word(h.order, set, abi.Regset.Word, abi.Regset.SP)
-	if a := all.For(h.machine, h.class); a != nil {
+	if a := all.For(h.machine, h.class); a != nil && h.order == binary.ByteOrder(binary.LittleEndian) {
 		t.Arch = a
 		t.Regs, t.HasRegs = a.DecodeRegset(set)
-		t.Call, t.HasCall = a.Syscalls.Asleep(set)
+		if a.Syscalls.Asleep != nil {
+			t.Call, t.HasCall = a.Syscalls.Asleep(set)
+		}
 		if a.TLSBase != nil {
 			t.TLS, _ = a.TLSBase(set)
 		}

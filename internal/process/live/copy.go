@@ -52,7 +52,9 @@ func (t *tracer) registers() {
 			}
 			if r, ok := a.DecodeRegset(th.regs); ok {
 				th.out.Arch, th.out.Regs, th.out.HasRegs = a, r, true
-				th.out.Call, th.out.HasCall = a.Syscalls.Asleep(th.regs)
+				if a.Syscalls.Asleep != nil {
+					th.out.Call, th.out.HasCall = a.Syscalls.Asleep(th.regs)
+				}
 				th.sp, _ = r.Get(a.SP)
 				if a.PACRegset != 0 {
 					th.out.PACMask, _ = regsetWord(th.tid, a.PACRegset, 1)
