@@ -42,6 +42,10 @@ var (
 	endLine     = regexp.MustCompile(`^# end: (\S.*)$`)
 	stopLine    = regexp.MustCompile(`^# not stopped: (\S.*)$`)
 	sourceLine  = regexp.MustCompile(`^# (?:/\S*:\d+|(?:> |  ) *\d+ \|.*)$`)
+	aboutLine   = regexp.MustCompile(`^# (?:(?:python|java|js|go) thread\b|runs goroutine \d+$|waits (?:in|for) \S)`)
+	taskLine    = regexp.MustCompile(`^# (?:goroutines?|tasks?) .*\[.*\]`)
+	noteLine    = regexp.MustCompile(`^# (?:python|java|js|go): \S`)
+	callLine    = regexp.MustCompile(`^(?:[0-9a-f]{16}|[0-9a-f]{8}) <.+>(?: \S.*)? \((?:python|java|js)\)$`)
 	frameLine   = regexp.MustCompile(`^([0-9a-f]{16}|[0-9a-f]{8})(?: <(.+)\+0x([0-9a-f]+)>)?(?: (\S.*))?$`)
 )
 
@@ -72,10 +76,16 @@ func parse(t testing.TB, out string) []process {
 			tid, _ := strconv.Atoi(m[1])
 			p.threads = append(p.threads, thread{tid: tid, name: m[2]})
 			th = &p.threads[len(p.threads)-1]
+		} else if noteLine.MatchString(line) && th != nil {
+			continue
+		} else if taskLine.MatchString(line) && th != nil {
+			th = new(thread) // no thread's: what it says is looked at by who asks for it
 		} else if th == nil {
 			t.Fatalf("line %d before any thread: %q", i+1, line)
 		} else if th.end != "" {
 			t.Fatalf("line %d behind a stack's end: %q", i+1, line)
+		} else if callLine.MatchString(line) || aboutLine.MatchString(line) && len(th.frames) == 0 {
+			continue
 		} else if m := frameLine.FindStringSubmatch(line); m != nil {
 			f := frame{digits: len(m[1]), name: m[2], extra: m[4]}
 			f.addr, _ = strconv.ParseUint(m[1], 16, 64)

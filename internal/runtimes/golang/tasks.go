@@ -24,13 +24,16 @@ func (p *program) join(out *stack.Process, threads []process.Unwound, now int64)
 	}
 	for i := range p.taken.gs {
 		g := &p.taken.gs[i]
-		m, ok := p.taken.running(g)
-		if !ok {
-			continue
-		}
-		at, ok := byTID[m.tid]
-		if !ok {
-			at = p.threadOf(g, m, threads)
+		at := -1
+		if m, ok := p.taken.running(g); ok {
+			if at, ok = byTID[m.tid]; !ok {
+				at = p.threadOf(g, m, threads)
+			}
+		} else if m := g.g.word(p.lay.gLockedM); m != 0 {
+			// The thread waits for it, and its stack leads on to the goroutine's.
+			if i, ok := byTID[p.taken.ms[m].tid]; ok && leadsTo(&threads[i].Stack, g) {
+				at = i
+			}
 		}
 		if at >= 0 && out.Threads[at].Goroutine == 0 {
 			t := p.task(g, now)
@@ -39,6 +42,14 @@ func (p *program) join(out *stack.Process, threads []process.Unwound, now int64)
 			out.Threads[at].Runtimes = append(out.Threads[at].Runtimes, stack.RuntimeThread{Language: Language, Facts: []string{runs(&t)}})
 		}
 	}
+}
+
+// leadsTo reports whether a thread's stack holds the frame where a goroutine goes on.
+func leadsTo(s *unwind.Stack, g *goroutine) bool {
+	lo, hi := g.g.bounds()
+	return slices.ContainsFunc(s.Frames, func(f unwind.Frame) bool {
+		return f.PC == g.at.pc && f.SP >= lo && f.SP < hi
+	})
 }
 
 // runs says which goroutine a thread runs.
