@@ -155,7 +155,7 @@ boot() {
 
 # normalise takes out what differs from run to run, or from one build of the
 # kernel to the next: addresses (their width stays), offsets that are not 0, sizes,
-# numbers of processes, build IDs.
+# numbers of processes, build IDs, and what threads wait for, which tells for how long.
 normalise() {
 	sed -E '
 		s/\b[0-9a-f]{40}\b/BUILDID/g
@@ -166,6 +166,7 @@ normalise() {
 		s/\b[0-9a-f]{8}\b/xxxxxxxx/g
 		s/\+0x[1-9a-f][0-9a-f]*/+0x…/g
 		s/(process|thread) [0-9]+/\1 N/g
+		/^# waits in /d
 	'
 }
 
