@@ -158,8 +158,10 @@ func compareLines(bt, llvm []place) lineClass {
 }
 
 // diffLines compares the lines of a file: of every byte of its code, or of as many
-// random ones.
-func diffLines(t *testing.T, file string) {
+// random ones. Where the linker has folded functions with the same code into one, several
+// units describe the same addresses, all of them rightly, and each tool takes another
+// one's word: folded tells that, and five in a thousand may differ.
+func diffLines(t *testing.T, file string, folded bool) {
 	im, err := elfsym.OpenPath(file)
 	if err != nil {
 		t.Fatal(err)
@@ -194,7 +196,11 @@ func diffLines(t *testing.T, file string) {
 	}
 	comparable := by[sameLines] + by[path] + by[otherLines]
 	t.Logf("%d addresses:%s; %d comparable", len(addrs), text.String(), comparable)
-	if comparable == 0 || by[otherLines]*1000 > comparable {
+	allowed := comparable / 1000
+	if folded {
+		allowed *= 5
+	}
+	if comparable == 0 || by[otherLines] > allowed {
 		t.Errorf("%d of %d differ", by[otherLines], comparable)
 	}
 }
@@ -265,11 +271,11 @@ func TestLines(t *testing.T) {
 			if text, err := cmd.CombinedOutput(); err != nil {
 				t.Fatalf("%v\n%s", err, text)
 			}
-			diffLines(t, out)
+			diffLines(t, out, strings.Contains(p.name, "ICF"))
 		})
 	}
 	// Debian's debug packages have been through dwz.
 	for _, file := range find("/usr/bin/python3.11d") {
-		t.Run(filepath.Base(file), func(t *testing.T) { diffLines(t, file) })
+		t.Run(filepath.Base(file), func(t *testing.T) { diffLines(t, file, false) })
 	}
 }
