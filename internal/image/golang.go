@@ -193,21 +193,27 @@ func (im *Image) goRow(pc uint64, exact bool) (row *cfi.Row, how unwind.How, kno
 			how = unwind.HowGoSwitch
 		} // else: without a rule there is no caller
 	case gopcln.VDSO:
-		switch {
-		case b.unframed:
-			b.bySP(delta)
-		case a.Go.FramePointer:
-			b.byFP()
-			how = unwind.HowGoSwitch
-		case exact:
-			b.bySP(delta)
-		default:
-			b.cfa(a.FP, delta+a.Entry.Offset)
-		}
+		how = b.vdso(exact)
 	default:
 		b.bySP(delta)
 	}
 	return b.row, how, true
+}
+
+// vdso is the row of a function that calls the vDSO on the system stack.
+func (b *goRows) vdso(exact bool) unwind.How {
+	switch {
+	case b.unframed:
+		b.bySP(b.delta)
+	case b.arch.Go.FramePointer:
+		b.byFP()
+		return unwind.HowGoSwitch
+	case exact:
+		b.bySP(b.delta)
+	default:
+		b.cfa(b.arch.FP, b.delta+b.arch.Entry.Offset)
+	}
+	return unwind.HowGo
 }
 
 // goRows writes the few rules that Go's frames take.
