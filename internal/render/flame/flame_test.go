@@ -281,7 +281,7 @@ func (b *browser) open(url string) {
 	json.Unmarshal(b.call("Target.attachToTarget", map[string]any{"targetId": target.TargetID, "flatten": true}), &target)
 	b.session = target.SessionID
 	for range 600 {
-		if b.text(`document.readyState + document.querySelectorAll(".f").length`) > "complete0" {
+		if b.text(`String(document.readyState === "complete" && document.querySelectorAll(".f").length > 0)`) == "true" {
 			return
 		}
 		time.Sleep(100 * time.Millisecond)
