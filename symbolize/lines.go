@@ -118,6 +118,9 @@ func (s *Symbolizer) ImageLinesOf(im *image.Image, n int, frame func(i int) (pc 
 
 // find looks the part's addresses up.
 func (p *linesPart) find() {
+	if p.names.busy != nil && len(p.links) > 0 {
+		defer p.names.busy(p.names.path)()
+	}
 	d := p.names.debugInfo()
 	if d.data == nil {
 		return
@@ -261,6 +264,7 @@ func appendNames(dst []stack.Name, frames []dwarf.Frame) []stack.Name {
 type inlinedNames struct {
 	bare      bool              // see Options.BareNames
 	inflate   func(uint64) bool // see Options.mayInflate
+	busy      func(path string) (done func())
 	debugOnce sync.Once
 	debug     debugInfo
 }

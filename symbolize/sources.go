@@ -41,7 +41,7 @@ func newImageNames(im *image.Image, path string, o *Options, t *atomic.Pointer[t
 	path = absolute(path)
 	n := &imageNames{im: im, demangle: o.demangler, finder: o.Debug, path: path}
 	n.bare = o.BareNames
-	n.inflate = o.mayInflate
+	n.inflate, n.busy = o.mayInflate, o.Busy
 	_, full := im.Section(".symtab")
 	if !full {
 		if o.Debug != nil {

@@ -33,6 +33,10 @@ type Options struct {
 	// Excerpt returns the source around a place, nil where it cannot be read. With
 	// Lines it is called for each place; nil: there are no excerpts.
 	Excerpt func(file string, line int) *stack.Excerpt
+	// Busy, unless nil, is called before the debug information of a file is looked up, and
+	// what it returns afterwards: it can take long for files that are large, are
+	// compressed, or have to be downloaded. It is called by several goroutines.
+	Busy func(path string) (done func())
 	// MaxInflated bounds the bytes that the compressed debug sections of all files
 	// may take for lines, together; what is larger gives no lines. 0: no bound.
 	MaxInflated uint64

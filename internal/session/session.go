@@ -31,7 +31,8 @@ type Options struct {
 	// downloaded before is used.
 	Download bool
 	Servers  []string
-	// Progress receives the progress of long downloads, unless nil.
+	// Progress receives the progress of long downloads, and which file's debug
+	// information takes long to read, unless nil. It is a terminal.
 	Progress *os.File
 
 	Gate     gate.Sources
@@ -121,6 +122,10 @@ func (s *Session) Names(m *maps.Map) symbolize.Options {
 	o := symbolize.Options{Demangle: s.options.Demangle, Versions: s.options.Versions, Lines: s.options.Lines, Debug: s.files}
 	if m != nil {
 		o.Gate = s.Gate(m)
+	}
+	if s.options.Progress != nil {
+		b := &busy{out: s.options.Progress, after: busyAfter}
+		o.Busy = b.reading
 	}
 	s.excerpts(&o, nil)
 	return o
