@@ -47,7 +47,7 @@ lint:
 fuzz:
 	./scripts/fuzz.sh $(FUZZTIME)
 
-# Damaged files and text by the thousand; HOSTILEFLAGS='-seed 2' takes others.
+# Damaged files and text by the thousand, and as many with damaged debug information; HOSTILEFLAGS='-seed 2' takes others.
 hostile:
 	$(GO) test ./internal/hostile -count=1 -timeout 30m -args -inputs 10000 $(HOSTILEFLAGS)
 

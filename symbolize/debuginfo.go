@@ -103,6 +103,7 @@ func (n *imageNames) openDebugInfo(im *elfsym.Image) {
 		return
 	}
 	o := dwarf.Options{BigEndian: bigEndian(im), Release: im.ReleasePages, Name: n.demangle.name, Bare: n.bare, Inlined: !n.bare}
+	o.Note = func(text string) { n.finder.Say("%s: %s", im.Name, text) }
 	for start, end := range n.im.CodeRanges() {
 		o.Code = append(o.Code, dwarf.Span{Start: start - n.debug.shift, End: end - n.debug.shift})
 	}

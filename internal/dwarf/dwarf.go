@@ -1,9 +1,11 @@
 package dwarf
 
 import (
+	"fmt"
 	"slices"
 	"sort"
 	"sync"
+	"sync/atomic"
 
 	"github.com/gatedso/bt/internal/guard"
 )
@@ -41,6 +43,10 @@ type Options struct {
 	Name func(string) string
 	// Inlined leaves out the names of functions that are not inlined.
 	Inlined bool
+	// Note, unless nil, is told what is malformed, or beyond what is read: why lines and
+	// functions may be missing. It is called a few times at most, by several goroutines at
+	// a time.
+	Note func(text string)
 	// Release, unless nil, is called from time to time, when some megabytes of
 	// the sections have been read that will not be needed soon. It may be called
 	// while other goroutines read them.
@@ -62,6 +68,7 @@ type Data struct {
 	indexed bool
 	silent  func() *index // of units whose root entries have no ranges
 
+	notes   atomic.Int32
 	texts   pool
 	idle    []*visitor
 	splitMu sync.Mutex
@@ -76,6 +83,16 @@ func New(s Sections, o Options) *Data {
 	d.index = sync.OnceValue(func() *index { return d.buildIndex(false) })
 	d.silent = sync.OnceValue(func() *index { return d.buildIndex(true) })
 	return d
+}
+
+// maxNotes is how many times a Data's Note is called.
+const maxNotes = 8
+
+// note tells what is wrong with a unit.
+func (d *Data) note(u *unit, what string) {
+	if d.o.Note != nil && d.notes.Add(1) <= maxNotes {
+		d.o.Note(fmt.Sprintf("debug information of the unit at %#x: %s", u.off, what))
+	}
 }
 
 // protect runs f, which reads the sections, and reports whether they are still

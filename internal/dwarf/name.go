@@ -12,7 +12,11 @@ func (v *visitor) name(c *cu, off int) text {
 	var name attr
 	var nameIn, nc *cu
 	nameAt := 0
-	for range maxChain {
+	for n := 0; ; n++ {
+		if n == maxChain {
+			v.d.note(c.u, "references from one entry to the next do not end")
+			break
+		}
 		e, ok := v.entryAt(c, off)
 		if !ok {
 			break

@@ -10,6 +10,8 @@ type rangeIter struct {
 	base uint64
 	v5   bool
 	dead bool // base is that of discarded code
+	// steps counts the entries that were read.
+	steps int
 }
 
 // iterate starts to go through the ranges of e. It reports false where e has none.
@@ -61,6 +63,7 @@ func (it *rangeIter) next() (s Span, ok bool) {
 	size := int(it.c.u.sizes.addr)
 	top := ^uint64(0) >> (64 - 8*size)
 	for {
+		it.steps++
 		var lo, hi uint64
 		lo, it.pos = fixed(it.b, it.pos, size, it.c.d.big)
 		hi, it.pos = fixed(it.b, it.pos, size, it.c.d.big)
@@ -93,6 +96,7 @@ func (it *rangeIter) next5() (s Span, ok bool) {
 	size := int(it.c.u.sizes.addr)
 	big := it.c.d.big
 	for it.pos < len(b) {
+		it.steps++
 		kind := b[it.pos]
 		pos := it.pos + 1
 		var x, y uint64

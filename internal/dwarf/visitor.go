@@ -111,10 +111,9 @@ func (v *visitor) functions(u *unit, yield func(Span)) {
 			return
 		}
 		it, ok := c.iterate(e)
-		for ok && v.work > 0 {
+		for ok {
 			var s Span
-			if s, ok = it.next(); ok {
-				v.work--
+			if s, ok = v.next(&it); ok {
 				yield(s)
 			}
 		}
@@ -126,12 +125,11 @@ func (v *visitor) match(c *cu) {
 	v.walk(c, func(e *entry, inlined bool) {
 		it, ok := c.iterate(e)
 		node := int32(-1)
-		for ok && v.work > 0 {
-			s, more := it.next()
+		for ok {
+			s, more := v.next(&it)
 			if !more {
 				break
 			}
-			v.work--
 			if s.Start > v.q[len(v.q)-1] || s.End <= v.q[0] {
 				continue
 			}
@@ -148,6 +146,18 @@ func (v *visitor) match(c *cu) {
 			}
 		}
 	})
+}
+
+// next returns the next range of it. What it reads for that is work.
+func (v *visitor) next(it *rangeIter) (s Span, ok bool) {
+	if v.work <= 0 {
+		v.d.note(it.c.u, "its range lists are longer than what a unit's are")
+		return s, false
+	}
+	s, ok = it.next()
+	v.work -= 1 + it.steps
+	it.steps = 0
+	return s, ok
 }
 
 // find returns the index of the first address looked for at or above addr.
@@ -199,6 +209,7 @@ func (v *visitor) walk(c *cu, found func(e *entry, inlined bool)) {
 		if code = uint64(b[pos]); code < 0x80 {
 			pos++
 		} else if code, pos = uleb(b, pos); pos > len(b) {
+			v.d.note(c.u, "an entry reaches beyond the end of its unit")
 			return
 		}
 		if code == 0 {
@@ -214,14 +225,21 @@ func (v *visitor) walk(c *cu, found func(e *entry, inlined bool)) {
 		if code-1 < uint64(len(t.dense)) {
 			a = &t.dense[code-1]
 		} else if a = t.abbrev(code); a == nil {
+			v.d.note(c.u, "an entry has an abbreviation that is not there")
 			return
 		}
 		switch {
 		case a.bad:
+			v.d.note(c.u, "an attribute has an unknown form")
 			return
 		case a.function:
 			e.has = 0
-			if pos = t.run(b, pos, a, &e); pos > len(b) || len(v.stack) >= maxDepth {
+			if pos = t.run(b, pos, a, &e); pos > len(b) {
+				v.d.note(c.u, "an entry reaches beyond the end of its unit")
+				return
+			}
+			if len(v.stack) >= maxDepth {
+				v.d.note(c.u, "functions are nested deeper than what is read")
 				return
 			}
 			// Its children are at depth+1.

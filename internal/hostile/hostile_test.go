@@ -23,7 +23,7 @@ import (
 )
 
 var (
-	inputs = flag.Int("inputs", 1000, "how many inputs, of all kinds together")
+	inputs = flag.Int("inputs", 1000, "how many inputs, of all kinds together, and as many of debug information")
 	seed   = flag.Uint64("seed", 1, "where the inputs come from")
 	only   = flag.Int("only", -1, "the number of the one input to try")
 )
@@ -32,6 +32,8 @@ var (
 const (
 	maxMemory = 256 << 10 // KiB
 	hang      = 30 * time.Second
+	// maxCPU is about fifty times what bt takes for the intact debug information.
+	maxCPU = time.Second
 )
 
 // kind is a sort of input.
@@ -43,21 +45,30 @@ type kind struct {
 	// call puts an input where bt finds it, and says how bt is called; stdin
 	// may be nil.
 	call func(t *testing.T, dir string, data []byte) (args []string, stdin []byte)
+	// dwarf kinds are damaged in their debug information, and share as many inputs as all
+	// others together.
+	dwarf bool
 }
 
 var kinds = []kind{
-	{"elf", "chain.c:", program("-g"), elfFields, asExe},
-	{"elf compressed", "chain.c:", program("-g", "-gz"), elfFields, asExe},
-	{"dwarf 4", "chain.c:", program("-gdwarf-4"), elfFields, asExe},
-	{"elf stripped", "@plt", program("-s"), elfFields, asExe},
-	{"elf big tables", "+0x", libc, elfFields, asExe},
-	{"go", "<runtime.", goProgram, elfFields, asExe},
-	{"core", "<start_thread+", core, elfFields, asCore},
-	{"maps", "libc.so.6", savedMaps, textFields, asMaps},
-	{"report", "<main+", report, textFields, asReport},
-	{"text", "+0x10>", text, textFields, asText},
-	{"perf map", "function", perfMap, textFields, asPerfMap},
-	{"jitdump", "<function1+", jitdump, jitdumpFields, asJitdump},
+	{"elf", "chain.c:", program("-g"), elfFields, asExe, false},
+	{"elf compressed", "chain.c:", program("-g", "-gz"), elfFields, asExe, false},
+	{"elf stripped", "@plt", program("-s"), elfFields, asExe, false},
+	{"elf big tables", "+0x", libc, elfFields, asExe, false},
+	{"go", "<runtime.", goProgram, elfFields, asExe, false},
+	{"core", "<start_thread+", core, elfFields, asCore, false},
+	{"maps", "libc.so.6", savedMaps, textFields, asMaps, false},
+	{"report", "<main+", report, textFields, asReport, false},
+	{"text", "+0x10>", text, textFields, asText, false},
+	{"perf map", "function", perfMap, textFields, asPerfMap, false},
+	{"jitdump", "<function1+", jitdump, jitdumpFields, asJitdump, false},
+	{"dwarf 2", "chain.c:", program("-gdwarf-2", "-gstrict-dwarf", "-O2"), dwarfFields, asLines, true},
+	{"dwarf 4", "lines.cc:", cxx("g++", "-gdwarf-4", "-fdebug-types-section"), dwarfFields, asLines, true},
+	{"dwarf 5", "lines.cc:", cxx("g++", "-gdwarf-5"), dwarfFields, asLines, true},
+	{"dwarf 5 of clang", "lines.cc:", cxx("clang++", "-gdwarf-5"), dwarfFields, asLines, true},
+	{"dwarf of 64 bits", "lines.cc:", cxx("g++", "-g", "-gdwarf64"), dwarfFields, asLines, true},
+	{"skeletons", "lines.cc:", cxx("g++", "-g", "-gsplit-dwarf"), dwarfFields, asLines, true},
+	{"object file", "lines.cc:", cxx("g++", "-g", "-c"), dwarfFields, asLines, true},
 }
 
 var bt string
@@ -82,12 +93,16 @@ func TestMain(m *testing.M) {
 }
 
 func TestHostile(t *testing.T) {
-	each := max(1, *inputs/len(kinds))
-	if testing.Short() {
-		each = min(each, 20)
+	var of [2]int
+	for _, k := range kinds {
+		of[index(k.dwarf)]++
 	}
 	for i := range kinds {
 		k := &kinds[i]
+		each := max(1, *inputs/of[index(k.dwarf)])
+		if testing.Short() {
+			each = min(each, 20)
+		}
 		t.Run(strings.ReplaceAll(k.name, " ", "-"), func(t *testing.T) {
 			data := k.intact(t)
 			out, problem := k.try(t, t.TempDir(), data)
@@ -113,6 +128,13 @@ func TestHostile(t *testing.T) {
 			all.Wait()
 		})
 	}
+}
+
+func index(b bool) int {
+	if b {
+		return 1
+	}
+	return 0
 }
 
 // one tries the input of a number, and keeps it if bt fails on it.
@@ -180,6 +202,9 @@ func (k *kind) judge(ctx context.Context, cmd *exec.Cmd, args []string, err erro
 	}
 	if kib := cmd.ProcessState.SysUsage().(*syscall.Rusage).Maxrss; kib > maxMemory {
 		return fmt.Sprintf("%s%d MiB of memory", called, kib>>10)
+	}
+	if cpu := cmd.ProcessState.UserTime() + cmd.ProcessState.SystemTime(); k.dwarf && cpu > maxCPU {
+		return called + cpu.String() + " of CPU time"
 	}
 	return ""
 }

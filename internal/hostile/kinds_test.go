@@ -21,6 +21,41 @@ func program(flags ...string) func(t *testing.T) []byte {
 	return func(t *testing.T) []byte { return read(t, compiled(t, "chain.c", flags...)) }
 }
 
+// cxx makes a C++ program with inlined calls, classes and namespaces.
+func cxx(compiler string, flags ...string) func(t *testing.T) []byte {
+	return func(t *testing.T) []byte {
+		testenv.Need(t, compiler, compiler)
+		dir := t.TempDir()
+		path := filepath.Join(dir, "prog")
+		src := put(t, dir, "lines.cc", []byte(cxxProgram))
+		cmd := exec.Command(compiler, append([]string{"-O2", "-o", path, src}, flags...)...)
+		cmd.Dir = dir
+		if text, err := cmd.CombinedOutput(); err != nil {
+			t.Fatalf("%v\n%s", err, text)
+		}
+		return read(t, path)
+	}
+}
+
+const cxxProgram = `
+#include <cstdio>
+namespace outer {
+template <typename T> struct Box {
+	T value;
+	static inline __attribute__((always_inline)) T twice(T v) { volatile T w = v; return w + w; }
+	__attribute__((noinline)) T sum(int n) { T s = value; for (int i = 0; i < n; i++) s += i & 1 ? twice(i) : twice(s); return s; }
+};
+}
+static __attribute__((noinline)) int once(int a) { auto f = [a](int b) { return outer::Box<int>::twice(a) - b; }; return f(3) + a; }
+int main(int argc, char **argv)
+{
+	outer::Box<int> b{argc};
+	outer::Box<long> c{2};
+	std::printf("%d %ld %d\n", b.sum(argc), c.sum(argc), once(argc));
+	return 0;
+}
+`
+
 // libc has hash tables, versions, indirect functions and PLT stubs.
 func libc(t *testing.T) []byte {
 	for _, path := range []string{"/lib/x86_64-linux-gnu/libm.so.6", "/lib/aarch64-linux-gnu/libm.so.6", "/lib64/libm.so.6", "/usr/lib/libm.so.6"} {
@@ -61,6 +96,21 @@ func put(t *testing.T, dir, name string, data []byte) string {
 func asExe(t *testing.T, dir string, data []byte) ([]string, []byte) {
 	return []string{"--verbose", "--module", "--inlines", "--exe", put(t, dir, "exe", data), "-"}, addresses()
 }
+
+func asLines(t *testing.T, dir string, data []byte) ([]string, []byte) {
+	return []string{"--verbose", "--inlines", "--exe", put(t, dir, "exe", data), "-"}, lineAddresses
+}
+
+// lineAddresses are those of small programs, and of object files, closer by.
+var lineAddresses = func() []byte {
+	var b bytes.Buffer
+	for _, base := range []int{0, 0x1000, 0x400000, 0x401000} {
+		for i := 0; i < 0x800; i += 4 {
+			fmt.Fprintf(&b, "%x\n", base+i)
+		}
+	}
+	return b.Bytes()
+}()
 
 // core is a core of a process with a few threads, as gcore writes it.
 func core(t *testing.T) []byte {

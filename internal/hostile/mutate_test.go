@@ -8,6 +8,7 @@ import (
 	"encoding/binary"
 	"math/rand/v2"
 	"regexp"
+	"strings"
 )
 
 // A field is a number in a file that a reader relies on.
@@ -133,6 +134,31 @@ func elfFields(b []byte) (list []field) {
 		}
 		if elf.ProgType(le.Uint32(b[at:])) == elf.PT_NOTE {
 			list = append(list, noteFields(b, le.Uint64(b[at+8:]), le.Uint64(b[at+32:]))...)
+		}
+	}
+	return list
+}
+
+// dwarfFields are all that the debug sections hold, in parts of one, two, four and eight
+// bytes.
+func dwarfFields(b []byte) (list []field) {
+	f, err := elf.NewFile(bytes.NewReader(b))
+	if err != nil {
+		return nil
+	}
+	const parts = 1000 // of each section
+	for _, s := range f.Sections {
+		if !strings.HasPrefix(s.Name, ".debug_") || s.Type == elf.SHT_NOBITS || s.Offset > uint64(len(b)) {
+			continue
+		}
+		size := min(s.FileSize, uint64(len(b))-s.Offset)
+		for i := range min(parts, size) {
+			// Some all over the section, and all of its first bytes.
+			at := i
+			if i >= parts/4 {
+				at = i * (size / min(parts, size))
+			}
+			list = append(list, field{int(s.Offset + at), 1 << (i * 7 % 4)})
 		}
 	}
 	return list

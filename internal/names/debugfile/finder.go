@@ -158,6 +158,13 @@ func (f *Finder) Close() error {
 	return errors.Join(errs...)
 }
 
+// Say gives Note what is worth knowing of a debug file. A nil Finder says nothing.
+func (f *Finder) Say(format string, args ...any) {
+	if f != nil {
+		f.note(format, args...)
+	}
+}
+
 func (f *Finder) note(format string, args ...any) {
 	if f = f.shared(); f.Note != nil {
 		f.noteMu.Lock()
