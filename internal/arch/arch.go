@@ -237,6 +237,10 @@ type Syscalls struct {
 	// Number tells which system call the instructions make, the last of which enters
 	// the kernel, if that is one of nrs. It is nil where nothing is known of that.
 	Number func(code []byte, nrs []int) (int, bool)
+	// Relay reports whether code, up to the call that enters the kernel, is the
+	// function of a C library that makes calls whose number its caller has set. It is
+	// nil where there is none.
+	Relay func(code []byte) bool
 	// Names are the system calls by their numbers, with empty ones between.
 	Names []string
 	// Struct32 is set where a time in old system calls has two words of 4 bytes, and

@@ -244,11 +244,8 @@ func (r *reader) restarted(t *process.Unwound, pc uint64) (int, bool) {
 	} else if t.Call.Unproved && t.Call.Behind == 0 && len(sys.Instructions) > 0 {
 		end += uint64(len(sys.Instructions[0])) // the pc was put back to it
 	}
-	code := make([]byte, 48)
-	if sys.Number != nil && r.space.Text(end-uint64(len(code)), code) == len(code) {
-		if nr, ok := sys.Number(code, nrs); ok {
-			return nr, true
-		}
+	if nr, ok := r.numberBefore(t, end, nrs); ok {
+		return nr, true
 	}
 	in := r.names.inner(t)
 	name := in.sleep
@@ -260,6 +257,22 @@ func (r *reader) restarted(t *process.Unwound, pc uint64) (int, bool) {
 	}
 	nr := number(sys, name)
 	return nr, nr >= 0
+}
+
+// numberBefore tells which of the calls nrs the instructions before end make, or those
+// of the caller, where a function of the C library makes its calls.
+func (r *reader) numberBefore(t *process.Unwound, end uint64, nrs []int) (int, bool) {
+	sys, frames := &t.Arch.Syscalls, t.Stack.Frames
+	code := make([]byte, 48)
+	if sys.Number == nil || r.space.Text(end-uint64(len(code)), code) < len(code) {
+		return 0, false
+	}
+	if sys.Relay != nil && sys.Relay(code) {
+		if len(frames) < 3 || frames[1].PC != end || r.space.Text(frames[2].PC-uint64(len(code)), code) < len(code) {
+			return 0, false
+		}
+	}
+	return sys.Number(code, nrs)
 }
 
 // number is that of the system call with that name, or -1.

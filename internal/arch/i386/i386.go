@@ -2,6 +2,7 @@
 package i386
 
 import (
+	"bytes"
 	"debug/elf"
 	"encoding/binary"
 
@@ -55,6 +56,7 @@ var Arch = &arch.Arch{
 		Asleep:       asleep,
 		Instructions: x86.SyscallInstructions,
 		Number:       x86.SyscallNumber,
+		Relay:        relay,
 		Names:        syscallNames[:],
 		Struct32:     true,
 	},
@@ -130,4 +132,28 @@ func tlsEntry(b []byte) (int, bool) {
 		return 0, false
 	}
 	return int(binary.LittleEndian.Uint16(b[4*gsWord:]) >> 3), true
+}
+
+// relay implements arch.Syscalls.Relay: glibc's __libc_do_syscall, by which calls with six
+// arguments are made (sysdeps/unix/sysv/linux/i386/libc-do-syscall.S). It loads ebx, ebp
+// and edi from where edi points to, and calls the vDSO by %gs:0x10 or _dl_sysinfo.
+func relay(code []byte) bool {
+	loads := []byte{0x8b, 0x1f, 0x8b, 0x6f, 0x08, 0x8b, 0x7f, 0x04}
+	for _, call := range []struct {
+		opcode []byte
+		size   int
+	}{{[]byte{0x65, 0xff, 0x15}, 7}, {[]byte{0xff, 0x15}, 6}, {[]byte{0xcd, 0x80}, 2}} {
+		if before, ok := cutEnd(code, call.size); ok && bytes.HasPrefix(code[len(before):], call.opcode) && bytes.HasSuffix(before, loads) {
+			return true
+		}
+	}
+	return false
+}
+
+// cutEnd returns code without its last n bytes.
+func cutEnd(code []byte, n int) ([]byte, bool) {
+	if len(code) < n {
+		return nil, false
+	}
+	return code[:len(code)-n], true
 }
