@@ -178,19 +178,12 @@ func skip(b []byte, i int) int {
 	return i
 }
 
-// hexDigit holds each hexadecimal digit's value, 0xff for all else.
-var hexDigit = func() (t [256]uint8) {
-	for i := range t {
-		t[i] = 0xff
-	}
-	for i := range 10 {
-		t['0'+i] = uint8(i)
-	}
-	for i := range 6 {
-		t['a'+i], t['A'+i] = uint8(10+i), uint8(10+i)
-	}
-	return t
-}()
+// hexDigit holds each hexadecimal digit's value plus one, 0 for all else.
+var hexDigit = [256]uint8{
+	'0': 1, '1': 2, '2': 3, '3': 4, '4': 5, '5': 6, '6': 7, '7': 8, '8': 9, '9': 10,
+	'a': 11, 'b': 12, 'c': 13, 'd': 14, 'e': 15, 'f': 16,
+	'A': 11, 'B': 12, 'C': 13, 'D': 14, 'E': 15, 'F': 16,
+}
 
 // hex reads the number at b[i:] and returns the index behind it; missing is
 // the error when there is none.
@@ -199,13 +192,13 @@ func hex(b []byte, i int, missing error) (uint64, int, error) {
 	start := i
 	for ; i < len(b); i++ {
 		d := hexDigit[b[i]]
-		if d == 0xff {
+		if d == 0 {
 			break
 		}
 		if v>>60 != 0 {
 			return 0, i, errRange
 		}
-		v = v<<4 | uint64(d)
+		v = v<<4 | uint64(d-1)
 	}
 	if i == start {
 		return 0, i, missing

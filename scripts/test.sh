@@ -11,7 +11,7 @@ grep -aE '^(ok|FAIL|---? FAIL|panic:)|^ *--- FAIL' "$log" || true
 if [ $status -ne 0 ]; then
 	echo
 	echo "The failed tests, each below its output:"
-	grep -avE '^ *(=== |--- PASS|--- SKIP)|^(PASS|ok|\?)' "$log" | grep -a -B60 -A2 -E '^ *--- FAIL|^panic:|^FAIL' | head -n 600
+	awk -f "$(dirname "$0")/failed.awk" "$log" | head -n 600
 fi
 
 reasons=$(awk -f "$(dirname "$0")/skips.awk" "$log" | cut -f 2)

@@ -288,11 +288,25 @@ func (d *duration) Set(s string) error {
 	return nil
 }
 
+// commaList is the value of a flag that takes a list with commas and may be repeated.
+// pflag's own costs a start more than all other flags, as it reads and writes CSV.
+type commaList []string
+
+func (l *commaList) String() string { return strings.Join(*l, ",") }
+func (l *commaList) Type() string   { return "strings" }
+
+func (l *commaList) Set(s string) error {
+	if s != "" {
+		*l = append(*l, strings.Split(s, ",")...)
+	}
+	return nil
+}
+
 // pidFlag is --pid of the commands that look at one process.
 type pidFlag struct{ pids []string }
 
 func (p *pidFlag) register(cmd *cobra.Command) {
-	cmd.Flags().StringSliceVarP(&p.pids, "pid", "p", nil, "the process to look at")
+	cmd.Flags().VarP((*commaList)(&p.pids), "pid", "p", "the process to look at")
 }
 
 // one returns the process that --pid names, 0 when it is not given.

@@ -75,7 +75,7 @@ func (a *app) run(args []string) (status int) {
 	if filepath.Base(os.Args[0]) == pstackName {
 		args = pstackArgs(args)
 	}
-	cmd := newRootCommand(a)
+	cmd := newRootCommand(a, args)
 	cmd.SetArgs(args)
 	cmd.SetIn(a.stdin)
 	cmd.SetOut(a.stdout)

@@ -34,7 +34,7 @@ type output struct {
 
 // openFile opens the file of --output. The caller calls end.
 func openFile(path string) (*output, error) {
-	if m := ownFile.FindStringSubmatch(filepath.Clean(path)); m != nil {
+	if m := ownFile().FindStringSubmatch(filepath.Clean(path)); m != nil {
 		return openOwn(path, m[1])
 	}
 	real, err := followLinks(path)
@@ -62,7 +62,9 @@ func openFile(path string) (*output, error) {
 }
 
 // ownFile matches the names of files that bt was started with.
-var ownFile = regexp.MustCompile(`^/(?:dev/fd/|dev/std|proc/self/fd/)(\d+|out|err)$`)
+var ownFile = sync.OnceValue(func() *regexp.Regexp {
+	return regexp.MustCompile(`^/(?:dev/fd/|dev/std|proc/self/fd/)(\d+|out|err)$`)
+})
 
 // openOwn opens a file that bt was started with: not anew, as that would begin
 // again at its beginning.

@@ -5,6 +5,7 @@ package main
 import (
 	"os"
 	"runtime/debug"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -44,7 +45,8 @@ into every process.
 Exit status: 0 all printed, 1 nothing could be printed, 2 wrong usage,
 3 printed, but something is missing.`
 
-func newRootCommand(a *app) *cobra.Command {
+// newRootCommand returns the command bt with the subcommands that args may call.
+func newRootCommand(a *app, args []string) *cobra.Command {
 	c := new(rootCommand)
 	cmd := &cobra.Command{
 		Use:           "bt [flags] [ADDR... | -]",
@@ -65,11 +67,11 @@ func newRootCommand(a *app) *cobra.Command {
 	cmd.SetFlagErrorFunc(flagError)
 	c.view = newView(a, cmd, a.stdout)
 	f := c.set
-	f.StringSliceVarP(&c.pids, "pid", "p", nil, "the target: a running process; a comma list, or given more than once")
+	f.VarP((*commaList)(&c.pids), "pid", "p", "the target: a running process; a comma list, or given more than once")
 	f.StringVar(&c.mapsFile, "maps", "", "the target: a saved copy of /proc/PID/maps")
 	f.StringVarP(&c.core, "core", "c", "", "the target: a core file, also a compressed one")
 	f.StringVarP(&c.exe, "exe", "e", "", "the target: one ELF file, whose link-time addresses are named; with --core: the program")
-	f.StringSliceVarP(&c.tids, "tid", "t", nil, "only these threads")
+	f.VarP((*commaList)(&c.tids), "tid", "t", "only these threads")
 	c.stackFlags()
 	c.maxPause = time.Second
 	f.Var((*duration)(&c.maxPause), "max-pause", "let the process go on after this long at the latest; stacks that lack something then say so; 0 = no limit")
@@ -81,8 +83,40 @@ func newRootCommand(a *app) *cobra.Command {
 	c.formatFlag(cmd, formats...)
 	c.filterFlag(f)
 	c.outputFlags(cmd)
-	cmd.AddCommand(newGateCommand(a), newMapsCommand(a), newRunCommand(a), newCrashCommand(a), newAddr2lineCommand(a), versionCommand())
+	addSubcommands(a, cmd, args)
 	return cmd
+}
+
+// subcommands are bt's commands, by their names.
+var subcommands = []struct {
+	name string
+	make func(*app) *cobra.Command
+}{
+	{"gate", newGateCommand}, {"maps", newMapsCommand}, {"run", newRunCommand}, {"crash", newCrashCommand},
+	{addr2lineName, newAddr2lineCommand}, {"version", versionCommand},
+}
+
+// addSubcommands adds the commands that args can mean. To make the others, with all
+// their flags, would be a good part of the time that a short run takes.
+func addSubcommands(a *app, root *cobra.Command, args []string) {
+	all := len(args) == 0 || slices.ContainsFunc(args, listsCommands)
+	for _, c := range subcommands {
+		if all || slices.Contains(args, c.name) {
+			root.AddCommand(c.make(a))
+		}
+	}
+}
+
+// listsCommands reports whether an argument may ask for the list of commands: help, or
+// what shells call for completion.
+func listsCommands(arg string) bool {
+	switch {
+	case strings.HasPrefix(arg, "--"):
+		return strings.HasPrefix(arg, "--help")
+	case strings.HasPrefix(arg, "-"):
+		return strings.Contains(arg, "h") // also behind other letters
+	}
+	return arg == "help" || arg == "completion" || arg == cobra.ShellCompRequestCmd || arg == cobra.ShellCompNoDescRequestCmd
 }
 
 // check refuses flags of the root command that mean nothing together.
@@ -228,7 +262,7 @@ func isTerminal(f *os.File) bool {
 	return err == nil
 }
 
-func versionCommand() *cobra.Command {
+func versionCommand(*app) *cobra.Command {
 	return &cobra.Command{
 		Use:   "version",
 		Short: "Print bt's version",

@@ -3,6 +3,7 @@ package fault
 import (
 	"encoding/binary"
 	"strconv"
+	"sync"
 )
 
 // Siginfo is what the kernel told with a signal: its siginfo_t.
@@ -94,10 +95,10 @@ func ParseSiginfo(b []byte, order binary.ByteOrder, ptrSize int) (Siginfo, bool)
 // Name returns the name of the si_code: "SEGV_MAPERR"; of one that is not
 // known the number: "si_code 77".
 func (s *Siginfo) Name() string {
-	if name, ok := generalCodes[s.Code]; ok {
+	if name, ok := generalCodes()[s.Code]; ok {
 		return name
 	}
-	if names := codes[s.Signo]; s.Code > 0 && s.Code < len(names) && names[s.Code] != "" {
+	if names := signalCodes(s.Signo); s.Code > 0 && s.Code < len(names) && names[s.Code] != "" {
 		return names[s.Code]
 	}
 	return "si_code " + strconv.Itoa(s.Code)
@@ -112,20 +113,31 @@ func (s *Siginfo) synchronous() bool {
 	return false
 }
 
-var generalCodes = map[int]string{
-	siUser:   "SI_USER",
-	siKernel: "SI_KERNEL",
-	siQueue:  "SI_QUEUE",
-	-2:       "SI_TIMER",
-	-3:       "SI_MESGQ",
-	-4:       "SI_ASYNCIO",
-	-5:       "SI_SIGIO",
-	siTkill:  "SI_TKILL",
-	-7:       "SI_DETHREAD",
-	-60:      "SI_ASYNCNL",
+// generalCodes are the si_codes of all signals: include/uapi/asm-generic/siginfo.h.
+var generalCodes = sync.OnceValue(func() map[int]string {
+	return map[int]string{
+		siUser:   "SI_USER",
+		siKernel: "SI_KERNEL",
+		siQueue:  "SI_QUEUE",
+		-2:       "SI_TIMER",
+		-3:       "SI_MESGQ",
+		-4:       "SI_ASYNCIO",
+		-5:       "SI_SIGIO",
+		siTkill:  "SI_TKILL",
+		-7:       "SI_DETHREAD",
+		-60:      "SI_ASYNCNL",
+	}
+})
+
+// signalCodes are the names of a signal's own si_codes, by number.
+func signalCodes(signo int) []string {
+	if signo < 0 || signo >= len(codes) {
+		return nil
+	}
+	return codes[signo]
 }
 
-var codes = map[int][]string{
+var codes = [...][]string{
 	sigILL: {1: "ILL_ILLOPC", 2: "ILL_ILLOPN", 3: "ILL_ILLADR", 4: "ILL_ILLTRP", 5: "ILL_PRVOPC",
 		6: "ILL_PRVREG", 7: "ILL_COPROC", 8: "ILL_BADSTK", 9: "ILL_BADIADDR"},
 	sigTRAP: {1: "TRAP_BRKPT", 2: "TRAP_TRACE", 3: "TRAP_BRANCH", 4: "TRAP_HWBKPT", 5: "TRAP_UNK", 6: "TRAP_PERF"},

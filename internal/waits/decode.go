@@ -47,7 +47,7 @@ func appendMemory(dst []process.Range, a *arch.Arch, c *arch.Call) []process.Ran
 		}
 		return appendRange(dst, at(0)-around, 2*around)
 	}
-	k := kinds[name]
+	k := kinds()[name]
 	switch k.class {
 	case futexCall:
 		before := uint64(around)
@@ -106,7 +106,7 @@ func (d *decoder) decode() (w wait, ok bool) {
 			d.call.Args[i] &= 1<<32 - 1
 		}
 	}
-	k := kinds[d.name]
+	k := kinds()[d.name]
 	if d.call.Lost {
 		w.Call, w.Text = d.name, d.name
 		return w, true
@@ -251,7 +251,7 @@ func (d *decoder) time(addr uint64, unit time.Duration) (time.Duration, bool) {
 // left tells how long the call waits at most: ", 3.2s left" for an absolute time,
 // ", for at most 5s" for one from the call on.
 func (d *decoder) left() string {
-	k := kinds[d.name]
+	k := kinds()[d.name]
 	i := strings.IndexAny(k.args, "tTVm")
 	if i < 0 {
 		return ""
@@ -279,7 +279,7 @@ func (d *decoder) left() string {
 	if clock, absolute := d.clock(); absolute {
 		return d.until(clock, t)
 	}
-	switch kinds[d.name].class {
+	switch kinds()[d.name].class {
 	case selectCall, pollCall:
 		// The kernel writes down what is left when a stop interrupts these
 		// (poll_select_finish in fs/select.c).
@@ -290,7 +290,7 @@ func (d *decoder) left() string {
 
 // clock is the clock of a timeout that is absolute.
 func (d *decoder) clock() (clock int32, absolute bool) {
-	switch kinds[d.name].class {
+	switch kinds()[d.name].class {
 	case futexCall:
 		op := uint32(d.call.Args[1])
 		switch op &^ futexCommand {
@@ -332,7 +332,7 @@ func (d *decoder) until(clock int32, t time.Duration) string {
 
 // sleep is nanosleep and clock_nanosleep.
 func (d *decoder) sleep() (w wait, ok bool) {
-	i := strings.IndexByte(kinds[d.name].args, 't')
+	i := strings.IndexByte(kinds()[d.name].args, 't')
 	t, ok := d.timespec(d.call.Args[i])
 	if !ok {
 		return w, false

@@ -7,6 +7,7 @@ import (
 	"path"
 	"strconv"
 	"strings"
+	"sync"
 
 	"github.com/gatedso/bt/internal/arch"
 	"github.com/gatedso/bt/internal/guard"
@@ -45,47 +46,49 @@ const (
 
 // waitsFor are the functions of C libraries that wait, without the underscores in
 // front of their internal names.
-var waitsFor = map[string]object{
-	"pthread_mutex_lock":             mutex,
-	"pthread_mutex_lock_full":        mutex,
-	"pthread_mutex_timedlock":        mutex,
-	"pthread_mutex_clocklock":        mutex,
-	"pthread_mutex_clocklock_common": mutex,
-	"pthread_mutex_cond_lock":        mutex,
-	"pthread_mutex_cond_lock_full":   mutex,
-	"mtx_lock":                       mutex,
-	"mtx_timedlock":                  mutex,
-	"pthread_cond_wait":              condition,
-	"pthread_cond_timedwait":         condition,
-	"pthread_cond_clockwait":         condition,
-	"pthread_cond_wait_common":       condition,
-	"cnd_wait":                       condition,
-	"cnd_timedwait":                  condition,
-	"pthread_rwlock_rdlock":          rwlockRead,
-	"pthread_rwlock_timedrdlock":     rwlockRead,
-	"pthread_rwlock_clockrdlock":     rwlockRead,
-	"pthread_rwlock_rdlock_full":     rwlockRead,
-	"pthread_rwlock_wrlock":          rwlockWrite,
-	"pthread_rwlock_timedwrlock":     rwlockWrite,
-	"pthread_rwlock_clockwrlock":     rwlockWrite,
-	"pthread_rwlock_wrlock_full":     rwlockWrite,
-	"sem_wait":                       semaphore,
-	"sem_timedwait":                  semaphore,
-	"sem_clockwait":                  semaphore,
-	"new_sem_wait":                   semaphore,
-	"new_sem_wait_slow":              semaphore,
-	"pthread_barrier_wait":           barrier,
-	"pthread_join":                   join,
-	"pthread_timedjoin_np":           join,
-	"pthread_clockjoin_np":           join,
-	"pthread_timedjoin_ex":           join,
-	"pthread_clockjoin_ex":           join,
-	"thrd_join":                      join,
-	"pthread_once":                   once,
-	"pthread_once_slow":              once,
-	"pthread_once_full":              once,
-	"call_once":                      once,
-}
+var waitsFor = sync.OnceValue(func() map[string]object {
+	return map[string]object{
+		"pthread_mutex_lock":             mutex,
+		"pthread_mutex_lock_full":        mutex,
+		"pthread_mutex_timedlock":        mutex,
+		"pthread_mutex_clocklock":        mutex,
+		"pthread_mutex_clocklock_common": mutex,
+		"pthread_mutex_cond_lock":        mutex,
+		"pthread_mutex_cond_lock_full":   mutex,
+		"mtx_lock":                       mutex,
+		"mtx_timedlock":                  mutex,
+		"pthread_cond_wait":              condition,
+		"pthread_cond_timedwait":         condition,
+		"pthread_cond_clockwait":         condition,
+		"pthread_cond_wait_common":       condition,
+		"cnd_wait":                       condition,
+		"cnd_timedwait":                  condition,
+		"pthread_rwlock_rdlock":          rwlockRead,
+		"pthread_rwlock_timedrdlock":     rwlockRead,
+		"pthread_rwlock_clockrdlock":     rwlockRead,
+		"pthread_rwlock_rdlock_full":     rwlockRead,
+		"pthread_rwlock_wrlock":          rwlockWrite,
+		"pthread_rwlock_timedwrlock":     rwlockWrite,
+		"pthread_rwlock_clockwrlock":     rwlockWrite,
+		"pthread_rwlock_wrlock_full":     rwlockWrite,
+		"sem_wait":                       semaphore,
+		"sem_timedwait":                  semaphore,
+		"sem_clockwait":                  semaphore,
+		"new_sem_wait":                   semaphore,
+		"new_sem_wait_slow":              semaphore,
+		"pthread_barrier_wait":           barrier,
+		"pthread_join":                   join,
+		"pthread_timedjoin_np":           join,
+		"pthread_clockjoin_np":           join,
+		"pthread_timedjoin_ex":           join,
+		"pthread_clockjoin_ex":           join,
+		"thrd_join":                      join,
+		"pthread_once":                   once,
+		"pthread_once_slow":              once,
+		"pthread_once_full":              once,
+		"call_once":                      once,
+	}
+})
 
 // sleeps are functions that a system call can be told by that was restarted.
 var sleeps = map[string]string{
@@ -246,13 +249,13 @@ func (f *functions) inner(t *process.Unwound) (in within) {
 			// The library's internal functions may have no names, and it jumps
 			// to them: the call tells which one it was.
 			if in.library != otherLibrary && !fr.Exact {
-				in.object = waitsFor[f.called(t.Arch, fr.PC).name]
+				in.object = waitsFor()[f.called(t.Arch, fr.PC).name]
 			}
 			break
 		}
 		last = fn
 		in.library = fn.library
-		if o, ok := waitsFor[fn.name]; ok {
+		if o, ok := waitsFor()[fn.name]; ok {
 			in.object = o
 			break
 		}

@@ -54,7 +54,7 @@ func FuzzDecode(f *testing.F) {
 		d := decoder{reader: r, t: u, m: m, call: c, name: a.Syscalls.Name(int(nr))}
 		w, ok := d.decode()
 		check(t, w.Text, ok)
-		if kinds[d.name].class != futexCall {
+		if kinds()[d.name].class != futexCall {
 			return
 		}
 		for _, lib := range []library{glibc, musl} {

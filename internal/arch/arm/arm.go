@@ -7,7 +7,6 @@ package arm
 import (
 	"debug/elf"
 	"encoding/binary"
-	"strconv"
 
 	"github.com/gatedso/bt/internal/arch"
 )
@@ -33,7 +32,7 @@ var Arch = &arch.Arch{
 	PtrSize: 4,
 
 	NumRegs: numRegs,
-	Names:   names(),
+	Names:   names,
 	PC:      PC,
 	SP:      SP,
 	FP:      FP,
@@ -54,19 +53,13 @@ var Arch = &arch.Arch{
 		Vfork: []int{120, 190, 435}, // clone, vfork, clone3: arch/arm/tools/syscall.tbl
 	},
 
-	Trampolines: trampolines(),
+	Trampolines: trampolines,
 
 	AfterCall: afterCall,
 	MaxCall:   4,
 }
 
-func names() []string {
-	list := make([]string, 0, numRegs)
-	for i := range 13 {
-		list = append(list, "r"+strconv.Itoa(i))
-	}
-	return append(list, "sp", "lr", "pc", "cpsr")
-}
+var names = []string{"r0", "r1", "r2", "r3", "r4", "r5", "r6", "r7", "r8", "r9", "r10", "r11", "r12", "sp", "lr", "pc", "cpsr"}
 
 // ntARMTLS is the type of a register set (include/uapi/linux/elf.h), which only
 // 64-bit kernels have.
@@ -127,39 +120,63 @@ const (
 // trampolines are those of the kernel's [sigpage] or [vectors], whose svc has an
 // operand of the old ABI, and those of C libraries, in both instruction sets:
 // mov r7, #__NR_sigreturn (119) or #__NR_rt_sigreturn (173); svc.
-func trampolines() (list []arch.Trampoline) {
-	for _, t := range []struct {
-		name string
-		code []byte
-		rt   bool
-	}{
-		{"sigreturn", []byte{0x77, 0x70, 0xa0, 0xe3, 0x77, 0x00, 0x90, 0xef}, false},
-		{"sigreturn", []byte{0x77, 0x70, 0xa0, 0xe3, 0x00, 0x00, 0x00, 0xef}, false},
-		{"sigreturn", []byte{0x77, 0x27, 0x00, 0xdf}, false},
-		{"sigreturn", []byte{0x4f, 0xf0, 0x77, 0x07, 0x00, 0xdf}, false}, // mov.w
-		{"rt_sigreturn", []byte{0xad, 0x70, 0xa0, 0xe3, 0xad, 0x00, 0x90, 0xef}, true},
-		{"rt_sigreturn", []byte{0xad, 0x70, 0xa0, 0xe3, 0x00, 0x00, 0x00, 0xef}, true},
-		{"rt_sigreturn", []byte{0xad, 0x27, 0x00, 0xdf}, true},
-		{"rt_sigreturn", []byte{0x4f, 0xf0, 0xad, 0x07, 0x00, 0xdf}, true},
-	} {
-		svc := len(t.code) / 2 // where the second instruction is
-		if len(t.code) == 6 {
-			svc = 4
-		}
-		tr := arch.Trampoline{
-			Name: t.name, Code: t.code,
-			At:     []arch.TrampolinePoint{{Offset: 0}, {Offset: svc}},
-			Signal: arch.SignalFrame{Signo: arch.NoOffset, Siginfo: arch.NoOffset, Mask: sigmask},
-		}
-		from := int64(0)
-		if t.rt {
-			from = siginfo
-			tr.Signal = arch.SignalFrame{Signo: arch.NoOffset, Siginfo: 0, Mask: siginfo + sigmask}
-		}
-		for r := range arch.Reg(numRegs) {
-			tr.Regs = append(tr.Regs, arch.SavedReg{Reg: r, Offset: from + sigRegs + 4*int64(r)})
-		}
-		list = append(list, tr)
-	}
-	return list
+var trampolines = []arch.Trampoline{
+	{Name: "sigreturn", Code: []byte{0x77, 0x70, 0xa0, 0xe3, 0x77, 0x00, 0x90, 0xef}, At: svcAt4, Signal: sigframe, Regs: sigframeRegs},
+	{Name: "sigreturn", Code: []byte{0x77, 0x70, 0xa0, 0xe3, 0x00, 0x00, 0x00, 0xef}, At: svcAt4, Signal: sigframe, Regs: sigframeRegs},
+	{Name: "sigreturn", Code: []byte{0x77, 0x27, 0x00, 0xdf}, At: svcAt2, Signal: sigframe, Regs: sigframeRegs},
+	{Name: "sigreturn", Code: []byte{0x4f, 0xf0, 0x77, 0x07, 0x00, 0xdf}, At: svcAt4, Signal: sigframe, Regs: sigframeRegs}, // mov.w
+	{Name: "rt_sigreturn", Code: []byte{0xad, 0x70, 0xa0, 0xe3, 0xad, 0x00, 0x90, 0xef}, At: svcAt4, Signal: rtSigframe, Regs: rtSigframeRegs},
+	{Name: "rt_sigreturn", Code: []byte{0xad, 0x70, 0xa0, 0xe3, 0x00, 0x00, 0x00, 0xef}, At: svcAt4, Signal: rtSigframe, Regs: rtSigframeRegs},
+	{Name: "rt_sigreturn", Code: []byte{0xad, 0x27, 0x00, 0xdf}, At: svcAt2, Signal: rtSigframe, Regs: rtSigframeRegs},
+	{Name: "rt_sigreturn", Code: []byte{0x4f, 0xf0, 0xad, 0x07, 0x00, 0xdf}, At: svcAt4, Signal: rtSigframe, Regs: rtSigframeRegs}, // mov.w
 }
+
+// Where the two instructions of a trampoline begin.
+var (
+	svcAt2 = []arch.TrampolinePoint{{Offset: 0}, {Offset: 2}}
+	svcAt4 = []arch.TrampolinePoint{{Offset: 0}, {Offset: 4}}
+)
+
+var (
+	sigframe   = arch.SignalFrame{Signo: arch.NoOffset, Siginfo: arch.NoOffset, Mask: sigmask}
+	rtSigframe = arch.SignalFrame{Signo: arch.NoOffset, Siginfo: 0, Mask: siginfo + sigmask}
+
+	sigframeRegs = []arch.SavedReg{
+		{Reg: 0, Offset: sigRegs + 0},
+		{Reg: 1, Offset: sigRegs + 4},
+		{Reg: 2, Offset: sigRegs + 8},
+		{Reg: 3, Offset: sigRegs + 12},
+		{Reg: 4, Offset: sigRegs + 16},
+		{Reg: 5, Offset: sigRegs + 20},
+		{Reg: 6, Offset: sigRegs + 24},
+		{Reg: 7, Offset: sigRegs + 28},
+		{Reg: 8, Offset: sigRegs + 32},
+		{Reg: 9, Offset: sigRegs + 36},
+		{Reg: 10, Offset: sigRegs + 40},
+		{Reg: 11, Offset: sigRegs + 44},
+		{Reg: 12, Offset: sigRegs + 48},
+		{Reg: 13, Offset: sigRegs + 52},
+		{Reg: 14, Offset: sigRegs + 56},
+		{Reg: 15, Offset: sigRegs + 60},
+		{Reg: 16, Offset: sigRegs + 64},
+	}
+	rtSigframeRegs = []arch.SavedReg{
+		{Reg: 0, Offset: siginfo + sigRegs + 0},
+		{Reg: 1, Offset: siginfo + sigRegs + 4},
+		{Reg: 2, Offset: siginfo + sigRegs + 8},
+		{Reg: 3, Offset: siginfo + sigRegs + 12},
+		{Reg: 4, Offset: siginfo + sigRegs + 16},
+		{Reg: 5, Offset: siginfo + sigRegs + 20},
+		{Reg: 6, Offset: siginfo + sigRegs + 24},
+		{Reg: 7, Offset: siginfo + sigRegs + 28},
+		{Reg: 8, Offset: siginfo + sigRegs + 32},
+		{Reg: 9, Offset: siginfo + sigRegs + 36},
+		{Reg: 10, Offset: siginfo + sigRegs + 40},
+		{Reg: 11, Offset: siginfo + sigRegs + 44},
+		{Reg: 12, Offset: siginfo + sigRegs + 48},
+		{Reg: 13, Offset: siginfo + sigRegs + 52},
+		{Reg: 14, Offset: siginfo + sigRegs + 56},
+		{Reg: 15, Offset: siginfo + sigRegs + 60},
+		{Reg: 16, Offset: siginfo + sigRegs + 64},
+	}
+)

@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"fmt"
 	"strings"
+	"sync"
 
 	"golang.org/x/arch/arm64/arm64asm"
 
@@ -50,7 +51,7 @@ func decodeText(code []byte, pc uint64) (text string) {
 	if err != nil {
 		return ""
 	}
-	for number, name := range systemRegisters {
+	for number, name := range systemRegisters() {
 		text = strings.Replace(text, number, name, 1)
 	}
 	if strings.HasPrefix(text, "fcmp") && strings.HasSuffix(text, "#0") {
@@ -61,18 +62,20 @@ func decodeText(code []byte, pc uint64) (text string) {
 
 // systemRegisters are those that programs may read (manual, chapter D17), which
 // arm64asm writes as numbers.
-var systemRegisters = map[string]string{
-	"s3_0_c0_c0_0": "midr_el1", "s3_3_c0_c0_1": "ctr_el0", "s3_3_c0_c0_7": "dczid_el0",
-	"s3_3_c4_c2_0": "nzcv", "s3_3_c4_c4_0": "fpcr", "s3_3_c4_c4_1": "fpsr",
-	"s3_3_c13_c0_2": "tpidr_el0", "s3_3_c13_c0_3": "tpidrro_el0",
-	"s3_3_c14_c0_0": "cntfrq_el0", "s3_3_c14_c0_2": "cntvct_el0",
-}
+var systemRegisters = sync.OnceValue(func() map[string]string {
+	return map[string]string{
+		"s3_0_c0_c0_0": "midr_el1", "s3_3_c0_c0_1": "ctr_el0", "s3_3_c0_c0_7": "dczid_el0",
+		"s3_3_c4_c2_0": "nzcv", "s3_3_c4_c4_0": "fpcr", "s3_3_c4_c4_1": "fpsr",
+		"s3_3_c13_c0_2": "tpidr_el0", "s3_3_c13_c0_3": "tpidrro_el0",
+		"s3_3_c14_c0_0": "cntfrq_el0", "s3_3_c14_c0_2": "cntvct_el0",
+	}
+})
 
 // The encodings below are from the Arm Architecture Reference Manual, chapter C4.
 
 // hintNames are the instructions of the hint space (CRm:op2), which CPUs that do
 // not know them execute as nop.
-var hintNames = map[uint32]string{
+var hintNames = [0x80]string{
 	0: "nop", 1: "yield", 2: "wfe", 3: "wfi", 4: "sev", 5: "sevl", 6: "dgh", 7: "xpaclri",
 	8: "pacia1716", 10: "pacib1716", 12: "autia1716", 14: "autib1716",
 	16: "esb", 17: "psb csync", 18: "tsb csync", 20: "csdb",

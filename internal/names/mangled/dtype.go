@@ -123,13 +123,13 @@ func (p *dParser) integer(kind byte) bool {
 	return p.put(digits + map[byte]string{'h': "u", 't': "u", 'k': "u", 'l': "L", 'm': "uL"}[kind])
 }
 
-var dBasic = map[byte]string{
+var dBasic = [256]string{
 	'v': "void", 'g': "byte", 'h': "ubyte", 's': "short", 't': "ushort", 'i': "int", 'k': "uint", 'l': "long", 'm': "ulong",
 	'f': "float", 'd': "double", 'e': "real", 'o': "ifloat", 'p': "idouble", 'j': "ireal", 'q': "cfloat", 'r': "cdouble",
 	'c': "creal", 'b': "bool", 'a': "char", 'u': "wchar", 'w': "dchar", 'n': "typeof(null)",
 }
 
-var dConvention = map[byte]string{'U': "extern(C) ", 'W': "extern(Windows) ", 'V': "extern(Pascal) ", 'R': "extern(C++) ", 'Y': "extern(Objective-C) "}
+var dConvention = [256]string{'U': "extern(C) ", 'W': "extern(Windows) ", 'V': "extern(Pascal) ", 'R': "extern(C++) ", 'Y': "extern(Objective-C) "}
 
 // typ reads a type.
 func (p *dParser) typ() bool {
@@ -138,7 +138,7 @@ func (p *dParser) typ() bool {
 	}
 	defer p.leave()
 	c := p.peek()
-	if text, ok := dBasic[c]; ok {
+	if text := dBasic[c]; text != "" {
 		p.pos++
 		return p.put(text)
 	}

@@ -8,6 +8,7 @@ import (
 	"regexp"
 	"strconv"
 	"strings"
+	"sync"
 
 	"github.com/gatedso/bt/internal/guard"
 	"github.com/gatedso/bt/internal/image"
@@ -126,11 +127,11 @@ func (in *interpreter) versionText() (v version, ok bool) {
 	return v, ok
 }
 
-var versionPath = regexp.MustCompile(`python(\d)\.(\d{1,2})`)
+var versionPath = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`python(\d)\.(\d{1,2})`) })
 
 // versionName takes the version from the file's name: libpython3.9.so.1.0, python3.9.
 func versionName(file string) (v version, ok bool) {
-	s := versionPath.FindStringSubmatch(path.Base(file))
+	s := versionPath().FindStringSubmatch(path.Base(file))
 	if s == nil {
 		return v, false
 	}
@@ -147,8 +148,8 @@ func (in *interpreter) layoutOf(v version, mem *process.Recorder) (*layout, erro
 	case v.major != 3 || v.minor < 8 || v.minor > 14:
 		return nil, fmt.Errorf("bt reads CPython 3.8 to 3.14, and this is %v", v)
 	}
-	if l, ok := tables[v]; ok {
-		return &l, nil
+	if v.minor < len(tables) {
+		return tables[v.minor], nil
 	}
 	words := debugWords313
 	if v.atLeast(14) {

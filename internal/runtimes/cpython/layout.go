@@ -172,7 +172,7 @@ func (r *offsetReader) objects(l *layout, later bool) {
 	r.skip(1) // tp_repr
 	l.typeFlags = r.next()
 	// PyTypeObject is as it was in 3.12, behind a head that may be larger.
-	old := tables[version{3, 12}]
+	old := tables[12]
 	l.typeBasicSize = l.typeName + old.typeBasicSize - old.typeName
 	l.typeDictOffset = l.typeName + old.typeDictOffset - old.typeName
 	r.skip(6) // PyTupleObject, PyListObject

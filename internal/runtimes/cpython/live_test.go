@@ -181,6 +181,11 @@ func checkCalls(t *testing.T, th *stack.Thread, lines []string) {
 		if !strings.HasSuffix(n.File, "busy.py") {
 			continue
 		}
+		// The compiler gives no line to what it adds around exception handlers
+		// (PUSH_EXC_INFO and so on), and neither does f_lineno.
+		if n.Line == 0 && k == 0 && n.Symbol == "failing" {
+			continue
+		}
 		if n.Line < 1 || n.Line > len(lines) {
 			t.Errorf("%s is at line %d", n.Symbol, n.Line)
 			continue

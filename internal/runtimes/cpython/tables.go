@@ -3,9 +3,9 @@
 package cpython
 
 // tables are the layouts of the versions that do not tell theirs. A debug build's
-// (--with-pydebug) are the same.
-var tables = map[version]layout{
-	{3, 8}: {
+// (--with-pydebug) are the same. The index is the minor version.
+var tables = [...]*layout{
+	8: {
 		runtimeInterpreters: 32,
 		interpNext:          0,
 		interpID:            16,
@@ -45,7 +45,7 @@ var tables = map[version]layout{
 		longSize:            16,
 		longDigits:          24,
 	},
-	{3, 9}: {
+	9: {
 		runtimeInterpreters: 32,
 		interpNext:          0,
 		interpID:            24,
@@ -85,7 +85,7 @@ var tables = map[version]layout{
 		longSize:            16,
 		longDigits:          24,
 	},
-	{3, 10}: {
+	10: {
 		runtimeInterpreters: 32,
 		interpNext:          0,
 		interpID:            24,
@@ -128,7 +128,7 @@ var tables = map[version]layout{
 		longSize:            16,
 		longDigits:          24,
 	},
-	{3, 11}: {
+	11: {
 		runtimeInterpreters: 40,
 		interpNext:          0,
 		interpID:            48,
@@ -178,7 +178,7 @@ var tables = map[version]layout{
 		longSize:            16,
 		longDigits:          24,
 	},
-	{3, 12}: {
+	12: {
 		runtimeInterpreters: 40,
 		interpNext:          0,
 		interpID:            8,

@@ -121,7 +121,7 @@ func main() {
 		}
 		writeReasons(&reasons, version, minor)
 	}
-	fmt.Fprintf(&out, "}\n\nvar waitReasons = map[int][]reason{\n%s}\n", reasons.Bytes())
+	fmt.Fprintf(&out, "}\n\nvar waitReasons = [...][]reason{\n%s}\n", reasons.Bytes())
 	text, err := format.Source(out.Bytes())
 	if err != nil {
 		log.Fatalf("%v\n%s", err, out.Bytes())

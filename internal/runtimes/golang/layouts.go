@@ -25,7 +25,7 @@ var layouts = [...]layout{
 	{minor: 27, word: 4, wrapperID: 23, gM: 24, gSchedSP: 28, gSchedPC: 32, gSchedG: 36, gSchedBP: 48, gSyscallSP: 52, gSyscallPC: 56, gSyscallBP: 60, gStatus: 72, gID: 80, gWaitSince: 92, gWaitReason: 100, gLockedM: 132, gCreator: 176, gGoPC: 184, gStartPC: 192, gWaiting: 200, gLabels: 216, gTimer: 220, gSleepWhen: 224, gBubble: 244, mG0: 0, mProcID: 32, mCurG: 100, sudogG: 0, sudogElem: 12, sudogLink: 48, sudogChan: 56, chanCount: 0, chanSize: 4, chanClosed: 16, pollFD: 4, pollReader: 16, pollWriter: 20, timerWhen: 16, bubbleID: 56},
 }
 
-var waitReasons = map[int][]reason{
+var waitReasons = [...][]reason{
 	18: {
 		{text: ""},
 		{text: "GC assist marking"},
