@@ -8,16 +8,31 @@ FUZZTIME ?= 10s
 # bt needs no C library; without one it starts in half the time.
 export CGO_ENABLED ?= 0
 
-.PHONY: all build install install-systemd install-init test race lint fuzz hostile bench diff golden demo e2e attack ci clean
+# What packages and manual pages call this version, and its day: a tag, or the commit.
+VERSION ?= $(shell ./scripts/version.sh)
+DATE    ?= $(shell ./scripts/version.sh date)
+
+# What belongs into PREFIX/share.
+SHARE := build/share
+
+.PHONY: all build share install install-systemd install-init test race lint fuzz hostile bench diff golden demo e2e attack ci clean
 
 all: build
 
 build:
 	$(GO) build -o bin/ ./cmd/...
 
-install: build
+# Manual pages and the shells' completions. They are written by bt's own code, for the
+# machine that builds.
+share:
+	rm -rf $(SHARE)
+	GOOS= GOARCH= $(GO) run -tags generate ./cmd/bt $(SHARE) "bt $(VERSION)" $(DATE)
+	sed 's/@VERSION@/bt $(VERSION)/; s/@DATE@/$(DATE)/' packaging/man/bt-debuginfod.1 > $(SHARE)/man/man1/bt-debuginfod.1
+
+install: build share
 	install -D -m 0755 bin/bt $(DESTDIR)$(PREFIX)/bin/bt
 	install -D -m 0755 bin/bt-debuginfod $(DESTDIR)$(PREFIX)/bin/bt-debuginfod
+	find $(SHARE) -type f | while read -r f; do install -D -m 0644 $$f $(DESTDIR)$(PREFIX)/share/$${f#$(SHARE)/}; done
 
 # What registers the gate DSO at boot: one of the two, to be enabled by hand.
 install-systemd:
@@ -39,6 +54,7 @@ race:
 lint:
 	@unformatted=$$(gofmt -l .); test -z "$$unformatted" || { echo "gofmt -l: $$unformatted"; exit 1; }
 	$(GO) vet ./...
+	$(GO) vet -tags generate ./cmd/bt
 	GOOS=darwin $(GO) vet ./...
 	GOOS=windows $(GO) vet . ./stack ./maps ./elfsym ./symbolize
 	$(GO) run github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.6.2 run

@@ -41,10 +41,12 @@ const addr2lineUsage = `Usage: addr2line [option(s)] [addr(s)]
 
 func newAddr2lineCommand(a *app) *cobra.Command {
 	return &cobra.Command{
-		Use:                addr2lineName + " [options] [ADDR...]",
-		Short:              "Be binutils' addr2line",
-		Long:               addr2lineUsage + "\nbt is that, too, when it is called addr2line, by a symbolic link for example.",
-		DisableFlagParsing: true,
+		Use:   addr2lineName + " [options] [ADDR...]",
+		Short: "Be binutils' addr2line",
+		Long: addr2lineUsage + "\nbt is that, too, when it is called addr2line, by a symbolic link for example.\n\n" +
+			"Exit status: 0 all addresses were answered, 1 the file cannot be read, or an option is unknown.",
+		DisableFlagParsing:    true,
+		DisableFlagsInUseLine: true,
 		RunE: func(_ *cobra.Command, args []string) error {
 			a.status = a.addr2line("bt "+addr2lineName, args)
 			return nil

@@ -27,7 +27,9 @@ the maps and the named stacks, and one line to the system's log. The core itself
 is read as it comes and not stored.
 
 install remembers the pattern that it replaces, uninstall restores it. Neither
-outlives a reboot: to have bt installed at boot, run install there.`
+outlives a reboot: to have bt installed at boot, run install there.
+
+Exit status: 0 done, 1 not done, 2 wrong usage, 3 status has found problems.`
 
 // crashCommand is one of the commands of bt crash: what it has of their flags.
 type crashCommand struct {
@@ -58,10 +60,12 @@ func newCrashCommand(a *app) *cobra.Command {
 }
 
 // where are the reports, for all but install.
-const where = "where the reports are; default: what kernel.core_pattern says"
+const where = "the reports are in `DIR`; default: what kernel.core_pattern says"
 
 func (a *crashCommand) placeFlags(f *pflag.FlagSet, dir, usage string) {
 	f.StringVar(&a.dir, "dir", dir, usage)
+	note(f, "dir", noteFiles, crash.DefaultDir, "the reports, a file each, and settings.json, which remembers the core_pattern that bt has replaced")
+	note(f, "dir", noteFiles, "/proc/sys/kernel/core_pattern", "what the kernel gives crashes to (core(5))")
 	procfsFlag(f, &a.procfs)
 }
 
@@ -70,17 +74,20 @@ func newCrashInstall(a *app) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "install [flags]",
 		Short: "Give crashes to bt",
-		Args:  noArgs,
-		RunE:  func(*cobra.Command, []string) error { return c.crashInstall() },
+		Example: `  bt crash install
+  # Let the handler before bt have each core, too
+  bt crash install --chain`,
+		Args: noArgs,
+		RunE: func(*cobra.Command, []string) error { return c.crashInstall() },
 	}
 	f := cmd.Flags()
 	f.SortFlags = false
-	c.placeFlags(f, crash.DefaultDir, "where the reports go; made if need be")
-	f.IntVar(&c.limits.MaxReports, "max-reports", crash.DefaultLimits.MaxReports, "how many reports are kept; the oldest goes first")
-	f.Int64Var(&c.limits.MaxBytes, "max-bytes", crash.DefaultLimits.MaxBytes, "how many bytes of reports are kept")
-	f.DurationVar(&c.limits.Timeout, "timeout", crash.DefaultLimits.Timeout, "how long one report may take; then it is left as it is")
-	f.IntVar(&c.limits.Handlers, "handlers", crash.DefaultLimits.Handlers, "how many reports are made at the same time; others wait")
-	f.StringVar(&c.log, "log", "", "append the log lines to this file instead of the system's log")
+	c.placeFlags(f, crash.DefaultDir, "put the reports into `DIR`, which is made if need be")
+	f.IntVar(&c.limits.MaxReports, "max-reports", crash.DefaultLimits.MaxReports, "keep at most `N` reports; the oldest goes first")
+	f.Int64Var(&c.limits.MaxBytes, "max-bytes", crash.DefaultLimits.MaxBytes, "keep at most `N` bytes of reports")
+	f.DurationVar(&c.limits.Timeout, "timeout", crash.DefaultLimits.Timeout, "leave a report as it is after `DURATION`")
+	f.IntVar(&c.limits.Handlers, "handlers", crash.DefaultLimits.Handlers, "make at most `N` reports at the same time; others wait")
+	f.StringVar(&c.log, "log", "", "append the log lines to `FILE` instead of the system's log")
 	f.BoolVar(&c.chain, "chain", false, "give each core to the handler that bt replaces, too")
 	return cmd
 }
@@ -115,8 +122,11 @@ func newCrashList(a *app) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "list [flags]",
 		Short: "List the reports, the newest first",
-		Args:  noArgs,
-		RunE:  func(*cobra.Command, []string) error { return c.crashList() },
+		Example: `  bt crash list
+  # The programs that crash most
+  bt crash list --format json | jq -r '.reports[].name' | sort | uniq -c | sort -rn`,
+		Args: noArgs,
+		RunE: func(*cobra.Command, []string) error { return c.crashList() },
 	}
 	c.placeFlags(cmd.Flags(), "", where)
 	c.jsonFlag.register(cmd)
@@ -135,6 +145,11 @@ func newCrashShow(a *app) *cobra.Command {
 			return nil
 		},
 		RunE: func(_ *cobra.Command, args []string) error { return c.crashShow(args) },
+		Example: `  # The newest report
+  bt crash show
+  # The second newest
+  bt crash show 2`,
+		ValidArgsFunction: c.completeReports,
 	}
 	c.placeFlags(cmd.Flags(), "", where)
 	c.format = formatText
@@ -388,18 +403,18 @@ func (a *app) crashHandleCommand() *cobra.Command {
 	}
 	f = cmd.Flags()
 	f.SortFlags = false
-	f.StringVar(&h.Dir, "dir", crash.DefaultDir, "where the reports go")
-	f.StringVar(&h.Log, "log", "", "append the log lines to this file instead of the system's log")
+	f.StringVar(&h.Dir, "dir", crash.DefaultDir, "put the reports into `DIR`")
+	f.StringVar(&h.Log, "log", "", "append the log lines to `FILE` instead of the system's log")
 	procfsFlag(f, &procfs)
-	f.IntVar(&h.Request.PID, "pid", 0, "the process (%P)")
-	f.IntVar(&h.Request.TID, "tid", 0, "the thread that died (%I)")
-	f.IntVar(&h.Request.Signal, "signal", 0, "the signal that it died of (%s)")
-	f.IntVar(&h.Request.UID, "uid", 0, "its user (%u)")
-	f.IntVar(&h.Request.GID, "gid", 0, "its group (%g)")
-	f.Int64Var(&at, "time", 0, "when, in seconds since 1970 (%t)")
-	f.IntVarP(&h.Request.Dump, "dump", "d", 0, "whether users may read the core (%d)")
-	f.StringVar(&pidfd, "pidfd", "", "a descriptor of the process (%F), where the kernel gives one")
-	f.String("name", "", "its command name (%e); takes all that follows")
+	f.IntVar(&h.Request.PID, "pid", 0, "the process `N` (%P)")
+	f.IntVar(&h.Request.TID, "tid", 0, "the thread `N`, which died (%I)")
+	f.IntVar(&h.Request.Signal, "signal", 0, "the signal `N` that it died of (%s)")
+	f.IntVar(&h.Request.UID, "uid", 0, "its user `N` (%u)")
+	f.IntVar(&h.Request.GID, "gid", 0, "its group `N` (%g)")
+	f.Int64Var(&at, "time", 0, "when, in `SECONDS` since 1970 (%t)")
+	f.IntVarP(&h.Request.Dump, "dump", "d", 0, "whether users may read the core (%d), as `N`")
+	f.StringVar(&pidfd, "pidfd", "", "a descriptor `N` of the process (%F), where the kernel gives one")
+	f.String("name", "", "its command `NAME` (%e); takes all that follows")
 	return cmd
 }
 

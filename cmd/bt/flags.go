@@ -14,6 +14,7 @@ import (
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
+	"github.com/gatedso/bt/internal/gate"
 	"github.com/gatedso/bt/internal/gate/store"
 	"github.com/gatedso/bt/internal/names/debugfile"
 	"github.com/gatedso/bt/internal/session"
@@ -52,32 +53,39 @@ func (t *target) nameFlags(cmd *cobra.Command) {
 	t.gateFlag()
 	t.stateDirFlag()
 	t.debugFlags()
-	t.set.StringVar(&t.sysroot, "sysroot", "", "prefix for the files that the maps name")
-	choiceFlag(cmd, &t.demangle, "demangle", "", []string{demangleFull, demangleShort, demangleNone}, "C++ and Rust names: full, short (without parameters), or none")
+	t.set.StringVar(&t.sysroot, "sysroot", "", "look for the files that the maps name below `DIR`")
+	choiceFlag(cmd, &t.demangle, "demangle", "", []string{demangleFull, demangleShort, demangleNone}, "C++ and Rust names: `STYLE` is full, short (without parameters), or none")
 }
 
 // debugFlags say where separate debug files are.
 func (t *target) debugFlags() {
-	t.set.StringArrayVarP(&t.debugDirs, "debug-dir", "d", t.debugDirs, "where separate debug files are; may be repeated")
-	t.set.StringVar(&t.debuginfod, "debuginfod", "", "download debug files from these servers, default $DEBUGINFOD_URLS; on when that is set")
+	t.set.StringArrayVarP(&t.debugDirs, "debug-dir", "d", t.debugDirs, "separate debug files are below `DIR`; may be repeated")
+	t.set.StringVar(&t.debuginfod, "debuginfod", "", "download debug files from the servers `URLS`, default $DEBUGINFOD_URLS; on when that is set")
+	note(t.set, "debug-dir", noteFiles, debugfile.DefaultDir, "separate debug files, by build ID and by the names that programs give them")
+	note(t.set, "debuginfod", noteEnvironment, fromEnvironment, "the servers of debug files, as for debuginfod-find(1)")
+	note(t.set, "debuginfod", noteEnvironment, "DEBUGINFOD_CACHE_PATH", "the directory that keeps what was downloaded; default ~/.cache/debuginfod_client")
 	t.set.Lookup("debuginfod").NoOptDefVal = fromEnvironment
 }
 
 // gateFlag is --gate-dso.
 func (t *target) gateFlag() {
-	t.set.StringVar(&t.gateDSO, "gate-dso", "", "what names the gate DSO: a path, 'live' (the image in the process), or '' (nothing: raw addresses)")
+	t.set.StringVar(&t.gateDSO, "gate-dso", "", "what names the gate DSO: `FILE`, 'live' (the image in the process), or '' (nothing: raw addresses)")
+	note(t.set, "gate-dso", noteEnvironment, gate.Env, "what names the gate DSO where --gate-dso is not given")
+	note(t.set, "gate-dso", noteFiles, "/proc/sys/kernel/gate_dso", "what names the gate DSO where neither is given, and the kernel has it")
 }
 
 // stateDirFlag is --state-dir.
 func (t *target) stateDirFlag() {
-	t.set.StringVar(&t.stateDir, "state-dir", "", "where registered gate images are, default $"+store.Env+", "+store.System+
+	t.set.StringVar(&t.stateDir, "state-dir", "", "registered gate images are in `DIR`, default $"+store.Env+", "+store.System+
 		" for root, $XDG_STATE_HOME/bt/gate for others")
+	note(t.set, "state-dir", noteEnvironment, store.Env, "the directory of registered gate images where --state-dir is not given")
+	note(t.set, "state-dir", noteFiles, store.System, "the gate images that root has registered")
 }
 
 func (t *target) procfsFlag() { procfsFlag(t.set, &t.procfs) }
 
 func procfsFlag(f *pflag.FlagSet, procfs *string) {
-	f.StringVar(procfs, "procfs", "/proc", "where procfs is mounted")
+	f.StringVar(procfs, "procfs", "/proc", "procfs is mounted at `DIR`")
 }
 
 func (a *app) verboseFlag(f *pflag.FlagSet) {
@@ -126,14 +134,14 @@ func (v *view) columnFlags() {
 	v.set.BoolVarP(&v.lineFlag, "source", "s", false, "print the source file and line of each address; on for a terminal, and in all formats but text")
 	v.set.BoolVarP(&v.inlines, "inlines", "i", false, "print inlined calls as lines of their own, with source lines; on for a terminal, and in all formats but text")
 	v.set.BoolVar(&v.basenames, "basenames", false, "print only the last part of source paths")
-	v.set.Var((*count)(&v.context), "context", "print so many lines of the source before each line, and behind it, where it can be read; with source lines")
+	v.set.Var((*count)(&v.context), "context", "print `N` lines of the source before each line, and behind it, where it can be read; with source lines")
 	v.set.BoolVarP(&v.raw, "raw", "r", false, "addresses only, no symbols")
 }
 
 // stackFlags are the flags of every command that prints stacks.
 func (v *view) stackFlags() {
 	v.maxFrames = 256
-	v.set.VarP((*count)(&v.maxFrames), "max-frames", "n", "frames per thread; 0 = no limit")
+	v.set.VarP((*count)(&v.maxFrames), "max-frames", "n", "print at most `N` frames per thread; 0 = no limit")
 	v.set.BoolVar(&v.native, "native", false, "no frames of language runtimes (Python, JavaScript, Java), and no goroutines")
 	v.set.BoolVar(&v.waits, "waits", false, "say what each sleeping thread waits for and who holds that, and name deadlocks; on for a terminal")
 	v.set.BoolVar(&v.kernel, "kernel", false, "print the threads' stacks inside the kernel, which takes root")
@@ -143,9 +151,11 @@ func (v *view) stackFlags() {
 
 // outputFlags say where output goes, and how.
 func (v *view) outputFlags(cmd *cobra.Command) {
-	v.set.StringVarP(&v.output, "output", "o", "", "write to this file instead of standard output")
+	v.set.StringVarP(&v.output, "output", "o", "", "write to `FILE` instead of standard output")
 	v.color = "auto"
-	choiceFlag(cmd, &v.color, "color", "", []string{"auto", "always", "never"}, "auto, always or never")
+	choiceFlag(cmd, &v.color, "color", "", []string{"auto", "always", "never"}, "colours: `WHEN` is auto, always or never")
+	note(v.set, "color", noteEnvironment, "NO_COLOR", "no colours, unless --color is always")
+	note(v.set, "color", noteEnvironment, "TERM", "the terminal; no colours where it is dumb")
 	v.verboseFlag(v.set)
 }
 
@@ -192,6 +202,23 @@ func (v *view) checkColumns() error {
 		return usagef("--context needs source lines, which --source=false leaves out")
 	}
 	return nil
+}
+
+// The sections of the manual pages that notes are for: see package manpage.
+const (
+	noteEnvironment = "environment"
+	noteFiles       = "files"
+	noteOutput      = "output"
+)
+
+// note notes for the manual page that a flag has to do with an environment variable, or
+// a file.
+func note(set *pflag.FlagSet, flag, section, item, text string) {
+	f := set.Lookup(flag)
+	if f.Annotations == nil {
+		f.Annotations = make(map[string][]string, 1)
+	}
+	f.Annotations[section] = append(f.Annotations[section], item+"\t"+text)
 }
 
 // checkNames refuses empty names of files. It runs before every command.
@@ -306,7 +333,7 @@ func (l *commaList) Set(s string) error {
 type pidFlag struct{ pids []string }
 
 func (p *pidFlag) register(cmd *cobra.Command) {
-	cmd.Flags().VarP((*commaList)(&p.pids), "pid", "p", "the process to look at")
+	cmd.Flags().VarP((*commaList)(&p.pids), "pid", "p", "look at the process `N`")
 }
 
 // one returns the process that --pid names, 0 when it is not given.

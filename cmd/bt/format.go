@@ -33,7 +33,7 @@ var formats = []string{formatText, formatJSON, formatGDB, formatFolded, formatPp
 
 // formatFlag is --format.
 func (v *view) formatFlag(cmd *cobra.Command, words ...string) {
-	choiceFlag(cmd, &v.format, "format", "f", words, "output format: "+orList(words))
+	choiceFlag(cmd, &v.format, "format", "f", words, "`FORMAT` of the output: "+orList(words))
 }
 
 // checkFormat refuses flags that mean nothing in the format. Those that only choose
@@ -84,7 +84,7 @@ type jsonFlag struct {
 func (j *jsonFlag) register(cmd *cobra.Command) {
 	j.format = formatText
 	words := []string{formatText, formatJSON}
-	choiceFlag(cmd, &j.format, "format", "f", words, "output format: "+orList(words))
+	choiceFlag(cmd, &j.format, "format", "f", words, "`FORMAT` of the output: "+orList(words))
 	cmd.Flags().BoolVar(&j.oldFlag, "json", false, "print JSON")
 }
 

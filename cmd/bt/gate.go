@@ -49,6 +49,8 @@ process, or, without --pid, that of an ABI, by default bt's own. The file appear
 at once or not at all. A file that has these contents already is left alone; one
 with others is replaced only with --force.`,
 		Args: noArgs,
+		Example: `  # The image of 32-bit processes, for a debugger
+  bt gate dump --abi 32 -o vdso32.so`,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if c.output == "" {
 				return usagef("dump needs -o FILE (-o - is standard output)")
@@ -63,8 +65,8 @@ with others is replaced only with --force.`,
 	c.target = newTarget(a, cmd)
 	f := c.set
 	c.pidFlag.register(cmd)
-	f.StringVar(&c.abi, "abi", "", "which of the kernel's images: "+orList(abiNames())+"; default bt's own, or the process's")
-	f.StringVarP(&c.output, "output", "o", "", "the file to write; - is standard output")
+	f.StringVar(&c.abi, "abi", "", "which of the kernel's images: `ABI` is "+orList(abiNames())+"; default bt's own, or the process's")
+	f.StringVarP(&c.output, "output", "o", "", "write to `FILE`; - is standard output")
 	f.BoolVar(&c.force, "force", false, "replace a file that has other contents")
 	c.procfsFlag()
 	cmd.RegisterFlagCompletionFunc("abi", cobra.FixedCompletions(abiNames(), cobra.ShellCompDirectiveNoFileComp))

@@ -76,6 +76,9 @@ func (a *app) run(args []string) (status int) {
 		args = pstackArgs(args)
 	}
 	cmd := newRootCommand(a, args)
+	if completing(args) {
+		addCompletions(cmd)
+	}
 	cmd.SetArgs(args)
 	cmd.SetIn(a.stdin)
 	cmd.SetOut(a.stdout)

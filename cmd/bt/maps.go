@@ -43,6 +43,9 @@ then comment lines with the build ID of each file with code, and how it was open
 Code that was moved out of its file's mapping, for huge pages, is shown in it.
 bt --maps and bt itself read this. With --classic it prints /proc/PID/maps alone,
 but with that path in place of [vdso]. The process is not stopped.`,
+		Example: `  # Keep the maps with a log of addresses, to name them later
+  bt maps --pid 1234 > saved.maps
+  bt --maps saved.maps < addresses`,
 		Args: noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			pid, err := c.one(cmd)
@@ -74,7 +77,7 @@ but with that path in place of [vdso]. The process is not stopped.`,
 	c.set.BoolVar(&c.classic, "classic", false, "print the maps alone, with the gate DSO's path in place of [vdso]")
 	c.gateFlag()
 	c.stateDirFlag()
-	c.set.StringVar(&c.sysroot, "sysroot", "", "prefix for the files that the maps name")
+	c.set.StringVar(&c.sysroot, "sysroot", "", "look for the files that the maps name below `DIR`")
 	c.procfsFlag()
 	return cmd
 }

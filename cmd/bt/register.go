@@ -38,7 +38,7 @@ kernel.gate_dso, and it can be written, it is set to the image of bt's own ABI.`
 	c.target = newTarget(a, cmd)
 	c.stateDirFlag()
 	c.debugFlags()
-	c.set.StringVar(&c.sysroot, "sysroot", "", "prefix for /lib/modules")
+	c.set.StringVar(&c.sysroot, "sysroot", "", "look for /lib/modules below `DIR`")
 	c.procfsFlag()
 	c.verboseFlag(c.set)
 	return cmd
@@ -55,8 +55,10 @@ func newGateUnregister(a *app) *cobra.Command {
 		Long: `Removes gate images from the state directory: all of them, or those of the build
 IDs given, or of the same build as a file. The sysctl kernel.gate_dso is emptied
 where it holds one of them.`,
-		RunE: func(_ *cobra.Command, args []string) error { return c.unregister(args) },
+		RunE:    func(_ *cobra.Command, args []string) error { return c.unregister(args) },
+		Example: `  bt gate unregister`,
 	}
+	cmd.ValidArgsFunction = c.completeImages
 	c.target = newTarget(a, cmd)
 	c.stateDirFlag()
 	c.procfsFlag()

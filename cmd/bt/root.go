@@ -4,6 +4,7 @@ package main
 
 import (
 	"os"
+	"runtime"
 	"runtime/debug"
 	"slices"
 	"strconv"
@@ -45,6 +46,44 @@ into every process.
 Exit status: 0 all printed, 1 nothing could be printed, 2 wrong usage,
 3 printed, but something is missing.`
 
+// outputText describes the output, for the manual page.
+const outputText = `A frame is one line: 16 hexadecimal digits (8 of a 32-bit process), a space, and
+<symbol+0xoffset>; or the address alone, where no symbol covers it. The innermost frame
+is the first.
+
+  00007f2b5a0dc6e0 <__libc_start_main+0x3e0>
+
+Of a return address the offset is that of the address itself, but its function is looked
+up at the call, one byte before. Calls that the compiler has inlined have lines of their
+own, with "(inlined)" at the end; frames of Python, JavaScript and Java stand before the
+native frame that runs them.
+
+Every line that is no frame begins with "#":
+
+  # process 1234 ./prog       the process, and its program
+  # thread 1235 "worker"      a thread, and its name
+  # goroutine 18 [select]     a goroutine that no thread runs
+  # waits in …                what the thread waits for, with --waits
+  # signal SIGUSR1            the frames below were interrupted by this signal
+  # end: …                    why the stack ends before its outermost frame
+  # deadlock: …               threads that wait for each other
+
+bt reads its own output: "bt --pid 1234 --raw | bt --pid 1234 -" names what was raw.`
+
+const examples = `  # What is every thread of a process doing, and what does it wait for?
+  bt --pid 1234 --waits
+  # The same of several processes; deadlocks across them are told
+  bt --pid 1234,1301 --waits
+  # A core file: why the process died, and its stacks
+  bt --core core.1234
+  # Save what is needed to name the addresses on another machine, and name them there
+  bt --pid 1234 --raw --with-maps > report
+  bt < report
+  # Name the addresses in a log of the kernel's
+  dmesg | bt --filter --exe ./worker
+  # A flame graph, as one HTML file
+  bt --pid 1234 --format flame -o stacks.html`
+
 // newRootCommand returns the command bt with the subcommands that args may call.
 func newRootCommand(a *app, args []string) *cobra.Command {
 	c := new(rootCommand)
@@ -52,6 +91,8 @@ func newRootCommand(a *app, args []string) *cobra.Command {
 		Use:           "bt [flags] [ADDR... | -]",
 		Short:         "Print the stacks of processes, and name addresses",
 		Long:          long,
+		Example:       examples,
+		Annotations:   map[string]string{noteOutput: outputText},
 		Args:          cobra.ArbitraryArgs,
 		SilenceUsage:  true,
 		SilenceErrors: true,
@@ -67,14 +108,14 @@ func newRootCommand(a *app, args []string) *cobra.Command {
 	cmd.SetFlagErrorFunc(flagError)
 	c.view = newView(a, cmd, a.stdout)
 	f := c.set
-	f.VarP((*commaList)(&c.pids), "pid", "p", "the target: a running process; a comma list, or given more than once")
-	f.StringVar(&c.mapsFile, "maps", "", "the target: a saved copy of /proc/PID/maps")
-	f.StringVarP(&c.core, "core", "c", "", "the target: a core file, also a compressed one")
-	f.StringVarP(&c.exe, "exe", "e", "", "the target: one ELF file, whose link-time addresses are named; with --core: the program")
-	f.VarP((*commaList)(&c.tids), "tid", "t", "only these threads")
+	f.VarP((*commaList)(&c.pids), "pid", "p", "the target: the running process `N`; a comma list, or given more than once")
+	f.StringVar(&c.mapsFile, "maps", "", "the target: `FILE`, a saved copy of /proc/PID/maps")
+	f.StringVarP(&c.core, "core", "c", "", "the target: `FILE`, a core file, also a compressed one")
+	f.StringVarP(&c.exe, "exe", "e", "", "the target: `FILE`, one ELF file, whose link-time addresses are named; with --core: the program")
+	f.VarP((*commaList)(&c.tids), "tid", "t", "only the thread `N`; a comma list, or given more than once")
 	c.stackFlags()
 	c.maxPause = time.Second
-	f.Var((*duration)(&c.maxPause), "max-pause", "let the process go on after this long at the latest; stacks that lack something then say so; 0 = no limit")
+	f.Var((*duration)(&c.maxPause), "max-pause", "let the process go on after `DURATION` at the latest; stacks that lack something then say so; 0 = no limit")
 	c.nameFlags(cmd)
 	c.columnFlags()
 	c.procfsFlag()
@@ -93,7 +134,7 @@ var subcommands = []struct {
 	make func(*app) *cobra.Command
 }{
 	{"gate", newGateCommand}, {"maps", newMapsCommand}, {"run", newRunCommand}, {"crash", newCrashCommand},
-	{addr2lineName, newAddr2lineCommand}, {"version", versionCommand},
+	{addr2lineName, newAddr2lineCommand}, {"completion", newCompletionCommand}, {"version", versionCommand},
 }
 
 // addSubcommands adds the commands that args can mean. To make the others, with all
@@ -268,15 +309,45 @@ func versionCommand(*app) *cobra.Command {
 		Short: "Print bt's version",
 		Args:  noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			cmd.Println("bt " + version())
+			cmd.Println("bt " + longVersion())
 			return nil
 		},
 	}
 }
 
+// release is the version that packages give bt, by the linker's -X flag; empty: what Go
+// knows of the build.
+var release string
+
 func version() string {
+	if release != "" {
+		return release
+	}
 	if info, ok := debug.ReadBuildInfo(); ok && info.Main.Version != "" {
 		return info.Main.Version
 	}
 	return "unknown"
+}
+
+// longVersion is the version with what bt was built from and by.
+func longVersion() string {
+	facts := []string{runtime.Version()}
+	info, _ := debug.ReadBuildInfo()
+	if info == nil {
+		info = new(debug.BuildInfo)
+	}
+	settings := make(map[string]string)
+	for _, s := range info.Settings {
+		settings[s.Key] = s.Value
+	}
+	if settings["GOOS"] != "" {
+		facts = append(facts, settings["GOOS"]+"/"+settings["GOARCH"])
+	}
+	if commit := settings["vcs.revision"]; commit != "" {
+		if settings["vcs.modified"] == "true" {
+			commit += " with changes"
+		}
+		facts = append([]string{"commit " + commit}, facts...)
+	}
+	return version() + " (" + strings.Join(facts, ", ") + ")"
 }

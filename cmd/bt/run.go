@@ -60,6 +60,10 @@ func newRunCommand(a *app) *cobra.Command {
 		Short:                 "Run a command, and print why it died and the stacks if it crashes",
 		Long:                  runLong,
 		DisableFlagsInUseLine: true,
+		Example: `  # Why does a command crash?
+  bt run -- ./server --port 8080
+  # In a script: the report goes to a file, the exit status is the command's
+  bt run -o crash.txt -- ./nightly-job`,
 		Args: func(_ *cobra.Command, args []string) error {
 			if len(args) == 0 || args[0] == "" {
 				return usagef("run needs a command")
@@ -86,7 +90,7 @@ func newRunCommand(a *app) *cobra.Command {
 	f.BoolVar(&c.withMaps, "with-maps", false, "print the maps and build IDs before the stacks, so that bt can name them elsewhere")
 	c.formatFlag(cmd, formatText, formatJSON, formatGDB)
 	c.outputFlags(cmd)
-	f.Lookup("output").Usage = "write the report to this file instead of standard error"
+	f.Lookup("output").Usage = "write the report to `FILE` instead of standard error"
 	return cmd
 }
 
