@@ -29,7 +29,7 @@ installed already.
 
 // completionScripts write the scripts of the shells.
 var completionScripts = map[string]func(root *cobra.Command, w io.Writer, descriptions bool) error{
-	"bash": (*cobra.Command).GenBashCompletionV2,
+	"bash": bashScript,
 	"zsh": func(root *cobra.Command, w io.Writer, descriptions bool) error {
 		if descriptions {
 			return root.GenZshCompletion(w)
@@ -43,6 +43,22 @@ var completionScripts = map[string]func(root *cobra.Command, w io.Writer, descri
 		}
 		return root.GenPowerShellCompletion(w)
 	},
+}
+
+// bashScript writes the script of bash. Cobra's takes a comma for a character that must be
+// escaped, and then finds that what it escaped is not what was typed.
+func bashScript(root *cobra.Command, w io.Writer, descriptions bool) error {
+	var script strings.Builder
+	if err := root.GenBashCompletionV2(&script, descriptions); err != nil {
+		return err
+	}
+	_, err := strings.NewReplacer(
+		`[[ $comp == "$cur"* ]] || continue`,
+		`[[ ${comp//\\,/,} == "$cur"* ]] || continue`,
+		`COMPREPLY[0]=$(printf "%q" "${COMPREPLY[0]%%$tab*}")`,
+		`COMPREPLY[0]=$(printf "%q" "${COMPREPLY[0]%%$tab*}"); COMPREPLY[0]=${COMPREPLY[0]//\\,/,}`,
+	).WriteString(w, script.String())
+	return err
 }
 
 // shells are those of completionScripts.
@@ -125,7 +141,8 @@ func completePIDs(cmd *cobra.Command, _ []string, word string) ([]string, cobra.
 func completeTIDs(cmd *cobra.Command, _ []string, word string) ([]string, cobra.ShellCompDirective) {
 	var items []complete.Item
 	pids, _ := cmd.Flags().GetStringSlice("pid")
-	for _, text := range pids {
+	slices.Sort(pids)
+	for _, text := range slices.Compact(pids) { // cobra reads the line twice
 		if pid, err := strconv.Atoi(text); err == nil {
 			items = append(items, complete.Threads(procfsOf(cmd), pid)...)
 		}
