@@ -140,7 +140,10 @@ func completePIDs(cmd *cobra.Command, _ []string, word string) ([]string, cobra.
 // completeTIDs completes the threads of the processes that --pid names.
 func completeTIDs(cmd *cobra.Command, _ []string, word string) ([]string, cobra.ShellCompDirective) {
 	var items []complete.Item
-	pids, _ := cmd.Flags().GetStringSlice("pid")
+	var pids []string
+	if f := cmd.Flags().Lookup("pid"); f != nil {
+		pids = strings.Split(f.Value.String(), ",")
+	}
 	slices.Sort(pids)
 	for _, text := range slices.Compact(pids) { // cobra reads the line twice
 		if pid, err := strconv.Atoi(text); err == nil {
