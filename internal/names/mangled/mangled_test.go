@@ -95,7 +95,7 @@ func TestFortranCompiler(t *testing.T) {
 	src, prog := filepath.Join(dir, "f.f90"), filepath.Join(dir, "f")
 	os.WriteFile(src, []byte("module My_Mod\ncontains\nsubroutine Do_It(n)\ninteger :: n\nprint *, n\nend subroutine\nend module\n"+
 		"program p\nuse My_Mod\ncall Do_It(3)\nend program\n"), 0o644)
-	if out, err := exec.Command(gfortran, "-g", "-o", prog, src).CombinedOutput(); err != nil {
+	if out, err := exec.Command(gfortran, "-g", "-J", t.TempDir(), "-o", prog, src).CombinedOutput(); err != nil {
 		t.Fatalf("%v\n%s", err, out)
 	}
 	checkProgram(t, "__my_mod_MOD_", symbols(t, prog), "my_mod::do_it")
