@@ -15,8 +15,9 @@ import (
 )
 
 var (
-	full = flag.Bool("full", false, "compare all files, with 100,000 addresses each")
-	seed = flag.Uint64("seed", 1, "of the random addresses")
+	full      = flag.Bool("full", false, "compare all files, with 100,000 addresses each")
+	seed      = flag.Uint64("seed", 1, "of the random addresses")
+	lineFiles = flag.String("lines", "", "files, separated by commas, of which lines are compared as well")
 )
 
 // counts of one comparison.
