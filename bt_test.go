@@ -12,6 +12,7 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/gatedso/bt"
 	"github.com/gatedso/bt/internal/testenv"
@@ -107,3 +108,58 @@ func TestCore(t *testing.T) {
 }
 
 func second(_ *stack.Process, err error) error { return err }
+
+// With Lines frames have their places in the source, and inlined calls; without they have
+// neither. Names gives them of addresses.
+func TestLines(t *testing.T) {
+	prog := t.TempDir() + "/inlined"
+	testenv.Compile(t, prog, "gcc", "-O2", "-g", "testdata/progs/inlined.c")
+	cmd := exec.Command(prog)
+	out, err := cmd.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	defer cmd.Wait()
+	defer cmd.Process.Kill()
+	if _, err := out.Read(make([]byte, 100)); err != nil { // "ready"
+		t.Fatal(err)
+	}
+	main := func(p *stack.Process) *stack.Frame {
+		for i := range p.Threads[0].Frames {
+			f := &p.Threads[0].Frames[i]
+			if n := f.Function(); n != nil && n.Symbol == "main" {
+				return f
+			}
+		}
+		t.Fatalf("no main in %+v", p.Threads[0].Frames)
+		return nil
+	}
+	var frame *stack.Frame
+	for range 1000 { // until it is where it stays
+		if frame = main(stacks(t, cmd.Process.Pid, &bt.Options{Lines: true})); frame.Names[0].Symbol == "inner" {
+			break
+		}
+		time.Sleep(10 * time.Millisecond)
+	}
+	check := func(what string, names []stack.Name, want ...string) {
+		t.Helper()
+		var got []string
+		for _, n := range names {
+			got = append(got, fmt.Sprintf("%s %s:%d %v", n.Symbol, n.File[strings.LastIndexByte(n.File, '/')+1:], n.Line, n.Inlined))
+		}
+		if !slices.Equal(got, want) {
+			t.Errorf("%s: %q, want %q", what, got, want)
+		}
+	}
+	lines := []string{"inner inlined.c:8 true", "outer inlined.c:13 true", "main inlined.c:36 false"}
+	check("with lines", frame.Names, lines...)
+	check("without", main(stacks(t, cmd.Process.Pid, nil)).Names, "main :0 false")
+	named, err := bt.Names(context.Background(), cmd.Process.Pid, []uint64{frame.PC - 1}, &bt.Options{Lines: true})
+	if err != nil || len(named) != 1 {
+		t.Fatalf("%v, %v", named, err)
+	}
+	check("of an address", named[0].Names, lines...)
+}

@@ -15,7 +15,7 @@ import (
 func TestLinesAtTerminal(t *testing.T) {
 	needPtrace(t)
 	pid := start(t, build(t, "gcc", "inlined.c", "-O2", "-g")).pid
-	line := regexp.MustCompile(`<inner> \S*inlined\.c:8(:\d+)? \(inlined\)\s+[0-9a-f]{16} <outer> \S*inlined\.c:13(:\d+)? \(inlined\)\s+[0-9a-f]{16} <main\+0x[0-9a-f]+> \S*inlined\.c:20`)
+	line := regexp.MustCompile(`<inner> \S*inlined\.c:8(:\d+)? \(inlined\)\s+[0-9a-f]{16} <outer> \S*inlined\.c:13(:\d+)? \(inlined\)\s+[0-9a-f]{16} <main\+0x[0-9a-f]+> \S*inlined\.c:36`)
 
 	term := newTerminal(t)
 	term.keys(fmt.Sprintf("clear; $BT --pid %d; echo status $?", pid))
