@@ -177,7 +177,7 @@ func (s *Session) name(ctx context.Context, taken *session.Stacks, lacks []strin
 		lacks = append(lacks, taken.NotKept)
 	}
 	for _, text := range lacks {
-		m.Notes = append(m.Notes, stack.Note{Kind: "missing", Text: text})
+		m.Notes = append(m.Notes, stack.Note{Kind: "missing", Text: text, Missing: true})
 	}
 	return m, ctx.Err()
 }

@@ -1,5 +1,7 @@
 package stack
 
+import "slices"
+
 // Process is a process at one moment, or what is left of one in a core file.
 type Process struct {
 	// PID is the process's number, 0 where it is not known.
@@ -26,10 +28,15 @@ type Process struct {
 	Deadlocks []Deadlock `json:"deadlocks,omitempty"`
 }
 
-// Complete reports whether nothing is missing from any thread, goroutine or task.
+// Complete reports whether nothing is missing: no frames of a thread, goroutine or task,
+// and nothing that a note tells of.
 func (p *Process) Complete() bool {
+	missing := func(n Note) bool { return n.Missing }
+	if slices.ContainsFunc(p.Notes, missing) {
+		return false
+	}
 	for i := range p.Threads {
-		if !p.Threads[i].Complete() {
+		if t := &p.Threads[i]; !t.Complete() || slices.ContainsFunc(t.Notes, missing) {
 			return false
 		}
 	}
@@ -90,10 +97,12 @@ func (t *Thread) Complete() bool {
 // Note is one statement for people, and the kind that programs can tell it by.
 type Note struct {
 	// Kind is what the note is about: "missing", "kernel thread", or the language
-	// whose runtime could not be read: "python", "js", "java", "go".
+	// whose runtime it is about: "python", "js", "java", "go".
 	Kind string `json:"kind"`
 	// Text is the statement, one line without a line end.
 	Text string `json:"text"`
+	// Missing tells that the note says why something was left out that was asked for.
+	Missing bool `json:"missing,omitempty"`
 }
 
 // Frame is one call that had not returned.

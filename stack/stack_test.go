@@ -62,6 +62,27 @@ func TestComplete(t *testing.T) {
 	}
 }
 
+func TestProcessComplete(t *testing.T) {
+	whole := stack.Thread{End: stack.End{Reason: stack.Outermost}}
+	told := whole
+	told.Notes = []stack.Note{{Kind: "python", Text: "python: cut", Missing: true}}
+	for _, tt := range []struct {
+		p    stack.Process
+		want bool
+	}{
+		{stack.Process{Threads: []stack.Thread{whole}}, true},
+		{stack.Process{Notes: []stack.Note{{Kind: "python", Text: "python: garbage is being collected"}}}, true},
+		{stack.Process{Notes: []stack.Note{{Kind: "python", Text: "python: unknown", Missing: true}}}, false},
+		{stack.Process{Threads: []stack.Thread{whole, told}}, false},
+		{stack.Process{Goroutines: []stack.Task{{End: whole.End}}}, true},
+		{stack.Process{Goroutines: []stack.Task{{}}}, false},
+	} {
+		if got := tt.p.Complete(); got != tt.want {
+			t.Errorf("%+v: %v", tt.p, got)
+		}
+	}
+}
+
 func TestFunction(t *testing.T) {
 	f := stack.Frame{}
 	if f.Function() != nil {

@@ -87,9 +87,7 @@ func FindAll(t *Target, finders []Finder) *Set {
 	s := new(Set)
 	for _, f := range finders {
 		r, err := f.Find(t)
-		if err != nil {
-			s.failed = append(s.failed, stack.Note{Kind: f.Language, Text: f.Language + ": " + err.Error()})
-		}
+		s.fail(f.Language, err)
 		if r != nil {
 			s.readers = append(s.readers, r)
 		}
@@ -134,10 +132,10 @@ func (s *Set) Threads(p *stack.Process, threads []process.Unwound, m *process.Re
 	}
 	for _, r := range s.readers {
 		if m == nil {
-			s.fail(r, fmt.Errorf("the process had to go on before it was read (--max-pause)"))
+			s.fail(r.Language(), fmt.Errorf("the process had to go on before it was read (--max-pause)"))
 			continue
 		}
-		s.fail(r, r.Threads(p, threads, m))
+		s.fail(r.Language(), r.Threads(p, threads, m))
 	}
 }
 
@@ -148,7 +146,7 @@ func (s *Set) Process(p *stack.Process, m *process.Recorder) {
 	}
 	for _, r := range s.readers {
 		if m != nil {
-			s.fail(r, r.Process(p, m))
+			s.fail(r.Language(), r.Process(p, m))
 		}
 	}
 	p.Notes = append(p.Notes, s.failed...)
@@ -156,11 +154,17 @@ func (s *Set) Process(p *stack.Process, m *process.Recorder) {
 }
 
 // fail keeps an error for the report, each once.
-func (s *Set) fail(r Reader, err error) {
+func (s *Set) fail(language string, err error) {
 	if err == nil {
 		return
 	}
-	note := stack.Note{Kind: r.Language(), Text: r.Language() + ": " + err.Error()}
+	if several, ok := err.(interface{ Unwrap() []error }); ok {
+		for _, err := range several.Unwrap() {
+			s.fail(language, err)
+		}
+		return
+	}
+	note := stack.Note{Kind: language, Text: language + ": " + err.Error(), Missing: true}
 	for _, n := range s.failed {
 		if n == note {
 			return

@@ -248,8 +248,8 @@ func (s *CoreSource) fromFile(addr uint64, b []byte) int {
 	if m == nil || !m.IsFile() || m.Perm&maps.Write != 0 {
 		return 0
 	}
-	want := s.BuildID(m)
-	if want == nil {
+	same := s.proof(m)
+	if same == nil {
 		return 0
 	}
 	s.mu.Lock()
@@ -265,7 +265,7 @@ func (s *CoreSource) fromFile(addr uint64, b []byte) int {
 				f = nil
 				continue
 			}
-			if bytes.Equal(image.FileBuildID(f), want) {
+			if same(f) {
 				break
 			}
 			f.Close()
@@ -283,6 +283,28 @@ func (s *CoreSource) fromFile(addr uint64, b []byte) int {
 	n, _ := f.ReadAt(b[:min(uint64(len(b)), m.End-addr)], int64(off))
 	return n
 }
+
+// proof returns what reports whether a file is certainly the one that m maps: by its
+// build ID, or by its first page, where that holds Go's own, beside which Go's
+// linker puts the other one without telling (1.26); nil where nothing proves it.
+func (s *CoreSource) proof(m *maps.Mapping) func(f *os.File) bool {
+	if want := s.BuildID(m); want != nil {
+		return func(f *os.File) bool { return bytes.Equal(image.FileBuildID(f), want) }
+	}
+	held := s.firstPage(m)
+	if len(held) < firstPage || !bytes.Contains(held, goBuildID) {
+		return nil
+	}
+	return func(f *os.File) bool {
+		page := make([]byte, firstPage)
+		_, err := f.ReadAt(page, 0)
+		return err == nil && bytes.Equal(page, held)
+	}
+}
+
+// goBuildID is the type and the owner of the note with Go's build ID
+// (cmd/internal/buildid).
+var goBuildID = []byte("\x04\x00\x00\x00Go\x00\x00")
 
 // Death is what is known of why the process died. It reports false for one that
 // lived on, as gcore leaves it.

@@ -304,11 +304,15 @@ func head(s string) string {
 	return s
 }
 
-// snapshot runs bt --pid on a process, wants exit status 0, and returns the one
-// process that it printed.
+// snapshot runs bt --pid on a process, wants exit status 0 and every language runtime
+// read, and returns the one process that it printed.
 func snapshot(t testing.TB, pid int, args ...string) process {
 	t.Helper()
-	return only(t, bt(t, append([]string{"--pid", strconv.Itoa(pid)}, args...)...).want(t, 0), pid)
+	p := only(t, bt(t, append([]string{"--pid", strconv.Itoa(pid)}, args...)...).want(t, 0), pid)
+	for _, note := range p.notes {
+		t.Error(note)
+	}
+	return p
 }
 
 // only is the process of an output that must hold no other.

@@ -15,6 +15,7 @@ type process struct {
 	pid     int
 	path    string
 	threads []thread
+	notes   []string // what bt says of language runtimes that it cannot read
 }
 
 type thread struct {
@@ -77,7 +78,7 @@ func parse(t testing.TB, out string) []process {
 			p.threads = append(p.threads, thread{tid: tid, name: m[2]})
 			th = &p.threads[len(p.threads)-1]
 		} else if noteLine.MatchString(line) && th != nil {
-			continue
+			p.notes = append(p.notes, line)
 		} else if taskLine.MatchString(line) && th != nil {
 			th = new(thread) // no thread's: what it says is looked at by who asks for it
 		} else if th == nil {

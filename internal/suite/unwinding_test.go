@@ -158,11 +158,13 @@ func TestGoAndC(t *testing.T) {
 	program := build(t, "go", "cgocalls.go")
 	stripped := build(t, "go", "cgocalls.go", "-ldflags=-s -w", "-buildmode=pie")
 	library := build(t, "go", "cgocalls.go", "-buildmode=c-shared")
+	bare := build(t, "go", "cgocalls.go", "-buildmode=c-shared", "-ldflags=-s -w")
 	for what, name := range []string{"wait-c", "work-c", "wait-go", "work-go", "grow", "runtime"} {
 		for how, argv := range map[string][]string{
 			"program":  {program, name},
 			"stripped": {stripped, name},
 			"library":  {host, library, itoa(what)},
+			"bare":     {host, bare, itoa(what)},
 			"thread":   {host, library, itoa(what), "thread"},
 		} {
 			t.Run(name+"/"+how, func(t *testing.T) {
@@ -206,7 +208,7 @@ func byTurns(th thread, how string) bool {
 	const turns = "crosscall2 main.goOuter crosscall2 main.goOuter crosscall2 "
 	chain := strings.Join(seen, " ")
 	switch how {
-	case "library":
+	case "library", "bare":
 		return chain == turns+"call_go _start"
 	case "thread": // clone3 has a name in glibc's debug file only
 		return chain == turns+"call_go clone3" || chain == turns+"call_go clone" || chain == turns+"call_go"

@@ -193,7 +193,7 @@ func (r *reader) runtimeWait(w *stack.Wait) wait {
 // Process implements runtimes.Reader: it finds deadlocks.
 func (r *reader) Process(p *stack.Process, _ *process.Recorder) error {
 	if r.before.refusal != "" && r.wants.Kernel && !r.core {
-		p.Notes = append(p.Notes, stack.Note{Kind: "kernel", Text: r.before.refusal})
+		p.Notes = append(p.Notes, stack.Note{Kind: "kernel", Text: r.before.refusal, Missing: true})
 	}
 	if !r.wants.Waits {
 		return nil

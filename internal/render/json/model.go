@@ -147,6 +147,10 @@ func (e *buffer) notes(notes []stack.Note) {
 		e.sentence(notes[i].Kind)
 		e.key("text")
 		e.sentence(notes[i].Text)
+		if notes[i].Missing {
+			e.key("missing")
+			e.bool(true)
+		}
 		e.close('}')
 	})
 }

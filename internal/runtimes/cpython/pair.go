@@ -42,7 +42,7 @@ func (r *reader) frames(th *stack.Thread, states []*pyThread) {
 		}
 	}
 	say := func(format string, args ...any) {
-		th.Notes = append(th.Notes, stack.Note{Kind: Language, Text: Language + ": " + fmt.Sprintf(format, args...)})
+		th.Notes = append(th.Notes, stack.Note{Kind: Language, Text: Language + ": " + fmt.Sprintf(format, args...), Missing: true})
 	}
 	switch {
 	case err != nil:

@@ -49,8 +49,9 @@ const (
 	maxGap       = 512 // bytes between pieces that are read as one
 )
 
-// copy reads all goroutines in the stop.
-func (p *program) copy(m *process.Recorder, maxFrames int) {
+// copy reads the goroutines in the stop; without parked, only what tells which threads
+// run which.
+func (p *program) copy(m *process.Recorder, maxFrames int, parked bool) {
 	t := &p.taken
 	list, n, ok := p.slice(m, p.allgs)
 	if !ok || n == 0 {
@@ -93,6 +94,14 @@ func (p *program) copy(m *process.Recorder, maxFrames int) {
 		t.failed = errors.Join(t.failed, p.fail("%d of %d were not copied: they cannot be read, or the process had to go on before (--max-pause)", missing, n))
 	}
 	p.copyMs(m)
+	for i := range t.gs {
+		if _, running := t.running(&t.gs[i]); !running {
+			t.gs[i].at = p.resume(&t.gs[i])
+		}
+	}
+	if !parked {
+		return
+	}
 	p.copyWaits(m)
 	p.copyLabels(m)
 	p.copyStacks(m, maxFrames)
@@ -190,7 +199,6 @@ func (p *program) copyStacks(m *process.Recorder, maxFrames int) {
 		if _, running := t.running(g); running {
 			continue
 		}
-		g.at = p.resume(g)
 		lo, hi := g.g.bounds()
 		if g.at.sp < lo || g.at.sp >= hi {
 			continue

@@ -120,7 +120,7 @@ func (r *reader) Copy(s *process.Stopped) {
 	}
 	for _, p := range r.programs {
 		p.taken = taken{}
-		p.copy(s.Memory, r.target.Wants.MaxFrames)
+		p.copy(s.Memory, r.target.Wants.MaxFrames, r.all)
 	}
 }
 
@@ -138,7 +138,7 @@ func (r *reader) Process(p *stack.Process, m *process.Recorder) error {
 	for _, prog := range r.programs {
 		failed = errors.Join(failed, prog.taken.failed)
 		if r.all {
-			prog.goroutines(p, m, r)
+			failed = errors.Join(failed, prog.goroutines(p, m, r))
 		}
 	}
 	return failed

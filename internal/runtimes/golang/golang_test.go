@@ -48,7 +48,12 @@ func build(t testing.TB, toolchain string, args ...string) string {
 // start runs a program until it has printed what runtime.Stack tells, and returns that.
 func start(t testing.TB, prog string, args ...string) (pid int, dump string) {
 	t.Helper()
-	cmd := exec.Command(prog, args...)
+	return startCommand(t, exec.Command(prog, args...))
+}
+
+// startCommand is start for a command that becomes the program.
+func startCommand(t testing.TB, cmd *exec.Cmd) (pid int, dump string) {
+	t.Helper()
 	out, err := cmd.StdoutPipe()
 	if err != nil {
 		t.Fatal(err)
@@ -62,7 +67,7 @@ func start(t testing.TB, prog string, args ...string) (pid int, dump string) {
 	for {
 		line, err := in.ReadString('\n')
 		if err != nil {
-			t.Fatalf("%s: %v\n%s", prog, err, b.String())
+			t.Fatalf("%v: %v\n%s", cmd, err, b.String())
 		}
 		if line == "end\n" {
 			time.Sleep(50 * time.Millisecond) // the main goroutine goes on to wait
@@ -73,7 +78,7 @@ func start(t testing.TB, prog string, args ...string) (pid int, dump string) {
 }
 
 // take returns the model of a process, named.
-func take(t testing.TB, pid, maxFrames int) *stack.Process {
+func take(t testing.TB, pid, maxFrames int, tids ...int) *stack.Process {
 	t.Helper()
 	ses := session.New(session.Options{Lines: true})
 	defer ses.Close()
@@ -82,7 +87,7 @@ func take(t testing.TB, pid, maxFrames int) *stack.Process {
 		t.Fatal(err)
 	}
 	defer p.Close()
-	s, err := ses.Stop(context.Background(), p, session.StackOptions{MaxFrames: maxFrames})
+	s, err := ses.Stop(context.Background(), p, session.StackOptions{MaxFrames: maxFrames, TIDs: tids})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -255,5 +260,29 @@ func TestVersions(t *testing.T) {
 				compare(t, pid, dump)
 			})
 		}
+	}
+}
+
+// TestOnlyThreads asks for one thread: goroutines that are on no thread are left out, and
+// the thread tells which it runs all the same.
+func TestOnlyThreads(t *testing.T) {
+	pid, _ := start(t, build(t, ""))
+	locked := 0 // the thread of a goroutine that is locked to it, and waits
+	whole := take(t, pid, 0)
+	for i := range whole.Threads {
+		if whole.Threads[i].Goroutine != 0 && len(whole.Threads[i].Runtimes) > 0 {
+			locked = i
+		}
+	}
+	th := &whole.Threads[locked]
+	if th.Goroutine == 0 {
+		t.Skip("no thread runs a goroutine just now")
+	}
+	p := take(t, pid, 0, th.TID)
+	if len(p.Threads) != 1 || len(p.Goroutines) != 0 || len(p.Notes) != 0 {
+		t.Errorf("%d threads, %d goroutines, %v", len(p.Threads), len(p.Goroutines), p.Notes)
+	}
+	if got := &p.Threads[0]; got.Goroutine != th.Goroutine || !cmp.Equal(got.Runtimes, th.Runtimes) {
+		t.Errorf("goroutine %d %v, among the others %d %v", got.Goroutine, got.Runtimes, th.Goroutine, th.Runtimes)
 	}
 }

@@ -97,11 +97,12 @@ func (p *program) buckets(h view) (addr, n uint64, ok bool) {
 	return addr, 1 << bits, count > 0 && count <= maxLabels && bits <= maxBucketBits && addr != 0
 }
 
-// labels returns the labels of a goroutine, sorted by key.
-func (p *program) labels(m *process.Recorder, addr uint64) (out []stack.Label) {
+// labels returns the labels of a goroutine, sorted by key, and whether these are all.
+func (p *program) labels(m *process.Recorder, addr uint64) (out []stack.Label, all bool) {
 	if addr == 0 {
-		return nil
+		return nil, true
 	}
+	all = true
 	w := p.lay.word
 	at := func(addr uint64, i int) uint64 {
 		v, _ := m.Word(p.mask(addr+uint64(i*w)), w)
@@ -112,10 +113,13 @@ func (p *program) labels(m *process.Recorder, addr uint64) (out []stack.Label) {
 		v, ok2 := runtimes.String(m, at(value, 0), at(value, 1), maxLabelText)
 		if ok1 && ok2 && len(out) < maxLabels {
 			out = append(out, stack.Label{Key: k, Value: v})
+		} else {
+			all = false
 		}
 	}
 	if p.lay.minor >= labelSlice {
 		list, n := at(addr, 0), at(addr, 1)
+		all = n <= maxLabels
 		for i := range min(n, maxLabels) {
 			pair := p.mask(list + i*uint64(4*w))
 			add(pair, p.mask(pair+uint64(2*w)))
@@ -124,6 +128,7 @@ func (p *program) labels(m *process.Recorder, addr uint64) (out []stack.Label) {
 		h := make([]byte, 8*w)
 		got := m.Read(at(addr, 0), h)
 		buckets, n, ok := p.buckets(view{h[:got], p.lay})
+		all = ok
 		for i := uint64(0); ok && i < n; i++ {
 			b := buckets + i*p.bucketSize()
 			for k := range uint64(bucketEntries) {
@@ -135,5 +140,5 @@ func (p *program) labels(m *process.Recorder, addr uint64) (out []stack.Label) {
 		}
 	}
 	slices.SortFunc(out, func(a, b stack.Label) int { return strings.Compare(a.Key, b.Key) })
-	return out
+	return out, all
 }

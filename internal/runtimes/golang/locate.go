@@ -3,6 +3,8 @@
 package golang
 
 import (
+	"slices"
+
 	"github.com/gatedso/bt/internal/escape"
 	"github.com/gatedso/bt/internal/process"
 )
@@ -62,23 +64,37 @@ func (p *program) mask(addr uint64) uint64 {
 	return addr
 }
 
-// isAllgs reports whether a slice of goroutines is at addr. The first one in
-// runtime.allgs is always the main goroutine.
+// lookAt is how many goroutines of a slice are looked at to believe it.
+const lookAt = 16
+
+// isAllgs reports whether a slice of goroutines is at addr. Goroutines stay in
+// runtime.allgs when they end, and serve again under another ID: so does even the first
+// one, the main goroutine, in a shared library, where it ends at once.
 func (p *program) isAllgs(m *process.Recorder, addr uint64) bool {
 	list, n, ok := p.slice(m, addr)
 	if !ok || n == 0 {
 		return false
 	}
-	first, ok := m.Word(list, p.lay.word)
-	if !ok || first == 0 {
-		return false
+	lived := false
+	var met []uint64
+	for i := range min(n, lookAt) {
+		at, ok := m.Word(p.mask(list+i*uint64(p.lay.word)), p.lay.word)
+		if !ok || at == 0 || slices.Contains(met, at) {
+			return false
+		}
+		met = append(met, at)
+		b := make([]byte, p.lay.gSize())
+		if m.Read(at, b) < len(b) {
+			return false
+		}
+		g := view{b, p.lay}
+		lo, _ := g.bounds()
+		if !g.plausible(at) {
+			return false
+		}
+		lived = lived || g.word(p.lay.gSchedG) == at && g.wide(p.lay.gID) != 0 && lo != 0
 	}
-	b := make([]byte, p.lay.gSize())
-	if m.Read(first, b) < len(b) {
-		return false
-	}
-	g := view{b, p.lay}
-	return g.wide(p.lay.gID) == 1 && g.word(p.lay.gSchedG) == first && g.plausible(first)
+	return lived
 }
 
 // slice reads the header of a slice, whose length is bounded.

@@ -146,10 +146,17 @@ func (p *program) bubble(g *goroutine, m *process.Recorder) string {
 	return fmt.Sprintf(", synctest bubble %d", id)
 }
 
-// goroutines adds those that no thread runs.
-func (p *program) goroutines(out *stack.Process, m *process.Recorder, r *reader) {
+// labelSet is what could be read of a set of labels.
+type labelSet struct {
+	list []stack.Label
+	all  bool
+}
+
+// goroutines adds those that no thread runs. The error tells what could not be read.
+func (p *program) goroutines(out *stack.Process, m *process.Recorder, r *reader) (failed error) {
 	w := walker{program: p, reader: r, memory: m, unwind: unwind.New(p.arch, r.target.Space), same: make(map[uint64][]*walk), seed: maphash.MakeSeed()}
-	labels := make(map[uint64][]stack.Label)
+	labels := make(map[uint64]labelSet)
+	unlabelled := 0
 	first := len(out.Goroutines)
 	waits := waitsOf{program: p, memory: m, now: r.now, waiters: make(map[uint64]int)}
 	for i := range p.taken.gs {
@@ -162,16 +169,22 @@ func (p *program) goroutines(out *stack.Process, m *process.Recorder, r *reader)
 		if a := g.g.word(p.lay.gLabels); a != 0 {
 			set, known := labels[a]
 			if !known {
-				set = p.labels(m, a)
+				set.list, set.all = p.labels(m, a)
 				labels[a] = set
 			}
-			t.Labels = set
+			t.Labels = set.list
+			if !set.all {
+				unlabelled++
+			}
 		}
 		s := w.walk(g)
 		t.Frames, t.End = s.frames, s.end
 		t.System = p.system(g, s)
 		t.Waits = waits.of(g, s)
 		out.Goroutines = append(out.Goroutines, t)
+	}
+	if unlabelled > 0 {
+		failed = p.fail("labels of %d of them cannot be read", unlabelled)
 	}
 	waits.count(out.Goroutines[first:])
 	slices.SortStableFunc(out.Goroutines, func(a, b stack.Task) int {
@@ -183,6 +196,7 @@ func (p *program) goroutines(out *stack.Process, m *process.Recorder, r *reader)
 		}
 		return 0
 	})
+	return failed
 }
 
 // system reports whether a goroutine is the runtime's own: one whose function is in
