@@ -4,10 +4,12 @@ package suite
 
 import (
 	"fmt"
+	"os"
 	"os/exec"
 	"path/filepath"
 	"regexp"
 	"strings"
+	"syscall"
 	"testing"
 
 	"github.com/gatedso/bt/internal/testenv"
@@ -161,4 +163,92 @@ child.wait()`))
 	if t.Failed() {
 		t.Log(r.stdout)
 	}
+}
+
+// TestWaitsForSockets is about who holds the other end of a connection.
+func TestWaitsForSockets(t *testing.T) {
+	python := testenv.Need(t, "python3", "python3")
+	p := startProgram(t, exec.Command(python, "-c", `
+import socket, subprocess, sys, threading
+here, there = socket.socketpair()
+listener = socket.create_server(("127.0.0.1", 0))
+child = subprocess.Popen([sys.executable, "-c", """
+import socket, sys, time
+s = socket.create_connection(("127.0.0.1", int(sys.argv[1])))
+time.sleep(1000)""", str(listener.getsockname()[1])], pass_fds=[there.fileno()])
+conn, peer = listener.accept()
+print("child", child.pid, here.fileno(), there.fileno(), conn.fileno(), conn.getsockname()[1], peer[1], flush=True)
+there.close()
+threading.Thread(target=here.recv, args=(1,)).start()
+try: conn.recv(1)
+finally: child.kill()`))
+	t.Cleanup(func() { p.cmd.Process.Signal(syscall.SIGINT); p.cmd.Wait() })
+	var child, here, there, conn, port, peer int
+	fmt.Sscanf(p.line(t, "child"), "child %d %d %d %d %d %d", &child, &here, &there, &conn, &port, &peer)
+	p.settle(t)
+	r := bt(t, "--waits", "--pid", itoa(p.pid)).want(t, 0)
+	for _, want := range []string{
+		fmt.Sprintf(`of fd %d: socket:\[\d+\] \(TCP 127\.0\.0\.1:%d to 127\.0\.0\.1:%d, ESTABLISHED\), connected to process %d "python3[^"]*" \(fd \d+\)\n`, conn, port, peer, child),
+		fmt.Sprintf(`of fd %d: socket:\[\d+\] \(unix stream\), connected to process %d "python3[^"]*" \(fd %d\)\n`, here, child, there),
+	} {
+		if !regexp.MustCompile(want).MatchString(r.stdout) {
+			t.Errorf("no line %s\n%s", want, r.stdout)
+		}
+	}
+}
+
+// TestWaitsForLocks is about the locks that fcntl takes, of processes and of open files,
+// and about leases.
+func TestWaitsForLocks(t *testing.T) {
+	python := testenv.Need(t, "python3", "python3")
+	const common = `
+import fcntl, os, struct, sys, time
+F_OFD_SETLK, F_OFD_SETLKW = 37, 38
+fd = os.open("file", os.O_RDWR | os.O_CREAT)
+whole = struct.pack("hhqqi4x", fcntl.F_WRLCK, 0, 0, 0, 0)
+`
+	for _, tt := range []struct{ name, take, wait, want string }{
+		{"POSIX", "fcntl.lockf(fd, fcntl.LOCK_EX)", "fcntl.lockf(fd, fcntl.LOCK_EX)", "fcntl for the write lock on fd %d: %s, held by process %d \"python3\"\n"},
+		{"OFD", "fcntl.fcntl(fd, F_OFD_SETLK, whole)", "fcntl.fcntl(fd, F_OFD_SETLKW, whole)", "fcntl for the write lock on fd %d: %s, held by process %d \"python3\" (fd 3)\n"},
+		{"flock", "fcntl.flock(fd, fcntl.LOCK_SH)", "fcntl.flock(fd, fcntl.LOCK_EX)", "flock for the exclusive lock on fd %d: %s, held by process %d \"python3\"\n"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			dir := tempDir(t)
+			run := func(script string) *proc {
+				cmd := exec.Command(python, "-c", common+script)
+				cmd.Args[0] = "python3"
+				cmd.Dir = dir
+				p := startProgram(t, cmd)
+				p.line(t, "ready")
+				return p
+			}
+			holder := run(tt.take + "\nprint('ready', flush=True)\ntime.sleep(1000)")
+			waiter := run("print('ready', flush=True)\n" + tt.wait)
+			waiter.settle(t)
+			r := bt(t, "--waits", "--pid", itoa(waiter.pid)).want(t, 0)
+			comm, err := os.ReadFile(fmt.Sprintf("/proc/%d/comm", holder.pid))
+			if err != nil {
+				t.Fatal(err)
+			}
+			want := fmt.Sprintf(tt.want, 3, dir+"/file", holder.pid)
+			want = strings.ReplaceAll(want, "\"python3\"", fmt.Sprintf("%q", strings.TrimSpace(string(comm))))
+			if !strings.Contains(r.stdout, "# waits in "+want) {
+				t.Errorf("no line %s\n%s", want, r.stdout)
+			}
+		})
+	}
+}
+
+// TestStoppedProcesses says what keeps a process that a signal or a debugger has stopped.
+func TestStoppedProcesses(t *testing.T) {
+	p := start(t, build(t, "gcc", "threads.c", "-O1"), "2")
+	if err := syscall.Kill(p.pid, syscall.SIGSTOP); err != nil {
+		t.Fatal(err)
+	}
+	waitFor(t, "the stop", func() bool { return taskStates(p.pid)[p.pid] == 'T' })
+	r := bt(t, "--waits", "--pid", itoa(p.pid)).want(t, 0)
+	if n := strings.Count(r.stdout, "# waits in a stop by SIGSTOP or the like"); n != 3 {
+		t.Errorf("%d threads stand still\n%s", n, r.stdout)
+	}
+	waitFor(t, "the stop to go on", func() bool { return taskStates(p.pid)[p.pid] == 'T' })
 }

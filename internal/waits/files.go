@@ -22,10 +22,12 @@ type files struct {
 	run     *Run
 	pid     int
 	dir     procfs.Dir
-	inodes  map[string]string // what /proc/PID/net tells of sockets; nil: not read yet
+	net     *sockets // nil: not read yet
+	netns   sameNamespace
+	asked   int // of how many unix sockets the kernel was asked
 	locks   []fileLock
 	locked  bool // locks are read
-	timens  int  // 0: not known; 1: the clocks are bt's own, 2: they are not
+	timens  sameNamespace
 	objects map[int]fdObject
 }
 
@@ -39,8 +41,10 @@ type fdObject struct {
 	link string // as the kernel names it
 	text string // for people, harmless to print
 	fifo bool
-	dev  uint64
-	ino  uint64
+	// socket is the inode number of one.
+	socket string
+	dev    uint64
+	ino    uint64
 }
 
 // object looks at a descriptor.
@@ -68,7 +72,8 @@ func (f *files) describe(fd int) (o fdObject) {
 		return o
 	case strings.HasPrefix(o.link, "socket:["):
 		o.kind = "socket"
-		if about := f.socket(strings.TrimSuffix(o.link[len("socket:["):], "]")); about != "" {
+		o.socket = strings.TrimSuffix(o.link[len("socket:["):], "]")
+		if about := f.sockets().about[o.socket]; about != "" {
 			o.text += " (" + about + ")"
 		}
 		return o
@@ -114,6 +119,11 @@ func (d *decoder) file(i int, writes bool) (w wait, ok bool) {
 	if o.kind == "epoll" {
 		if about := f.watched(fd); about != "" {
 			w.Text += " of " + about
+		}
+	}
+	if o.socket != "" {
+		if w.Holders = f.peers(o.socket); len(w.Holders) > 0 {
+			w.Text += ", connected to " + parties(w.Holders)
 		}
 	}
 	if o.fifo && !strings.HasSuffix(d.name, "ioctl") {
@@ -360,21 +370,33 @@ func (f *files) children(group int) (list []stack.Party, all bool) {
 	return list, len(list) > 0
 }
 
-// sameClock reports whether CLOCK_MONOTONIC is the same for the process as for bt.
-func (f *files) sameClock() bool {
+// sameNamespace is whether a process is in the same namespace as bt.
+type sameNamespace uint8
+
+const (
+	unknownNamespace sameNamespace = iota
+	ownNamespace
+	otherNamespace
+)
+
+// is reports whether the process is in bt's own namespace of a kind; it asks once.
+func (s *sameNamespace) is(f *files, kind string) bool {
 	if f == nil {
 		return false
 	}
-	if f.timens == 0 {
-		own, err := os.Readlink(f.run.procfs + "/self/ns/time")
-		f.timens = 2
-		// Before Linux 5.6 there are no such namespaces.
-		if theirs := f.dir.Readlink("ns/time"); err != nil && theirs == "" || theirs == own {
-			f.timens = 1
+	if *s == unknownNamespace {
+		own, err := os.Readlink(f.run.procfs + "/self/ns/" + kind)
+		*s = otherNamespace
+		// An old kernel has no such namespaces.
+		if theirs := f.dir.Readlink("ns/" + kind); err != nil && theirs == "" || err == nil && theirs == own {
+			*s = ownNamespace
 		}
 	}
-	return f.timens == 1
+	return *s == ownNamespace
 }
+
+// sameClock reports whether CLOCK_MONOTONIC is the same for the process as for bt.
+func (f *files) sameClock() bool { return f != nil && f.timens.is(f, "time") }
 
 // syscall reads which system call a thread sleeps in now.
 func (f *files) syscall(tid int) (c syscallLine, ok bool) {

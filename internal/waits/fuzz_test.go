@@ -87,15 +87,16 @@ func FuzzTexts(f *testing.F) {
 	f.Add("[<0>] f+0x46/0x90 [m]\ntfd:  12 events: 19\nGNU C Library (x) version 2.36.")
 	f.Fuzz(func(t *testing.T, text string) {
 		for _, l := range parseLocks(text) {
-			blockers([]fileLock{l, l}, l.pid, l.kind, l.file)
+			blockers([]fileLock{l, l}, l.pid, l.kind, l.file, &lockRange{l.write, l.from, l.to})
 		}
-		about := make(map[string]string)
-		addInet(about, "TCP", text)
-		addUnix(about, text)
-		addLast(about, "netlink", text)
-		for _, v := range about {
+		n := newSockets()
+		n.addInet("TCP", text)
+		n.addUnix(text)
+		n.addLast("netlink", text)
+		for _, v := range n.about {
 			check(t, v, true)
 		}
+		parseUnixPeer([]byte(text), 20)
 		parseSyscall(text)
 		if n := len(parseKernelStack(text)); n > maxKernelFrames {
 			t.Errorf("%d frames", n)

@@ -68,12 +68,26 @@ func fileID(o fdObject) string {
 	return fmt.Sprintf("%02x:%02x:%d", unix.Major(o.dev), unix.Minor(o.dev), o.ino)
 }
 
+// lockRange is what of a file a lock is for.
+type lockRange struct {
+	write    bool
+	from, to uint64
+}
+
 // blockers are the locks that keep a process from one of a kind on a file: those on
-// whose account the kernel says that it waits.
-func blockers(list []fileLock, pid int, kind, file string) []fileLock {
+// whose account the kernel says that it waits. Of locks of open files it does not tell
+// whose they are: there the range must be the same, nil where that is not known.
+func blockers(list []fileLock, pid int, kind, file string, wanted *lockRange) []fileLock {
 	var out []fileLock
 	for _, l := range list {
-		if !l.waits || l.kind != kind || l.file != file || l.pid != pid {
+		if !l.waits || l.kind != kind || l.file != file {
+			continue
+		}
+		if kind == openFileLock && l.pid == -1 {
+			if wanted == nil || *wanted != (lockRange{l.write, l.from, l.to}) {
+				continue
+			}
+		} else if l.pid != pid {
 			continue
 		}
 		for _, h := range list {
@@ -85,6 +99,9 @@ func blockers(list []fileLock, pid int, kind, file string) []fileLock {
 	return out
 }
 
+// openFileLock is the kernel's word for a lock that an open file has, and no process.
+const openFileLock = "OFDLCK"
+
 // lock is flock.
 func (d *decoder) lock() (w wait, ok bool) {
 	const lockEx = 2
@@ -92,7 +109,7 @@ func (d *decoder) lock() (w wait, ok bool) {
 	if d.call.Args[1]&lockEx != 0 {
 		mode = "exclusive"
 	}
-	return d.fileLock("FLOCK", mode+" lock")
+	return d.fileLock("FLOCK", mode+" lock", nil)
 }
 
 // fcntl is that of a lock.
@@ -102,7 +119,7 @@ func (d *decoder) fcntl() (w wait, ok bool) {
 	case unix.F_SETLKW, 14: // F_SETLKW64 of 32-bit programs, and F_SETLKW of 64-bit ones is 7
 		kind = "POSIX"
 	case 38: // F_OFD_SETLKW
-		kind = "OFDLCK"
+		kind = openFileLock
 	default:
 		return w, false
 	}
@@ -115,11 +132,32 @@ func (d *decoder) fcntl() (w wait, ok bool) {
 			mode = "write lock"
 		}
 	}
-	return d.fileLock(kind, mode)
+	return d.fileLock(kind, mode, d.lockRange())
+}
+
+// lockRange reads a struct flock of a 64-bit program: short type and whence, and the
+// start and the length, 8 bytes each; nil where it is relative to the file's position.
+func (d *decoder) lockRange() *lockRange {
+	if d.t.Arch.PtrSize != 8 {
+		return nil
+	}
+	at := d.call.Args[2]
+	kind, ok := d.m.Word(at, 2)
+	whence, ok2 := d.m.Word(at+2, 2)
+	start, ok3 := d.m.Word(at+8, 8)
+	n, ok4 := d.m.Word(at+16, 8)
+	if !ok || !ok2 || !ok3 || !ok4 || whence != unix.SEEK_SET || int64(start) < 0 || int64(n) < 0 {
+		return nil
+	}
+	r := &lockRange{write: kind == unix.F_WRLCK, from: start, to: start + n - 1}
+	if n == 0 {
+		r.to = ^uint64(0)
+	}
+	return r
 }
 
 // fileLock tells who holds the lock on a file.
-func (d *decoder) fileLock(kind, mode string) (w wait, ok bool) {
+func (d *decoder) fileLock(kind, mode string, wanted *lockRange) (w wait, ok bool) {
 	fd := int(int32(d.call.Args[0]))
 	w.FD, w.Kind = &fd, "file lock"
 	w.Text = d.name + " for the " + mode + " on fd " + strconv.Itoa(fd)
@@ -134,7 +172,7 @@ func (d *decoder) fileLock(kind, mode string) (w wait, ok bool) {
 		return w, true
 	}
 	w.all = true
-	for _, l := range blockers(f.fileLocks(), f.pid, kind, fileID(o)) {
+	for _, l := range blockers(f.fileLocks(), f.pid, kind, fileID(o), wanted) {
 		for _, p := range f.holders(o, l) {
 			if !slices.ContainsFunc(w.Holders, func(h stack.Party) bool { return h.PID == p.PID }) {
 				w.Holders = append(w.Holders, p)

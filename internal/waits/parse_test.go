@@ -3,6 +3,7 @@
 package waits
 
 import (
+	"encoding/binary"
 	"slices"
 	"testing"
 
@@ -24,7 +25,7 @@ func TestParseLocks(t *testing.T) {
 		t.Fatalf("%d locks: %+v", len(list), list)
 	}
 	pids := func(pid int, kind, file string) (out []int) {
-		for _, l := range blockers(list, pid, kind, file) {
+		for _, l := range blockers(list, pid, kind, file, nil) {
 			out = append(out, l.pid)
 		}
 		return out
@@ -46,16 +47,34 @@ func TestParseLocks(t *testing.T) {
 	}
 }
 
+// Who waits for a lock of an open file is told by its range alone.
+func TestOpenFileLocks(t *testing.T) {
+	list := parseLocks("1: OFDLCK ADVISORY  WRITE -1 08:01:7 0 EOF\n1: -> OFDLCK ADVISORY  WRITE -1 08:01:7 10 19\n" +
+		"2: POSIX  ADVISORY  WRITE 5 08:01:7 30 39\n2: -> OFDLCK ADVISORY  READ -1 08:01:7 30 EOF\n")
+	for _, tt := range []struct {
+		wanted *lockRange
+		holder int
+	}{
+		{&lockRange{true, 10, 19}, -1}, {&lockRange{false, 30, ^uint64(0)}, 5},
+		{&lockRange{false, 10, 19}, 0}, {&lockRange{true, 10, 20}, 0}, {nil, 0},
+	} {
+		got := blockers(list, 1240, openFileLock, "08:01:7", tt.wanted)
+		if tt.holder == 0 && len(got) != 0 || tt.holder != 0 && (len(got) != 1 || got[0].pid != tt.holder) {
+			t.Errorf("%+v: %+v", tt.wanted, got)
+		}
+	}
+}
+
 func TestSockets(t *testing.T) {
-	got := make(map[string]string)
-	addInet(got, "TCP", "  sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt   uid  timeout inode\n"+
+	n := newSockets()
+	n.addInet("TCP", "  sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt   uid  timeout inode\n"+
 		"   0: 0100007F:1F90 00000000:0000 0A 00000000:00000000 00:00000000 00000000     0        0 4711 1 0 100 0 0 10 0\n"+
 		"   1: 0100007F:1F90 0200007F:C350 01 00000000:00000000 00:00000000 00000000     0        0 4712 1\n"+
 		"   2: 0100007F:1F90 0200007F:C350 06 00000000:00000000 00:00000000 00000000     0        0 0 1\n"+
 		"   3: 0100007F 0200007F:C350 06 x x x x x 9 1\n")
-	addInet(got, "TCP", "   0: 00000000000000000000000001000000:0016 00000000000000000000000000000000:0000 0A 0 0 0 0 0 4713 1\n")
-	addUnix(got, "Num       RefCount Protocol Flags    Type St Inode Path\n"+
-		"0000000000000000: 00000002 00000000 00010000 0001 01 20 /run/a b\x1b.sock\n"+
+	n.addInet("TCP", "   0: 00000000000000000000000001000000:0016 00000000000000000000000000000000:0000 0A 0 0 0 0 0 4713 1\n")
+	n.addUnix("Num       RefCount Protocol Flags    Type St Inode Path\n" +
+		"0000000000000000: 00000002 00000000 00010000 0001 01 20 /run/a b\x1b.sock\n" +
 		"0000000000000000: 00000003 00000000 00000000 0002 03 21\n")
 	want := map[string]string{
 		"4711": "TCP 127.0.0.1:8080, LISTEN",
@@ -64,7 +83,7 @@ func TestSockets(t *testing.T) {
 		"20":   `unix stream /run/a b\x1b.sock, LISTEN`,
 		"21":   "unix datagram",
 	}
-	if d := cmp.Diff(want, got); d != "" {
+	if d := cmp.Diff(want, n.about); d != "" {
 		t.Errorf("(-want +got):\n%s", d)
 	}
 	for _, tt := range []struct{ raw, want string }{
@@ -114,6 +133,35 @@ func TestParseProcfs(t *testing.T) {
 		if got := futexOp(op); got != want {
 			t.Errorf("%d: %s, want %s", op, got, want)
 		}
+	}
+}
+
+func TestUnixPeer(t *testing.T) {
+	order := binary.NativeEndian
+	message := func(ino uint32, attributes ...byte) []byte {
+		b := make([]byte, 32)
+		order.PutUint32(b, uint32(32+len(attributes)))
+		order.PutUint16(b[4:], sockDiagByFamily)
+		order.PutUint32(b[20:], ino)
+		return append(b, attributes...)
+	}
+	attribute := func(kind uint16, value uint32) []byte {
+		return order.AppendUint32(order.AppendUint16(order.AppendUint16(nil, 8), kind), value)
+	}
+	whole := message(7, append(append([]byte{5, 0, 9, 0, 1, 0, 0, 0}, attribute(unixDiagPeer, 42)...), attribute(3, 1)...)...)
+	if peer, ok := parseUnixPeer(whole, 7); peer != 42 || !ok {
+		t.Errorf("%d, %v", peer, ok)
+	}
+	if _, ok := parseUnixPeer(whole, 8); ok {
+		t.Error("the answer is about another socket")
+	}
+	for n := range len(whole) - 8 {
+		if _, ok := parseUnixPeer(whole[:n], 7); ok {
+			t.Errorf("%d bytes are enough", n)
+		}
+	}
+	if _, ok := parseUnixPeer(message(7, 0, 0, 2, 0, 1, 0, 0, 0), 7); ok {
+		t.Error("an attribute without a length is read")
 	}
 }
 

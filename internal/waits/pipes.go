@@ -23,13 +23,13 @@ const (
 	maxEnds     = 1 << 18
 )
 
-// pipeEnd is a descriptor of a pipe.
+// pipeEnd is a descriptor of a pipe, or of a socket.
 type pipeEnd struct {
 	pid, fd       int
 	reads, writes bool
 }
 
-// pipeEnds are the ends of all pipes, by what the kernel calls these.
+// pipeEnds are the ends of all pipes, and all sockets, by what the kernel calls these.
 type pipeEnds struct {
 	at       time.Time
 	by       map[string][]pipeEnd
@@ -87,6 +87,11 @@ func (p *pipeEnds) search(proc string, deadline time.Time) {
 	p.complete = eachFD(proc, deadline, func(d *openFDs, fd int) bool {
 		name := strconv.Itoa(fd)
 		link := d.dir.Readlink(name)
+		if strings.HasPrefix(link, "socket:[") {
+			p.n++
+			p.by[link] = append(p.by[link], pipeEnd{pid: d.pid, fd: fd})
+			return p.n < maxEnds
+		}
 		if !strings.HasPrefix(link, "pipe:[") && !strings.HasPrefix(link, "/") {
 			return true
 		}

@@ -18,26 +18,44 @@ import (
 // of the process's own network namespace.
 const maxNet = 16 << 20
 
-// socket is what procfs tells of the socket with an inode number: its addresses and its
-// state, or its path.
-func (f *files) socket(inode string) string {
-	if f.inodes == nil {
-		f.inodes = make(map[string]string)
-		for _, proto := range []string{"tcp", "tcp6", "udp", "udp6", "udplite", "raw", "raw6", "icmp", "icmp6"} {
-			if b, err := f.dir.ReadUpTo("net/"+proto, 4096, maxNet); err == nil {
-				addInet(f.inodes, strings.ToUpper(strings.TrimSuffix(proto, "6")), string(b))
-			}
-		}
-		if b, err := f.dir.ReadUpTo("net/unix", 4096, maxNet); err == nil {
-			addUnix(f.inodes, string(b))
-		}
-		for _, proto := range []string{"netlink", "packet"} {
-			if b, err := f.dir.ReadUpTo("net/"+proto, 4096, maxNet); err == nil {
-				addLast(f.inodes, proto, string(b))
-			}
+// sockets is what /proc/PID/net tells, by the inode numbers of the sockets.
+type sockets struct {
+	about map[string]string   // addresses and state, or a path
+	tcp   map[string]tcpPair  // of connections
+	peers map[tcpPair]string  // the inode of a connection between these addresses
+	unix  map[string]struct{} // those that can be connected to one other socket
+}
+
+// tcpPair are the two ends of a connection.
+type tcpPair struct{ local, remote netip.AddrPort }
+
+func newSockets() *sockets {
+	return &sockets{
+		about: make(map[string]string), tcp: make(map[string]tcpPair),
+		peers: make(map[tcpPair]string), unix: make(map[string]struct{}),
+	}
+}
+
+// sockets reads the lists of the process's network namespace, once.
+func (f *files) sockets() *sockets {
+	if f.net != nil {
+		return f.net
+	}
+	f.net = newSockets()
+	for _, proto := range []string{"tcp", "tcp6", "udp", "udp6", "udplite", "raw", "raw6", "icmp", "icmp6"} {
+		if b, err := f.dir.ReadUpTo("net/"+proto, 4096, maxNet); err == nil {
+			f.net.addInet(strings.ToUpper(strings.TrimSuffix(proto, "6")), string(b))
 		}
 	}
-	return f.inodes[inode]
+	if b, err := f.dir.ReadUpTo("net/unix", 4096, maxNet); err == nil {
+		f.net.addUnix(string(b))
+	}
+	for _, proto := range []string{"netlink", "packet"} {
+		if b, err := f.dir.ReadUpTo("net/"+proto, 4096, maxNet); err == nil {
+			f.net.addLast(proto, string(b))
+		}
+	}
+	return f.net
 }
 
 // tcpStates are those of include/net/tcp_states.h.
@@ -46,7 +64,7 @@ var tcpStates = [...]string{1: "ESTABLISHED", "SYN_SENT", "SYN_RECV", "FIN_WAIT1
 
 // addInet reads the lines of /proc/net/tcp and its like: "sl: local remote state … inode",
 // where the addresses are hexadecimal words in the CPU's byte order.
-func addInet(out map[string]string, proto, text string) {
+func (n *sockets) addInet(proto, text string) {
 	for line := range strings.Lines(text) {
 		w := strings.Fields(line)
 		if len(w) < 10 || w[0] == "sl" {
@@ -61,12 +79,19 @@ func addInet(out map[string]string, proto, text string) {
 		if remote.Port() != 0 {
 			about += " to " + remote.String()
 		}
-		if n, err := strconv.ParseUint(w[3], 16, 8); err == nil && proto == "TCP" && n < uint64(len(tcpStates)) && n > 0 {
-			about += ", " + tcpStates[n]
+		if state, err := strconv.ParseUint(w[3], 16, 8); err == nil && proto == "TCP" && state < uint64(len(tcpStates)) && state > 0 {
+			about += ", " + tcpStates[state]
 		}
-		out[w[9]] = about
+		n.about[w[9]] = about
+		if proto == "TCP" && remote.Port() != 0 {
+			// A socket of IPv6 can have an address of IPv4.
+			pair := tcpPair{unmap(local), unmap(remote)}
+			n.tcp[w[9]], n.peers[pair] = pair, w[9]
+		}
 	}
 }
+
+func unmap(a netip.AddrPort) netip.AddrPort { return netip.AddrPortFrom(a.Addr().Unmap(), a.Port()) }
 
 // inetAddr reads "0100007F:1F90".
 func inetAddr(s string) (a netip.AddrPort, ok bool) {
@@ -88,7 +113,7 @@ var unixTypes = map[string]string{"0001": "stream", "0002": "datagram", "0005": 
 
 // addUnix reads the lines of /proc/net/unix: "num: refs protocol flags type state inode
 // path"; the path may hold blanks.
-func addUnix(out map[string]string, text string) {
+func (n *sockets) addUnix(text string) {
 	const listens = "00010000" // __SO_ACCEPTCON
 	for line := range strings.Lines(text) {
 		w := strings.Fields(line)
@@ -102,16 +127,18 @@ func addUnix(out map[string]string, text string) {
 		}
 		if w[3] == listens {
 			about += ", LISTEN"
+		} else if t := unixTypes[w[4]]; t == "stream" || t == "seqpacket" {
+			n.unix[w[6]] = struct{}{}
 		}
-		out[w[6]] = about
+		n.about[w[6]] = about
 	}
 }
 
 // addLast reads lines whose last word is the inode.
-func addLast(out map[string]string, about, text string) {
+func (n *sockets) addLast(about, text string) {
 	for line := range strings.Lines(text) {
 		if w := strings.Fields(line); len(w) > 1 {
-			out[w[len(w)-1]] = about
+			n.about[w[len(w)-1]] = about
 		}
 	}
 }

@@ -198,12 +198,45 @@ func (r *reader) Process(p *stack.Process, _ *process.Recorder) error {
 	if !r.wants.Waits {
 		return nil
 	}
+	r.tasks(p)
 	g := &r.run.graph
 	if r.core {
 		g = &r.graph
 	}
 	p.Deadlocks = append(p.Deadlocks, g.add(r.node())...)
 	return nil
+}
+
+// tasks tells of which files the descriptors are that goroutines and the like wait for.
+func (r *reader) tasks(p *stack.Process) {
+	if r.core {
+		return
+	}
+	dir, err := procfs.OpenPID(r.run.procfs, r.pid)
+	if err != nil {
+		return // it has ended
+	}
+	defer dir.Close()
+	f := newFiles(r.run, r.pid, dir)
+	for _, tasks := range [][]stack.Task{p.Goroutines, p.Tasks} {
+		for i := range tasks {
+			w := tasks[i].Waits
+			if w == nil || w.FD == nil {
+				continue
+			}
+			o, ok := f.object(*w.FD)
+			if !ok {
+				continue
+			}
+			w.Kind, w.Object = o.kind, o.text
+			about := ": " + o.text
+			if w.Holders = f.peers(o.socket); len(w.Holders) > 0 {
+				about += " connected to " + parties(w.Holders)
+			}
+			name := "fd " + strconv.Itoa(*w.FD)
+			w.Text = strings.Replace(w.Text, name, name+about, 1)
+		}
+	}
 }
 
 // node is the process for the search for deadlocks.

@@ -13,10 +13,14 @@ import (
 	"runtime/pprof"
 	"strconv"
 	"sync"
+	"syscall"
 	"time"
 )
 
-var stop = make(chan int)
+var (
+	stop = make(chan int)
+	kept []any
+)
 
 //go:noinline
 func receive(c chan int) { <-c }
@@ -88,17 +92,27 @@ func channels() {
 
 func files() {
 	l := listen()
-	go l.Accept()
 	conn, err := net.Dial("tcp", l.Addr().String())
 	if err != nil {
 		panic(err)
 	}
+	accepted, err := l.Accept()
+	if err != nil {
+		panic(err)
+	}
+	go l.Accept()
 	go conn.Read(make([]byte, 1))
-	r, _, err := os.Pipe()
+	r, w, err := os.Pipe()
 	if err != nil {
 		panic(err)
 	}
 	go r.Read(make([]byte, 1))
+	kept = []any{accepted, w} // the collector closes what nobody has
+	var blocking [2]int // the poller knows nothing of it: a thread waits
+	if err := syscall.Pipe(blocking[:]); err != nil {
+		panic(err)
+	}
+	go syscall.Read(blocking[0], make([]byte, 1))
 }
 
 func many(n int, how string) {

@@ -80,6 +80,11 @@ func startCommand(t testing.TB, cmd *exec.Cmd) (pid int, dump string) {
 // take returns the model of a process, named.
 func take(t testing.TB, pid, maxFrames int, tids ...int) *stack.Process {
 	t.Helper()
+	return takeBy(t, pid, session.StackOptions{MaxFrames: maxFrames, TIDs: tids})
+}
+
+func takeBy(t testing.TB, pid int, o session.StackOptions) *stack.Process {
+	t.Helper()
 	ses := session.New(session.Options{Lines: true})
 	defer ses.Close()
 	p, err := live.Open(pid, "")
@@ -87,7 +92,7 @@ func take(t testing.TB, pid, maxFrames int, tids ...int) *stack.Process {
 		t.Fatal(err)
 	}
 	defer p.Close()
-	s, err := ses.Stop(context.Background(), p, session.StackOptions{MaxFrames: maxFrames, TIDs: tids})
+	s, err := ses.Stop(context.Background(), p, o)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -211,6 +216,7 @@ func compare(t *testing.T, pid int, dump string) *stack.Process {
 		}
 	}
 	delete(got, "1")
+	onThreads(t, p, want)
 	if len(want) < 20 {
 		t.Errorf("the runtime has printed %d goroutines\n%s", len(want), dump)
 	}
@@ -218,6 +224,28 @@ func compare(t *testing.T, pid int, dump string) *stack.Process {
 		t.Errorf("goroutines (-as the runtime prints them +bt):\n%s", diff)
 	}
 	return p
+}
+
+// onThreads compares those goroutines that threads run, and takes them out of want.
+func onThreads(t *testing.T, p *stack.Process, want map[string]string) {
+	t.Helper()
+	for i := range p.Threads {
+		th := &p.Threads[i]
+		id := fmt.Sprint(th.Goroutine)
+		text, ok := want[id]
+		if !ok {
+			continue
+		}
+		// The runtime leaves out what it calls itself to enter the system call.
+		got := told(&stack.Task{Frames: th.Frames}, false)
+		head, frames, _ := strings.Cut(text, "\n")
+		frames, _, _ = strings.Cut(frames, "\ncreated by ")
+		facts := fmt.Sprint(th.Runtimes)
+		if !strings.HasSuffix(got, "\n"+frames) || !strings.Contains(facts, "goroutine "+id+" "+head) {
+			t.Errorf("thread %d: %s\n%s\nthe runtime prints\n%s", th.TID, facts, got, text)
+		}
+		delete(want, id)
+	}
 }
 
 // TestAsRuntimeStack compares with what runtime.Stack tells, in programs of all builds.
@@ -267,22 +295,39 @@ func TestVersions(t *testing.T) {
 // the thread tells which it runs all the same.
 func TestOnlyThreads(t *testing.T) {
 	pid, _ := start(t, build(t, ""))
-	locked := 0 // the thread of a goroutine that is locked to it, and waits
 	whole := take(t, pid, 0)
-	for i := range whole.Threads {
-		if whole.Threads[i].Goroutine != 0 && len(whole.Threads[i].Runtimes) > 0 {
-			locked = i
-		}
+	i := slices.IndexFunc(whole.Threads, func(th stack.Thread) bool { return th.Goroutine != 0 })
+	if i < 0 {
+		t.Fatal("no thread waits in a system call")
 	}
-	th := &whole.Threads[locked]
-	if th.Goroutine == 0 {
-		t.Skip("no thread runs a goroutine just now")
-	}
+	th := &whole.Threads[i]
 	p := take(t, pid, 0, th.TID)
 	if len(p.Threads) != 1 || len(p.Goroutines) != 0 || len(p.Notes) != 0 {
 		t.Errorf("%d threads, %d goroutines, %v", len(p.Threads), len(p.Goroutines), p.Notes)
 	}
 	if got := &p.Threads[0]; got.Goroutine != th.Goroutine || !cmp.Equal(got.Runtimes, th.Runtimes) {
 		t.Errorf("goroutine %d %v, among the others %d %v", got.Goroutine, got.Runtimes, th.Goroutine, th.Runtimes)
+	}
+}
+
+// TestFiles asks which files those goroutines wait for that are in the poller.
+func TestFiles(t *testing.T) {
+	pid, _ := start(t, build(t, ""))
+	p := takeBy(t, pid, session.StackOptions{Waits: true})
+	var got []string
+	for i := range p.Goroutines {
+		if g := &p.Goroutines[i]; g.State == "IO wait" && g.Waits != nil {
+			got = append(got, regexp.MustCompile(`\d+`).ReplaceAllString(g.Waits.Text, "N"))
+		}
+	}
+	slices.Sort(got)
+	me := fmt.Sprintf("process N %q (fd N)", "goroutines")
+	want := []string{
+		"fd N: pipe:[N], to read",
+		"fd N: socket:[N] (TCP N.N.N.N:N to N.N.N.N:N, ESTABLISHED) connected to " + me + ", to read",
+		"fd N: socket:[N] (TCP N.N.N.N:N, LISTEN), to read",
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("(-want +got):\n%s", diff)
 	}
 }
