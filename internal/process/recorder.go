@@ -25,7 +25,8 @@ type Recorder struct {
 	fetch  Fetch // nil: frozen
 	room   int   // bytes that may still be read
 	cut    bool
-	spare  []byte     // memory for what is read next
+	spare  []byte // memory for what is read next
+	batch  batch
 	whole  []recorded // of Prefetch, sorted by start; they do not overlap
 	added  []recorded // the same, not merged yet
 	pages  map[uint64][]byte
@@ -41,7 +42,7 @@ type recorded struct {
 const (
 	recorderPage  = 4096
 	recorderBytes = 512 << 20
-	recorderBatch = 1024 // ranges in one Fetch: UIO_MAXIOV
+	recorderBatch = 8192 // ranges in one Fetch
 )
 
 // NewRecorder returns a Recorder that reads by fetch, 512 MiB at most.
@@ -58,9 +59,39 @@ func FetchBy(read func(addr uint64, b []byte) int) Fetch {
 	}
 }
 
-// Reserve has what is read first put into b. In a process that stands still each page
+// Reserve has what is read first put into room. In a process that stands still each page
 // of memory that bt touches for the first time costs more than reading it.
-func (r *Recorder) Reserve(b []byte) { r.spare = b }
+func (r *Recorder) Reserve(room *Room) {
+	r.spare, r.added, r.batch = room.bytes, room.added[:0], newBatch(cap(room.added))
+}
+
+// Room is memory for what a Recorder reads, that is there before it is needed.
+type Room struct {
+	bytes []byte
+	added []recorded
+}
+
+// Need is how much a Recorder is going to read, as far as that can be said before.
+type Need struct{ Bytes, Ranges int }
+
+// maxRoom bounds Need.Bytes.
+const maxRoom = 256 << 20
+
+// NewRoom makes room for what is needed.
+func NewRoom(n Need) *Room {
+	room := &Room{bytes: make([]byte, min(n.Bytes, maxRoom)), added: Touched[recorded](min(n.Ranges, maxRoom/64))}
+	for i := 0; i < len(room.bytes); i += recorderPage {
+		room.bytes[i] = 1
+	}
+	return room
+}
+
+// Touched returns n zero values whose pages of memory are there already.
+func Touched[T any](n int) []T {
+	list := make([]T, n)
+	clear(list) // it writes them
+	return list
+}
 
 // take returns n bytes to read into.
 func (r *Recorder) take(n int) []byte {
@@ -83,7 +114,13 @@ func (r *Recorder) Cut() bool { return r.cut }
 // It returns what there was of each range, nil for nothing; the bytes are the
 // Recorder's.
 func (r *Recorder) Prefetch(ranges []Range) [][]byte {
-	got := make([][]byte, len(ranges))
+	return r.PrefetchInto(make([][]byte, len(ranges)), ranges)
+}
+
+// PrefetchInto is Prefetch that returns its answer in got, if that has room.
+func (r *Recorder) PrefetchInto(got [][]byte, ranges []Range) [][]byte {
+	got = slices.Grow(got[:0], len(ranges))[:len(ranges)]
+	clear(got)
 	r.added = slices.Grow(r.added, len(ranges))
 	for at := 0; at < len(ranges) && r.fetch != nil; {
 		end := min(at+recorderBatch, len(ranges))
@@ -93,11 +130,27 @@ func (r *Recorder) Prefetch(ranges []Range) [][]byte {
 	return got
 }
 
+// batch is what one Fetch takes.
+type batch struct {
+	out   [][]byte
+	n     []int
+	taken []Range
+	index []int // of each of them among the ranges that are wanted
+}
+
+func newBatch(n int) batch {
+	n = min(n, recorderBatch)
+	return batch{out: Touched[[]byte](n)[:0], n: Touched[int](n), taken: Touched[Range](n)[:0], index: Touched[int](n)[:0]}
+}
+
 // prefetch is Prefetch for as many ranges as one Fetch takes.
 func (r *Recorder) prefetch(ranges []Range, got [][]byte) {
-	out, n := make([][]byte, 0, len(ranges)), make([]int, len(ranges))
+	if len(r.batch.n) < len(ranges) {
+		r.batch = newBatch(max(len(ranges), 256))
+	}
+	out, taken, index, n := r.batch.out[:0], r.batch.taken[:0], r.batch.index[:0], r.batch.n[:len(ranges)]
+	clear(n)
 	total := 0
-	taken, index := make([]Range, 0, len(ranges)), make([]int, 0, len(ranges))
 	for i, g := range ranges {
 		if g.Len == 0 || g.Start+g.Len < g.Start {
 			continue

@@ -76,6 +76,12 @@ type Unwinder interface {
 	Code(next unwind.Code, m *process.Recorder) unwind.Code
 }
 
+// Needer is a Reader that says before the stop how much it is going to read, where that
+// is more than a little.
+type Needer interface {
+	Needs() process.Need
+}
+
 // Set is the runtimes that were found in one target.
 type Set struct {
 	readers []Reader
@@ -103,6 +109,17 @@ type Finder struct {
 
 // Empty reports whether there is nothing to read.
 func (s *Set) Empty() bool { return s == nil || len(s.readers) == 0 }
+
+// Needs is how much the readers are going to read in the stop.
+func (s *Set) Needs() (sum process.Need) {
+	for _, r := range s.readers {
+		if n, ok := r.(Needer); ok {
+			need := n.Needs()
+			sum.Bytes, sum.Ranges = sum.Bytes+need.Bytes, sum.Ranges+need.Ranges
+		}
+	}
+	return sum
+}
 
 // Copy is called in the stop.
 func (s *Set) Copy(st *process.Stopped) {

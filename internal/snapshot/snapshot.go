@@ -139,7 +139,7 @@ func take(p *live.Process, o Options, try attempt, last *Stacks) (*Stacks, attem
 
 	lo := o.live(try, last)
 	if !set.Empty() {
-		lo.Also = set.Copy
+		lo.Also, lo.AlsoNeeds = set.Copy, set.Needs()
 	}
 	stopped := walkers{code: space.Parsed()}
 	lo.Walk = func(t *process.Thread, m unwind.Memory) { stopped.walk(t, m, o.MaxFrames) }

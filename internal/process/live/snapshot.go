@@ -42,6 +42,8 @@ type Options struct {
 	// taken again, with Also called anew. The memory that it reads is kept in
 	// Snapshot.Also.
 	Also func(*process.Stopped)
+	// AlsoNeeds is how much Also is going to read, as far as that is known.
+	AlsoNeeds process.Need
 
 	// MapsInStop has the maps read while the process is stopped: they fit
 	// the picture even if the process is just mapping something.
@@ -224,9 +226,9 @@ type tracer struct {
 	pause    time.Duration
 	mapsText []byte
 	mapsErr  error
-	dumping  bool   // the kernel is writing a core of it
-	renewed  bool   // the leader was lost after it had stopped
-	alsoRoom []byte // for what Options.Also reads
+	dumping  bool          // the kernel is writing a core of it
+	renewed  bool          // the leader was lost after it had stopped
+	alsoRoom *process.Room // for what Options.Also reads
 	recorder *process.Recorder
 	attached bool // a thread could not be detached: the one that seized it must end
 }
@@ -276,7 +278,7 @@ func (p *Process) newTracer(mm *maps.Map, o *Options) (*tracer, error) {
 	t.arena = touched(min(n*8<<10+128<<10, 32<<20))
 	t.room = touched(regsetRoom * cap(t.threads))
 	if o.Also != nil {
-		t.alsoRoom = touched(2 << 20)
+		t.alsoRoom = process.NewRoom(process.Need{Bytes: 2<<20 + o.AlsoNeeds.Bytes, Ranges: 1<<10 + o.AlsoNeeds.Ranges})
 	}
 	t.iov = make([]remote, 0, n+n/4+8)
 	return t, nil

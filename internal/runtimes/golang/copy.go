@@ -5,6 +5,7 @@ package golang
 import (
 	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/gatedso/bt/internal/process"
 )
@@ -52,6 +53,7 @@ const (
 // copy reads the goroutines in the stop; without parked, only what tells which threads
 // run which.
 func (p *program) copy(m *process.Recorder, maxFrames int, parked bool) {
+	p.taken = taken{gs: p.scratch.gs[:0]}
 	t := &p.taken
 	list, n, ok := p.slice(m, p.allgs)
 	if !ok || n == 0 {
@@ -64,14 +66,13 @@ func (p *program) copy(m *process.Recorder, maxFrames int, parked bool) {
 		t.failed = p.fail("runtime.allgs cannot be read")
 		return
 	}
-	addrs := make([]uint64, n)
+	addrs := slices.Grow(p.scratch.addrs[:0], int(n))[:n]
 	for i := range addrs {
 		addrs[i] = view{pointers, p.lay}.word(i * w)
 	}
 	size := p.lay.gSize()
-	data := fetchAll(m, addrs, size)
+	data := p.scratch.fetchAll(m, addrs, size)
 	bad, missing := 0, 0
-	t.gs = make([]goroutine, 0, n)
 	for i, addr := range addrs {
 		g := view{data[i], p.lay}
 		if len(data[i]) < size {
@@ -108,11 +109,37 @@ func (p *program) copy(m *process.Recorder, maxFrames int, parked bool) {
 	p.copyObjects(m)
 }
 
+// scratch is memory that serves each time something is read in the stop.
+type scratch struct {
+	addrs  []uint64
+	gs     []goroutine
+	ranges []process.Range
+	in     []int32 // the range that holds a piece
+	got    [][]byte
+	out    [][]byte
+}
+
+// minPrepared is how many goroutines are so few that nothing is prepared for them.
+const minPrepared = 256
+
+// prepare makes memory for n goroutines and some more, before the process stops.
+func (p *program) prepare(n int) {
+	if n < minPrepared {
+		return
+	}
+	n += n/8 + 64
+	p.scratch = scratch{
+		addrs: process.Touched[uint64](n), gs: process.Touched[goroutine](n), ranges: process.Touched[process.Range](n),
+		in: process.Touched[int32](n), got: process.Touched[[]byte](n), out: process.Touched[[]byte](n),
+	}
+}
+
 // fetchAll reads size bytes at each address. Pieces that lie close together, as those
-// of one size do in Go's heap, are read as one.
-func fetchAll(m *process.Recorder, addrs []uint64, size int) [][]byte {
-	ranges := make([]process.Range, 0, len(addrs))
-	in := make([]int32, len(addrs)) // the range that holds it
+// of one size do in Go's heap, are read as one. The answer is good until the next call.
+func (s *scratch) fetchAll(m *process.Recorder, addrs []uint64, size int) [][]byte {
+	ranges := s.ranges[:0]
+	s.in = slices.Grow(s.in[:0], len(addrs))[:len(addrs)]
+	in := s.in
 	for i, a := range addrs {
 		if last := len(ranges) - 1; last >= 0 {
 			r := &ranges[last]
@@ -125,8 +152,12 @@ func fetchAll(m *process.Recorder, addrs []uint64, size int) [][]byte {
 		in[i] = int32(len(ranges))
 		ranges = append(ranges, process.Range{Start: a, Len: uint64(size)})
 	}
-	got := m.Prefetch(ranges)
-	out := make([][]byte, len(addrs))
+	s.ranges = ranges
+	s.got = m.PrefetchInto(s.got, ranges)
+	got := s.got
+	s.out = slices.Grow(s.out[:0], len(addrs))[:len(addrs)]
+	out := s.out
+	clear(out)
 	for i, a := range addrs {
 		b := got[in[i]]
 		if off := a - ranges[in[i]].Start; off < uint64(len(b)) {
@@ -144,7 +175,10 @@ func (p *program) copyMs(m *process.Recorder) {
 	t.ms = make(map[uint64]machine)
 	var addrs []uint64
 	add := func(addr uint64) {
-		if _, known := t.ms[addr]; addr != 0 && !known && len(addrs) < maxMs {
+		if addr == 0 {
+			return // as for most
+		}
+		if _, known := t.ms[addr]; !known && len(addrs) < maxMs {
 			t.ms[addr] = machine{}
 			addrs = append(addrs, addr)
 		}
@@ -155,11 +189,12 @@ func (p *program) copyMs(m *process.Recorder) {
 	}
 	size := max(l.mG0, l.mProcID, l.mCurG) + 8
 	g0s := make([]uint64, len(addrs))
-	data := fetchAll(m, addrs, size)
+	var other scratch
+	data := p.scratch.fetchAll(m, addrs, size)
 	for i := range addrs {
 		g0s[i] = view{data[i], l}.word(l.mG0)
 	}
-	g0data := fetchAll(m, g0s, 2*l.word)
+	g0data := other.fetchAll(m, g0s, 2*l.word)
 	for i, addr := range addrs {
 		v := view{data[i], l}
 		lo, hi := view{g0data[i], l}.bounds()
@@ -169,8 +204,11 @@ func (p *program) copyMs(m *process.Recorder) {
 
 // running reports whether a thread runs g, or is inside the runtime for it.
 func (t *taken) running(g *goroutine) (machine, bool) {
+	if g.m == 0 {
+		return machine{}, false
+	}
 	m, ok := t.ms[g.m]
-	return m, ok && g.m != 0 && m.curg == g.addr
+	return m, ok && m.curg == g.addr
 }
 
 // resume returns where g goes on.
@@ -191,8 +229,7 @@ func (p *program) copyStacks(m *process.Recorder, maxFrames int) {
 		most = maxDeepStack
 	}
 	t := &p.taken
-	ranges := make([]process.Range, 0, len(t.gs))
-	index := make([]int32, 0, len(t.gs))
+	ranges, index := p.scratch.ranges[:0], p.scratch.in[:0]
 	left := uint64(maxStacks)
 	for i := range t.gs {
 		g := &t.gs[i]
@@ -211,7 +248,8 @@ func (p *program) copyStacks(m *process.Recorder, maxFrames int) {
 		left -= n
 		ranges, index = append(ranges, process.Range{Start: g.at.sp, Len: n}), append(index, int32(i))
 	}
-	for k, b := range m.Prefetch(ranges) {
+	p.scratch.got = m.PrefetchInto(p.scratch.got, ranges)
+	for k, b := range p.scratch.got {
 		g := &t.gs[index[k]]
 		g.stack = b
 		g.cut = g.cut || len(b) < int(ranges[k].Len)
@@ -258,7 +296,7 @@ func (p *program) copyWaits(m *process.Recorder) {
 	total := 0
 	for round := 0; round < maxRounds && len(next) > 0 && total < maxSudogs; round++ {
 		total += len(next)
-		data := fetchAll(m, next, l.sudogSize())
+		data := p.scratch.fetchAll(m, next, l.sudogSize())
 		next = next[:0]
 		for _, b := range data {
 			s := view{b, l}
@@ -270,8 +308,8 @@ func (p *program) copyWaits(m *process.Recorder) {
 			}
 		}
 	}
-	fetchAll(m, chans, l.chanClosed+8)
-	fetchAll(m, timers, l.timerWhen+8)
+	p.scratch.fetchAll(m, chans, l.chanClosed+8)
+	p.scratch.fetchAll(m, timers, l.timerWhen+8)
 	if l.gBubble >= 0 && l.bubbleID >= 0 {
 		var bubbles []uint64
 		for i := range t.gs {
@@ -279,7 +317,7 @@ func (p *program) copyWaits(m *process.Recorder) {
 				bubbles = append(bubbles, b)
 			}
 		}
-		fetchAll(m, bubbles, l.bubbleID+8)
+		p.scratch.fetchAll(m, bubbles, l.bubbleID+8)
 	}
 }
 

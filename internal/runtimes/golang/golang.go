@@ -48,8 +48,9 @@ type program struct {
 	reasons []reason
 	allgs   uint64 // the address of the slice
 
-	taken taken
-	names names
+	taken   taken
+	scratch scratch
+	names   names
 }
 
 // Find implements runtimes.Find.
@@ -100,7 +101,15 @@ func newProgram(t *runtimes.Target, m *image.Module, im *image.Image) (*program,
 	}
 	p.names.wrapper = p.lay.wrapperID
 	p.reasons = waitReasons[p.lay.minor]
-	return p, p.locate(t.Memory)
+	if err := p.locate(t.Memory); err != nil {
+		return nil, err
+	}
+	if t.Core {
+		return p, nil
+	}
+	_, n, _ := p.slice(t.Memory, p.allgs)
+	p.prepare(int(n))
+	return p, nil
 }
 
 // fail returns an error that tells the module where there may be several.
@@ -111,6 +120,18 @@ func (p *program) fail(format string, args ...any) error {
 // Language implements runtimes.Reader.
 func (r *reader) Language() string { return Language }
 
+// Needs implements runtimes.Needer: the structure of each goroutine, a piece of its stack,
+// and what it waits for. The structures lie side by side, in slots of the next size that
+// the runtime's allocator has.
+func (r *reader) Needs() (need process.Need) {
+	for _, p := range r.programs {
+		n := cap(p.scratch.addrs)
+		need.Bytes += n * (p.lay.gSize()*5/4 + 512 + 128 + p.lay.word)
+		need.Ranges += 3 * n
+	}
+	return need
+}
+
 // Copy implements runtimes.Reader.
 func (r *reader) Copy(s *process.Stopped) {
 	r.all = len(s.Threads) == len(s.TIDs)
@@ -119,7 +140,6 @@ func (r *reader) Copy(s *process.Stopped) {
 		r.now = nanotime(r.target)
 	}
 	for _, p := range r.programs {
-		p.taken = taken{}
 		p.copy(s.Memory, r.target.Wants.MaxFrames, r.all)
 	}
 }

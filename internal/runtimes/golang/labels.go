@@ -42,7 +42,7 @@ func (p *program) copyLabels(m *process.Recorder) {
 		return
 	}
 	w := p.lay.word
-	heads := fetchAll(m, sets, 8*w)
+	heads := p.scratch.fetchAll(m, sets, 8*w)
 	var ranges []process.Range
 	for i := range sets {
 		h := view{heads[i], p.lay}
