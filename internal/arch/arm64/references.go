@@ -31,7 +31,7 @@ func references(code []byte, addr uint64) (refs []uint64) {
 				continue // a store leaves the registers
 			}
 		default:
-			if in>>26&0x1f == 5 || in>>25&7 == 5 {
+			if in>>26&7 == 5 {
 				continue // a branch; what a call changes is loaded anew
 			}
 		}
