@@ -108,7 +108,7 @@ func files() {
 	}
 	go r.Read(make([]byte, 1))
 	kept = []any{accepted, w} // the collector closes what nobody has
-	var blocking [2]int // the poller knows nothing of it: a thread waits
+	var blocking [2]int       // the poller knows nothing of it: a thread waits
 	if err := syscall.Pipe(blocking[:]); err != nil {
 		panic(err)
 	}
