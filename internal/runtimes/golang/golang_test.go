@@ -24,11 +24,11 @@ import (
 	"github.com/gatedso/bt/stack"
 )
 
-// build compiles testdata/progs/goroutines.go with a toolchain, "" for the one at hand.
+// build compiles testdata/goroutines/goroutines.go with a toolchain, "" for the one at hand.
 func build(t testing.TB, toolchain string, args ...string) string {
 	t.Helper()
 	prog := filepath.Join(t.TempDir(), "goroutines")
-	src, err := filepath.Abs("../../../testdata/progs/goroutines.go")
+	src, err := filepath.Abs("testdata/goroutines/goroutines.go")
 	if err != nil {
 		t.Fatal(err)
 	}

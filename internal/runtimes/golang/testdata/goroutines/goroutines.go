@@ -1,6 +1,4 @@
-//go:build ignore
-
-// goroutines has goroutines that wait for all there is to wait for, and as many more as
+// Command goroutines has goroutines that wait for all there is to wait for, and as many more as
 // its first argument says, which wait as the second one says. It prints what
 // runtime.Stack tells of all of them, and then waits as well.
 package main
