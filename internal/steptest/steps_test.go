@@ -31,6 +31,7 @@ func TestEveryInstruction(t *testing.T) {
 		t.Run(v.name, func(t *testing.T) {
 			t.Parallel()
 			path, main, entry := build(t, v)
+			testenv.Running(t)
 			// Only the thread that started a tracee may ask for its registers.
 			// Without the lock's end the thread ends with the test.
 			runtime.LockOSThread()

@@ -49,8 +49,9 @@ func TestExecutableDeleted(t *testing.T) {
 
 func TestExecutableReplaced(t *testing.T) {
 	prog := put(t, build(t, "gcc", "named.c", realNames...), filepath.Join(tempDir(t), "prog"))
+	decoy := build(t, "gcc", "named.c", decoyNames...)
 	p := start(t, prog)
-	put(t, build(t, "gcc", "named.c", decoyNames...), prog)
+	put(t, decoy, prog)
 	snapshot(t, p.pid).main(t).wantChain(t, namedChain)
 }
 

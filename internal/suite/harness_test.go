@@ -157,6 +157,7 @@ func startCmd(t testing.TB, cmd *exec.Cmd) *proc {
 // startProgram starts a prepared command and does not wait until it is ready.
 func startProgram(t testing.TB, cmd *exec.Cmd) *proc {
 	t.Helper()
+	testenv.Running(t)
 	needPtrace(t)
 	r, w, err := os.Pipe()
 	if err != nil {

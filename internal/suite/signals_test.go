@@ -100,13 +100,12 @@ func TestChains(t *testing.T) {
 // A call that never returns, as its function's last instruction: the return
 // address is the first of the next function.
 func TestNoReturn(t *testing.T) {
-	for _, flags := range [][]string{
-		{"-O2", "-falign-functions=1", "-fno-toplevel-reorder"},
-		{"-O0", "-falign-functions=1", "-fno-toplevel-reorder"},
-	} {
-		p := start(t, build(t, "gcc", "noreturn.c", flags...))
-		th := snapshot(t, p.pid).main(t)
-		th.wantChain(t, "libc stop_forever last_call main libc _start")
+	for _, level := range []string{"-O2", "-O0"} {
+		t.Run(level, func(t *testing.T) {
+			p := start(t, build(t, "gcc", "noreturn.c", level, "-falign-functions=1", "-fno-toplevel-reorder"))
+			th := snapshot(t, p.pid).main(t)
+			th.wantChain(t, "libc stop_forever last_call main libc _start")
+		})
 	}
 }
 

@@ -27,16 +27,22 @@ var packages = map[string]string{"gcc": "gcc", "g++": "g++", "musl-gcc": "musl-t
 // BT_PROGRAMS names a directory, Compile looks there first for what the same
 // command made, and leaves there what it makes. Sources are told apart by their
 // file names alone. With BT_BUILD_ONLY=1 a test ends when its 32-bit program is made;
-// with BT_BUILD_ONLY=other, where the programs are for another CPU, when Compile has
-// made any: who makes programs so runs the test until it makes none.
+// with BT_BUILD_ONLY=other, where the programs are for another CPU, when it runs the
+// first one (see Running): it has to make all of them before.
 func Compile(t testing.TB, prog, cc string, args ...string) {
 	t.Helper()
-	made := compile(t, prog, cc, args)
-	if made && os.Getenv("BT_BUILD_ONLY") == "other" {
-		t.Skip("BT_BUILD_ONLY=other: the program is built")
-	}
+	compile(t, prog, cc, args)
 	if slices.Contains(args, "-m32") {
 		needKernel32(t)
+	}
+}
+
+// Running ends a test that is about to run a program which Compile has made, where
+// the programs are made for another CPU (BT_BUILD_ONLY=other).
+func Running(t testing.TB) {
+	t.Helper()
+	if os.Getenv("BT_BUILD_ONLY") == "other" {
+		t.Skip("BT_BUILD_ONLY=other: the programs are built")
 	}
 }
 
@@ -50,15 +56,14 @@ func Can32() bool {
 	return can && (os.Getenv("BT_PROGRAMS") != "" || multilib() == nil)
 }
 
-// compile reports whether it had to make the program.
-func compile(t testing.TB, prog, cc string, args []string) (made bool) {
+func compile(t testing.TB, prog, cc string, args []string) {
 	t.Helper()
 	kept := ""
 	if dir := os.Getenv("BT_PROGRAMS"); dir != "" {
 		kept = filepath.Join(dir, commandKey(cc, args))
 		if data, err := os.ReadFile(kept); err == nil {
 			writeProgram(t, prog, data)
-			return false
+			return
 		}
 	}
 	Need(t, cc, packages[cc])
@@ -84,7 +89,6 @@ func compile(t testing.TB, prog, cc string, args []string) (made bool) {
 		}
 		writeProgram(t, kept, data)
 	}
-	return true
 }
 
 func writeProgram(t testing.TB, path string, data []byte) {

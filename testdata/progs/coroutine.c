@@ -16,9 +16,45 @@ void enter(void *top, void (*fn)(void));
 void call_on(void *top, void (*fn)(void));
 void finish(void);
 
+/* enter: jumps to fn as if what lies at top had called it. */
+#ifdef __aarch64__
 __asm__(
 	".text\n"
-	/* enter: jumps to fn as if what lies at top had called it. */
+	".globl enter, finish, call_on\n"
+	".type enter, %function\n"
+	"enter:	ldr x30, [x0]\n"
+	"	add sp, x0, #8\n"
+	"	br x1\n"
+	".size enter, .-enter\n"
+	"	.p2align 4\n"
+	"	mov x0, #0\n"
+	"	nop\n"
+	"finish:	mov x8, #93\n"
+	"	svc #0\n"
+	"	brk #0\n"
+	"	.p2align 4\n"
+	".type call_on, %function\n"
+	"call_on:\n"
+	"	.cfi_startproc\n"
+	"	stp x29, x30, [sp, #-16]!\n"
+	"	.cfi_def_cfa_offset 16\n"
+	"	.cfi_offset 29, -16\n"
+	"	.cfi_offset 30, -8\n"
+	"	mov x29, sp\n"
+	"	.cfi_def_cfa_register 29\n"
+	"	mov sp, x0\n"
+	"	blr x1\n"
+	"	mov sp, x29\n"
+	"	ldp x29, x30, [sp], #16\n"
+	"	.cfi_def_cfa 31, 0\n"
+	"	.cfi_restore 29\n"
+	"	.cfi_restore 30\n"
+	"	ret\n"
+	"	.cfi_endproc\n"
+	".size call_on, .-call_on\n");
+#else
+__asm__(
+	".text\n"
 	".globl enter, finish, call_on\n"
 	".type enter, @function\n"
 	"enter:	movq %rdi, %rsp\n"
@@ -47,6 +83,7 @@ __asm__(
 	"	ret\n"
 	"	.cfi_endproc\n"
 	".size call_on, .-call_on\n");
+#endif
 
 NOINLINE static int inner(void)
 {

@@ -9,6 +9,42 @@
 long machine(long local);
 void landing(void);
 
+#ifdef __aarch64__
+__asm__(
+	".text\n"
+	".globl machine, landing\n"
+	".type machine, %function\n"
+	"machine:\n"
+	"	.cfi_startproc\n"
+	"	sub sp, sp, #64\n"
+	"	.cfi_def_cfa_offset 64\n"
+	"	str x30, [sp, #56]\n"
+	"	.cfi_offset 30, -8\n"
+	"	str x0, [sp, #40]\n"
+	"	b dispatch\n"
+	"	.cfi_endproc\n"
+	".size machine, .-machine\n"
+	".type dispatch, %function\n"
+	"dispatch:\n"
+	"	.cfi_startproc\n"
+	"	.cfi_def_cfa 31, 64\n"
+	"	.cfi_offset 30, -8\n"
+	"1:	bl 2f\n"
+	"	b 1b\n"
+	"2:	sub sp, sp, #16\n"
+	"	mov w2, #5000\n"
+	"3:	add x1, x1, #1\n"
+	"	subs w2, w2, #1\n"
+	"	b.ne 3b\n"
+	"	add sp, sp, #16\n"
+	"	ret\n"
+	"	.cfi_endproc\n"
+	".size dispatch, .-dispatch\n"
+	"landing:\n"
+	"	nop\n"
+	"	nop\n"
+	"	ret\n");
+#else
 __asm__(
 	".text\n"
 	".globl machine, landing\n"
@@ -40,6 +76,7 @@ __asm__(
 	"	nop\n"
 	"	nop\n"
 	"	ret\n");
+#endif
 
 NOINLINE static int run(long local)
 {

@@ -86,6 +86,7 @@ type child struct {
 // the test ends.
 func start(t testing.TB, cmd *exec.Cmd) *child {
 	t.Helper()
+	testenv.Running(t)
 	stdout, err := cmd.StdoutPipe()
 	if err != nil {
 		t.Fatal(err)
