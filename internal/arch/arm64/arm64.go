@@ -79,6 +79,7 @@ var Arch = &arch.Arch{
 	Edge:     edge,
 	Forked:   forked,
 	NoReturn: noReturn,
+	Extent:   extent,
 
 	Disassemble: disassemble,
 

@@ -101,6 +101,12 @@ func read(code []byte, at int) (follow.Insn, bool) {
 
 func noReturn(code []byte) bool { return follow.Reader(read).NoReturn(code) }
 
+// extent implements arch.Arch.Extent. gcc aligns functions to 16 bytes, LLVM to 4: of
+// its code a tail call is taken for a jump inside of the function.
+func extent(code []byte, addr uint64) ([]arch.Span, bool) {
+	return follow.Reader(read).Extent(code, addr, 16)
+}
+
 // forked implements arch.Arch.Forked.
 func forked(code []byte, pc int) (int, bool) {
 	const maxBack = 16
