@@ -116,7 +116,7 @@ type proc struct {
 	pid  int
 	word uint64 // the number behind "ready"
 	cmd  *exec.Cmd
-	in   io.Writer // its standard input
+	in   io.WriteCloser // its standard input
 	out  *bufio.Reader
 	file *os.File
 }

@@ -91,7 +91,7 @@ func TestNoSignalLost(t *testing.T) {
 	p := startCmd(t, command(build(t, "gcc", "rtsignals.c", "-O1"), itoa(total)))
 	done := make(chan string, 1)
 	go func() {
-		p.file.SetReadDeadline(time.Now().Add(2 * patience))
+		p.file.SetReadDeadline(time.Now().Add(4 * patience))
 		line, err := p.out.ReadString('\n')
 		if err != nil {
 			line = err.Error()
@@ -100,15 +100,16 @@ func TestNoSignalLost(t *testing.T) {
 	}()
 	// At least that many runs, and as long as signals arrive.
 	for i := 0; ; i++ {
+		if i == runs {
+			p.in.Close() // no more than the total
+		}
 		bt(t, "--pid", itoa(p.pid))
 		select {
 		case line := <-done:
-			if line != "lost 0\n" {
-				t.Errorf("of %d signals: %s", total, line)
+			if !strings.HasPrefix(line, "lost 0 of ") || i < runs {
+				t.Errorf("of %d signals or more, after %d runs of bt: %s", total, i, line)
 			}
-			if i+1 < runs {
-				t.Errorf("bt ran %d times only while the signals came", i+1)
-			}
+			t.Logf("%d runs of bt, %s", i+1, line)
 			return
 		default:
 		}

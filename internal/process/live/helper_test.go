@@ -199,3 +199,11 @@ func until(t testing.TB, what string, ok func() bool) {
 }
 
 func state(tid int) string { s, _, _ := strings.Cut(status(tid, "State"), " "); return s }
+
+// unlessShort is n, with -short as few.
+func unlessShort(n, few int) int {
+	if testing.Short() {
+		return few
+	}
+	return n
+}

@@ -60,7 +60,7 @@ func TestCollectingTakesNoStops(t *testing.T) {
 	}
 	defer collectors.Wait()
 	defer done.Store(true)
-	for range 300 {
+	for range unlessShort(300, 50) {
 		s, err := p.Snapshot(mm, live.Options{Arches: all.Native()})
 		if err != nil {
 			t.Fatal(err)
@@ -100,10 +100,7 @@ func snapshotForever(args []string) {
 
 // However bt ends, the target runs on, and has got every signal.
 func TestKilled(t *testing.T) {
-	rounds := 200
-	if testing.Short() {
-		rounds = 20
-	}
+	rounds := unlessShort(200, 20)
 	const n = 20000
 	ch := mode(t, "signals", strconv.Itoa(n))
 	fmt.Fprintln(ch.in)

@@ -28,7 +28,7 @@ func TestThreadsComeAndGo(t *testing.T) {
 	ch := mode(t, "churn")
 	p := open(t, ch.pid)
 	most := 0
-	for range 200 {
+	for range unlessShort(200, 50) {
 		s := snapshot(t, p, live.Options{})
 		if s.Threads[0].TID != ch.pid {
 			t.Fatalf("the first thread is %d", s.Threads[0].TID)
@@ -317,7 +317,7 @@ func copySelf(t *testing.T) string {
 // their parent the exit status.
 func TestExiting(t *testing.T) {
 	bin := build(t, "threads")
-	for i := range 40 {
+	for i := range unlessShort(40, 10) {
 		cmd := exec.Command(bin, "8", "2")
 		ch := start(t, cmd)
 		p := open(t, ch.pid)
@@ -352,7 +352,7 @@ func TestExiting(t *testing.T) {
 
 // A thread that calls execve takes the leader's number over.
 func TestExec(t *testing.T) {
-	ch := mode(t, "exec", "300")
+	ch := mode(t, "exec", strconv.Itoa(unlessShort(300, 50)))
 	p := open(t, ch.pid)
 	done := make(chan string, 1)
 	go func() { s, _ := ch.out.ReadString('\n'); done <- s }()
