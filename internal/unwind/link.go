@@ -81,3 +81,17 @@ func (s *state) record(f Frame) recordless {
 	}
 	return noRecord
 }
+
+// pushed is how many bytes a row forgets that lie on the stack below the caller's: a
+// function that saves the return address above its own frame has been entered by code
+// that has pushed it there. So has glibc's resolver of functions by the first PLT stub,
+// which its rows take for part of the caller's frame (sysdeps/aarch64/dl-trampoline.S,
+// _dl_runtime_resolve). The stack pointer stays a multiple of 16.
+func (s *state) pushed(row *cfi.Row) uint64 {
+	ra := row.Regs[row.RA]
+	bySP := row.CFA.Kind == cfi.Register && arch.Reg(row.CFA.Reg) == s.arch.SP
+	if !s.arch.Entry.Return.InReg || row.Signal || !bySP || ra.Kind != cfi.Offset || ra.N < 0 || ra.N >= maxPopped {
+		return 0
+	}
+	return (uint64(ra.N) + uint64(s.arch.PtrSize) + 15) &^ 15
+}

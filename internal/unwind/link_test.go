@@ -251,3 +251,20 @@ func TestInterruptedWithoutRow(t *testing.T) {
 		})
 	}
 }
+
+// glibc's resolver is entered with 16 bytes on the stack that its row knows nothing of,
+// in which the return address lies: the caller's stack pointer is above them.
+func TestRowForgetsWhatWasPushed(t *testing.T) {
+	var c fakeCode
+	c.fn(codeF, linkRow(32, off(8), false))
+	c.fn(codeG, linkRow(32, off(-8), false))
+	c.fn(codeH, linkRow(0, cfi.Rule{Kind: cfi.Undefined}, false))
+	mem := newMem(stack, 0x100)
+	mem.put(stack+40, 8, codeG+9)
+	mem.put(stack+48+24, 8, codeH+9)
+	s := unwind.New(linkArch(), &c).Walk(unwind.Start{Regs: regs(map[arch.Reg]uint64{linkPC: codeF + 4, linkSP: stack})}, mem)
+	check(t, s, unwind.EndOutermost, 0, codeF+4, codeG+9, codeH+9)
+	if sp := s.Frames[1].SP; sp != stack+48 {
+		t.Errorf("the caller's stack pointer is %#x, want %#x", sp, stack+48)
+	}
+}

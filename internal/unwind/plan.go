@@ -214,12 +214,12 @@ func (w *Walker) edge(pc uint64) (arch.Layout, bool) {
 	if w.arch.Edge == nil {
 		return arch.Layout{}, false
 	}
-	var before [4]byte
+	var before [16]byte
 	var code [24]byte
 	n := w.code.Text(pc, code[:])
 	b := before[:]
-	if w.code.Text(pc-uint64(len(b)), b) != len(b) {
-		b = nil
+	for len(b) > 0 && w.code.Text(pc-uint64(len(b)), b) != len(b) {
+		b = b[4:]
 	}
 	return w.arch.Edge(b, code[:n])
 }

@@ -207,7 +207,7 @@ func (s *state) byRow(f Frame, row *cfi.Row) (regs arch.Regs, end End, at uint64
 			return regs, EndBadRow, f.PC
 		}
 	}
-	regs.Set(s.arch.SP, cfa)
+	regs.Set(s.arch.SP, cfa+s.pushed(row))
 	for i := range s.arch.NumRegs {
 		if row.Regs[i].Kind == cfi.Unspecified {
 			continue

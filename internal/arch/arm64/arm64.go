@@ -77,6 +77,7 @@ var Arch = &arch.Arch{
 
 	Analyze:  analyze,
 	Edge:     edge,
+	Ahead:    ahead,
 	Forked:   forked,
 	NoReturn: noReturn,
 	Extent:   extent,

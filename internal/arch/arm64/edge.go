@@ -23,6 +23,7 @@ func isRecord(w uint32, form uint32) (n int64, ok bool) {
 const (
 	pushRecord = 0xa9807bfd
 	popRecord  = 0xa8c07bfd
+	pushPLT    = 0xa9bf7bf0 // stp x16, x30, [sp, #-16]!, the first PLT stub's
 )
 
 // isHint reports whether w is one of paciasp, autiasp and their like, or a landing
@@ -40,6 +41,12 @@ func edge(before, code []byte) (arch.Layout, bool) {
 	}
 	if len(words) == 0 {
 		return arch.Layout{}, false
+	}
+	if words[0] == pushPLT {
+		return entry, isStub(words[1:])
+	}
+	if inFirstStub(before, words) {
+		return arch.Layout{Base: SP, Offset: 16, Return: arch.Return{InReg: true, Reg: LR}}, true
 	}
 	if _, ok := isRecord(words[0], pushRecord); ok && len(words) > 1 && words[1] == movFPSP {
 		return entry, true
@@ -65,6 +72,25 @@ func edge(before, code []byte) (arch.Layout, bool) {
 	return arch.Layout{}, false
 }
 
+// inFirstStub reports whether words are the rest of the first PLT stub, behind its
+// first instruction, which leaves what the resolver needs on the stack. The return
+// address is in the link register still.
+func inFirstStub(before []byte, words []uint32) bool {
+	if !isStub(words) {
+		return false
+	}
+	for ; len(before) >= 4; before = before[:len(before)-4] {
+		w := word(before[len(before)-4:])
+		if w == pushPLT {
+			return true
+		}
+		if !isStubMiddle(w) {
+			return false
+		}
+	}
+	return false
+}
+
 // isStub reports whether words are the rest of a PLT stub: adrp x16; ldr x17, [x16, #…];
 // add x16, x16, #…; br x17, with hints for branch protection among them (ELF for the Arm
 // 64-bit Architecture, appendix "PLT sequences").
@@ -73,13 +99,22 @@ func isStub(words []uint32) bool {
 		switch {
 		case w == 0xd61f0220: // br x17
 			return true
-		case isHint(w), w&0x9f00001f == 0x90000010, w&0xffc003ff == 0xf9400211, w&0xffc003ff == 0x91000210:
+		case isHint(w), isStubMiddle(w):
 		default:
 			return false
 		}
 	}
 	return false
 }
+
+// isStubMiddle reports whether w is one of the first three instructions that isStub
+// tells of.
+func isStubMiddle(w uint32) bool {
+	return w&0x9f00001f == 0x90000010 || w&0xffc003ff == 0xf9400211 || w&0xffc003ff == 0x91000210
+}
+
+// word is the instruction at the start of code.
+func word(code []byte) uint32 { return binary.LittleEndian.Uint32(code) }
 
 // record is the frame of size bytes that has a frame record at its bottom, where the
 // stack pointer is.

@@ -254,7 +254,11 @@ OPAQUE int signals(void) {
 /* The compiler does not know of these pushes: with a frame pointer the frame
  * can be told all the same. */
 __attribute__((noinline, optimize("no-omit-frame-pointer"))) int asm_pushes(int x) {
+#if defined __aarch64__
+    volatile int keep[x + 62]; /* else gcc finds the frame by the stack pointer */
+#else
     volatile int keep[64];
+#endif
     keep[0] = leaf(x);
 #if defined __aarch64__
     __asm__ volatile("stp x0, x1, [sp, #-16]!\n\tsub sp, sp, #32\n\tadd sp, sp, #32\n\tldp x0, x1, [sp], #16" ::: "memory", "cc");

@@ -1,0 +1,55 @@
+package arm64
+
+import (
+	"encoding/binary"
+	"fmt"
+	"testing"
+)
+
+// The frame at the first and last instructions of functions, and in PLT stubs. The
+// encodings are those of GNU as and GNU ld.
+func TestEdge(t *testing.T) {
+	const (
+		nop, ret, btiC                  = 0xd503201f, 0xd65f03c0, 0xd503245f
+		push32, setFP, pop32, autiasp   = 0xa9be7bfd, 0x910003fd, 0xa8c27bfd, 0xd50323bf
+		pushPLT0, adrp, ldr, add, brX17 = 0xa9bf7bf0, 0x90000090, 0xf947fe11, 0x913fe210, 0xd61f0220
+	)
+	first := []uint32{btiC, pushPLT0, adrp, ldr, add, brX17}
+	for _, tt := range []struct {
+		name         string
+		before, code []uint32
+		want         string // offset of the CFA from the stack pointer, and where the return address is
+	}{
+		{"before the frame record", nil, []uint32{push32, setFP}, "0 x30"},
+		{"before the frame pointer is set", []uint32{push32}, []uint32{setFP, nop}, "32 -24"},
+		{"before the epilogue", nil, []uint32{pop32, ret}, "32 -24"},
+		{"before a signed epilogue", nil, []uint32{pop32, autiasp, ret}, "32 -24"},
+		{"before the return", nil, []uint32{ret}, "0 x30"},
+		{"in the middle", []uint32{setFP}, []uint32{nop, nop}, ""},
+		{"a PLT stub", nil, []uint32{adrp, ldr, add, brX17}, "0 x30"},
+		{"a PLT stub's second instruction", []uint32{adrp}, []uint32{ldr, add, brX17}, "0 x30"},
+		{"the first PLT stub, with a landing pad", nil, first, "0 x30"},
+		{"the first PLT stub", nil, first[1:], "0 x30"},
+		{"behind its push", first[:2], first[2:], "16 x30"},
+		{"two behind its push", first[:3], first[3:], "16 x30"},
+		{"its last instruction", first[:5], first[5:], "16 x30"},
+		{"the same without what is before", nil, first[5:], "0 x30"},
+	} {
+		code := func(words []uint32) (b []byte) {
+			for _, w := range words {
+				b = binary.LittleEndian.AppendUint32(b, w)
+			}
+			return b
+		}
+		got := ""
+		if l, ok := edge(code(tt.before), code(tt.code)); ok {
+			got = fmt.Sprintf("%d %d", l.Offset, l.Return.Offset)
+			if l.Return.InReg {
+				got = fmt.Sprintf("%d %s", l.Offset, Arch.Names[l.Return.Reg])
+			}
+		}
+		if got != tt.want {
+			t.Errorf("%s: %q, want %q", tt.name, got, tt.want)
+		}
+	}
+}
