@@ -5,6 +5,7 @@ package suite
 import (
 	"fmt"
 	"os"
+	"runtime"
 	"strings"
 	"syscall"
 	"testing"
@@ -145,7 +146,12 @@ func TestVfork(t *testing.T) {
 	if th.notStopped == "" {
 		t.Errorf("no word that the thread was not stopped:\n%s", th)
 	}
-	th.wantChain(t, "libc forks main libc _start")
+	if runtime.GOARCH == "amd64" {
+		th.wantChain(t, "libc forks main libc _start")
+	} else if !strings.HasSuffix(th.end, " is not known") || len(th.frames) != 1 || !th.frames[0].is("libc") {
+		// Where vfork returns to is in a register, which procfs does not tell.
+		t.Errorf("the parent:\n%s", th)
+	}
 	if len(ps.threads) != 2 {
 		t.Fatalf("%d threads, want 2", len(ps.threads))
 	}

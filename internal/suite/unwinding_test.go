@@ -20,7 +20,11 @@ func TestWrongRow(t *testing.T) {
 	for _, local := range []string{"zero", "code", "data"} {
 		t.Run(local, func(t *testing.T) {
 			p := startCmd(t, command(prog, local))
-			for range 50 {
+			rounds := 50
+			if testing.Short() {
+				rounds = 10
+			}
+			for range rounds {
 				th := snapshot(t, p.pid).threads[0]
 				if th.frames[1].name == "run" {
 					th.wantChain(t, "dispatch run "+inMain) // between two calls
@@ -172,7 +176,11 @@ func TestGoAndC(t *testing.T) {
 					t.Skip("-short")
 				}
 				p := startCmd(t, command(argv[0], argv[1:]...))
-				for range 10 {
+				rounds := 10
+				if testing.Short() {
+					rounds = 3
+				}
+				for range rounds {
 					found := false
 					threads := snapshot(t, p.pid).threads
 					for _, th := range threads {

@@ -123,7 +123,7 @@ func (t *tracer) fromSyscall(th *tracee) {
 	if th.st == withheld {
 		nr, args, sp, pc, ok = th.at.nr, th.at.args, th.at.sp, th.at.pc, true
 	}
-	if !ok {
+	if !ok || sp == 0 && pc == 0 { // a thread that ends has no registers
 		return
 	}
 	a := t.archOf(sp)

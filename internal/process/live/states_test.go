@@ -352,7 +352,7 @@ func TestExiting(t *testing.T) {
 
 // A thread that calls execve takes the leader's number over.
 func TestExec(t *testing.T) {
-	ch := mode(t, "exec", strconv.Itoa(unlessShort(300, 50)))
+	ch := mode(t, "exec", strconv.Itoa(unlessShort(300, 50)), "first")
 	p := open(t, ch.pid)
 	done := make(chan string, 1)
 	go func() { s, _ := ch.out.ReadString('\n'); done <- s }()

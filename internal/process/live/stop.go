@@ -291,13 +291,18 @@ func (t *tracer) giveUp(from int) {
 	}
 }
 
-// stopLate takes in the threads that have stopped after all.
+// stopLate takes in the threads that have stopped, or ended, after all.
 func (t *tracer) stopLate() {
 	for i := range t.threads {
-		if th := &t.threads[i]; th.st == stuck {
-			if st, sig := poll(th.tid); st == stopped {
-				th.st, th.sig = halted, sig
-			}
+		th := &t.threads[i]
+		if th.st != stuck {
+			continue
+		}
+		switch st, sig := poll(th.tid); st {
+		case stopped:
+			th.st, th.sig = halted, sig
+		case ended, lost:
+			t.over(th, st == ended)
 		}
 	}
 }
