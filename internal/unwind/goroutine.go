@@ -17,6 +17,7 @@ const (
 	gM       = 6
 	gSchedSP = 7
 	gSchedPC = 8
+	gSchedLR = 11 // and from Go 1.4 to 1.24 one more
 
 	mG0   = 0   // words from the start of an m
 	mSize = 128 // of which more than this holds the goroutines that belong to it
@@ -207,6 +208,14 @@ func (s *state) leftGoroutine(f Frame, p *plan) (regs arch.Regs, end End, at uin
 	regs.Set(s.arch.SP, w.at(g, gSchedSP))
 	regs.Set(s.arch.PC, w.at(g, gSchedPC))
 	regs.Set(s.arch.Go.G, g)
+	if ret := s.arch.Entry.Return; ret.InReg {
+		for i := gSchedLR; i <= gSchedLR+1; i++ {
+			if lr := w.at(g, i); lr != 0 && s.code.Executable((lr-1)&s.mask) {
+				regs.Set(ret.Reg, lr)
+				break
+			}
+		}
+	}
 	return regs, stepOn, 0
 }
 

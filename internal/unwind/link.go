@@ -86,11 +86,20 @@ func (s *state) record(f Frame) recordless {
 // function that saves the return address above its own frame has been entered by code
 // that has pushed it there. So has glibc's resolver of functions by the first PLT stub,
 // which its rows take for part of the caller's frame (sysdeps/aarch64/dl-trampoline.S,
-// _dl_runtime_resolve). The stack pointer stays a multiple of 16.
-func (s *state) pushed(row *cfi.Row) uint64 {
-	ra := row.Regs[row.RA]
+// _dl_runtime_resolve; the row of its first instruction has not even that). The stack
+// pointer stays a multiple of 16.
+func (s *state) pushed(f Frame, row *cfi.Row) uint64 {
 	bySP := row.CFA.Kind == cfi.Register && arch.Reg(row.CFA.Reg) == s.arch.SP
-	if !s.arch.Entry.Return.InReg || row.Signal || !bySP || ra.Kind != cfi.Offset || ra.N < 0 || ra.N >= maxPopped {
+	if !s.arch.Entry.Return.InReg || row.Signal || !bySP {
+		return 0
+	}
+	ra := row.Regs[row.RA]
+	if f.Exact && f.PC == row.Func && ra.Kind == cfi.Unspecified {
+		if next, _ := s.code.Row(f.PC+uint64(s.arch.MaxCall), true); next != nil && next.Func == row.Func && next.CFA == row.CFA {
+			ra = next.Regs[next.RA]
+		}
+	}
+	if ra.Kind != cfi.Offset || ra.N < 0 || ra.N >= maxPopped {
 		return 0
 	}
 	return (uint64(ra.N) + uint64(s.arch.PtrSize) + 15) &^ 15

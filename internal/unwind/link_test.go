@@ -268,3 +268,50 @@ func TestRowForgetsWhatWasPushed(t *testing.T) {
 		t.Errorf("the caller's stack pointer is %#x, want %#x", sp, stack+48)
 	}
 }
+
+// A goroutine that waits for a larger stack has called the runtime, which has kept its
+// link register: the goroutine has no frame yet.
+func TestKeptLinkRegister(t *testing.T) {
+	const linkG arch.Reg = 4
+	a := linkArch()
+	a.NumRegs = 5
+	a.Go.G = linkG
+	var c fakeCode
+	c.fn(codeF, linkRow(0, cfi.Rule{}, false)).how = unwind.HowGo
+	c.fn(codeG, linkRow(16, off(-16), false)).how = unwind.HowGo
+	c.fn(codeH, linkRow(0, cfi.Rule{Kind: cfi.Undefined}, false))
+	c.fn(codeMore, linkRow(0, cfi.Rule{Kind: cfi.Undefined}, false)).how = unwind.HowGoGrows
+	c.fn(codeEntry, linkRow(0, cfi.Rule{}, false)).how = unwind.HowGoEntry
+	mem := newMem(g0stack, gEnd-g0stack)
+	mem.put(gtop-0x100, 8, codeH+9)        // below it, G's frame
+	mem.put(g0top-0x200+8, 8, codeEntry+9) // C has called Go
+	mem.put(g0At, 8, g0stack, g0top, 0, 0, 0, 0, mAt)
+	mem.put(mAt, 8, g0At, 0, 0, gAt)
+	for _, tt := range []struct {
+		name string
+		rest []uint64 // behind sched.pc: sched.g, sched.ctxt, …
+		end  unwind.End
+		want []uint64
+	}{
+		{"Go 1.26", []uint64{gAt, 0, codeG + 9, gtop - 8}, unwind.EndOutermost, []uint64{codeMore + 4, codeF + 4, codeG + 9, codeH + 9}},
+		{"Go 1.18", []uint64{gAt, 0, 0, codeG + 9, gtop - 8}, unwind.EndOutermost, []uint64{codeMore + 4, codeF + 4, codeG + 9, codeH + 9}},
+		{"no such register", []uint64{gAt, 0, 0, 0, 0}, unwind.EndBadRow, []uint64{codeMore + 4, codeF + 4}},
+	} {
+		mem.put(gAt, 8, gstack, gtop, 0, 0, 0, 0, mAt, gtop-0x100, codeF+4)
+		mem.put(gAt+9*8, 8, tt.rest...)
+		s := unwind.New(a, &c).Walk(unwind.Start{Regs: regs(map[arch.Reg]uint64{linkPC: codeMore + 4, linkSP: g0top - 0x200, linkG: g0At})}, mem)
+		at := uint64(0)
+		if tt.end != unwind.EndOutermost {
+			at = codeF + 4
+		}
+		check(t, s, tt.end, at, tt.want...)
+	}
+
+	// The same of a goroutine that no thread runs.
+	start := map[arch.Reg]uint64{linkPC: codeF + 4, linkSP: gtop - 0x100, linkLR: codeG + 9}
+	s := unwind.New(a, &c).Walk(unwind.Start{Called: true, Regs: regs(start)}, mem)
+	check(t, s, unwind.EndOutermost, 0, codeF+4, codeG+9, codeH+9)
+	delete(start, linkLR)
+	s = unwind.New(a, &c).Walk(unwind.Start{Called: true, Regs: regs(start)}, mem)
+	check(t, s, unwind.EndBadRow, codeF+4, codeF+4)
+}

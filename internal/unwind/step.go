@@ -14,6 +14,9 @@ type state struct {
 	switches int
 	system   goSystem
 	pacMask  uint64 // see arch.Arch.StripPAC
+	// linked says that the link register is the current frame's, although that has
+	// made a call: a goroutine keeps it when it gets a larger stack.
+	linked bool
 
 	// blocked is the set of signals blocked in the current frame.
 	blocked    uint64
@@ -71,7 +74,15 @@ func (s *state) step(f Frame, p *plan) (Frame, End, uint64) {
 		regs.Clear(s.arch.SP)
 	}
 	s.regs = regs
+	s.linked = (p.golang == HowGoLeft || p.golang == HowGoGrows) && s.hasLink()
 	return next, stepOn, 0
+}
+
+// hasLink reports whether there is a link register, with a known value.
+func (s *state) hasLink() bool {
+	ret := s.arch.Entry.Return
+	_, ok := s.regs.Get(ret.Reg)
+	return ret.InReg && ok
 }
 
 // check decides whether next can be the caller of f.
@@ -90,7 +101,7 @@ func (s *state) check(f Frame, p *plan, next Frame, regs *arch.Regs) (End, uint6
 		if s.switches++; s.switches > maxSwitches {
 			return EndLoop, next.SP
 		}
-	case next.SP < f.SP, next.SP == f.SP && !f.Exact:
+	case next.SP < f.SP, next.SP == f.SP && !f.Exact && !s.linked:
 		return EndNoAdvance, next.SP
 	}
 	if next.PC == 0 {
@@ -203,11 +214,11 @@ func (s *state) byRow(f Frame, row *cfi.Row) (regs arch.Regs, end End, at uint64
 	}
 	if k := row.Regs[row.RA].Kind; k == cfi.Unspecified || k == cfi.SameValue {
 		// It is in the link register: a call since has put another there.
-		if k == cfi.Unspecified && arch.Reg(row.RA) == s.arch.PC || s.arch.Entry.Return.InReg && !f.Exact {
+		if k == cfi.Unspecified && arch.Reg(row.RA) == s.arch.PC || s.arch.Entry.Return.InReg && !f.Exact && !s.linked {
 			return regs, EndBadRow, f.PC
 		}
 	}
-	regs.Set(s.arch.SP, cfa+s.pushed(row))
+	regs.Set(s.arch.SP, cfa+s.pushed(f, row))
 	for i := range s.arch.NumRegs {
 		if row.Regs[i].Kind == cfi.Unspecified {
 			continue

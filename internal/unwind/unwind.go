@@ -180,7 +180,7 @@ type Start struct {
 	// PACMask is the thread's mask for arch.Arch.StripPAC, 0 if not known.
 	PACMask uint64
 	// Called tells that the pc is a return address: of a stack that no thread runs
-	// at the moment.
+	// at the moment. The link register, if its value is given, is the frame's own.
 	Called bool
 	// MaxFrames is the number of frames wanted; 0 means all.
 	MaxFrames int
@@ -194,6 +194,7 @@ func (w *Walker) Walk(s Start, mem Memory) Stack {
 // WalkInto is Walk with a buffer for the frames.
 func (w *Walker) WalkInto(buf []Frame, s Start, mem Memory) Stack {
 	st := state{Walker: w, mem: mem, regs: s.Regs, pacMask: s.PACMask, blocked: s.Blocked, hasBlocked: s.HasBlocked}
+	st.linked = s.Called && st.hasLink()
 	out := Stack{Frames: buf[:0]}
 	pc, ok := s.Regs.Get(w.arch.PC)
 	if !ok {

@@ -32,7 +32,10 @@ type goroutine struct {
 }
 
 // place is where a goroutine that no thread runs goes on.
-type place struct{ pc, sp, bp uint64 }
+type place struct {
+	pc, sp, bp uint64
+	lr         uint64 // 0 where it is not in the link register
+}
 
 // machine is an m, the runtime's record of a thread.
 type machine struct {
@@ -216,10 +219,11 @@ func (p *program) resume(g *goroutine) place {
 	l := p.lay
 	if status, _ := g.g.status(); status == statusSyscall {
 		if sp := g.g.word(l.gSyscallSP); sp != 0 {
-			return place{g.g.word(l.gSyscallPC), sp, g.g.word(l.gSyscallBP)}
+			return place{pc: g.g.word(l.gSyscallPC), sp: sp, bp: g.g.word(l.gSyscallBP)}
 		}
 	}
-	return place{g.g.word(l.gSchedPC), g.g.word(l.gSchedSP), g.g.word(l.gSchedBP)}
+	// sched.lr stands before sched.bp (type gobuf in runtime/runtime2.go).
+	return place{pc: g.g.word(l.gSchedPC), sp: g.g.word(l.gSchedSP), bp: g.g.word(l.gSchedBP), lr: g.g.word(l.gSchedBP - l.word)}
 }
 
 // copyStacks reads the stacks of the goroutines that no thread runs.

@@ -239,6 +239,9 @@ func (w *walker) walk(g *goroutine) *walk {
 		if g.at.bp != 0 {
 			u.Regs.Set(w.arch.FP, g.at.bp)
 		}
+		if ret := w.arch.Entry.Return; ret.InReg && g.at.lr != 0 {
+			u.Regs.Set(ret.Reg, g.at.lr)
+		}
 		if w.arch.Go.G < arch.MaxRegs {
 			u.Regs.Set(w.arch.Go.G, g.addr)
 		}
