@@ -20,6 +20,9 @@ import (
 // maxSteps bounds the instructions of one run of the program.
 const maxSteps = 400_000
 
+// shortVisits is how often one instruction is looked at, with -short.
+const shortVisits = 8
+
 // maxFailures bounds the places that are shown.
 const maxFailures = 10
 
@@ -107,9 +110,13 @@ func (r *run) run(path string, main, entry uint64) {
 	r.shadow = newShadow(p.arch, below)
 	r.base = len(r.shadow.entries)
 	defer func() { r.settle(nil) }()
+	visits := make(map[uint64]int)
 	for len(r.shadow.entries) >= r.base {
-		r.walk()
-		r.check()
+		visits[p.pc]++
+		if n := visits[p.pc]; !testing.Short() || n <= shortVisits || len(r.pending) > 0 {
+			r.walk()
+			r.check()
+		}
 		pc, sp, code := p.pc, p.sp, p.mem.code(p.pc)
 		sig, err := p.step()
 		if err != nil {
@@ -229,7 +236,7 @@ func sameFrames(a, b []unwind.Frame) bool {
 }
 
 func (r *run) report() {
-	r.t.Logf("%s: %d steps: %d wrong, %d short, %d in longjmp", r.v.name, r.steps, r.count[wrong], r.count[short], r.count[landed])
+	r.t.Logf("%s: %d steps, %d looked at: %d wrong, %d short, %d in longjmp", r.v.name, r.steps, r.count[right]+r.count[landed]+r.count[short]+r.count[wrong], r.count[wrong], r.count[short], r.count[landed])
 	for a, n := range r.allowed {
 		if n[wrong] > a.wrong || n[short] > a.short {
 			r.t.Errorf("in %q: %d wrong and %d short, more than the %d and %d that are allowed: %s", a.in, n[wrong], n[short], a.wrong, a.short, a.why)
