@@ -92,7 +92,8 @@ depends() {
 }
 
 # fetch DIR CPU [RELEASE] unpacks a kernel (Debian 12's, or that of RELEASE) and a
-# static busybox into DIR/root, once. With headers=1 the kernel's headers, too.
+# static busybox into DIR/root, once. For the machines that get a module, the kernel's
+# headers, too, with programs that run here.
 fetch() {
 	local dir=$work/$1 cpu=$2 release=${3-} kernel build packages
 	[ ! -e "$dir/fetched" ] || return 0
@@ -104,10 +105,10 @@ fetch() {
 	kernel=$(depends "linux-image-cloud-$cpu:$cpu" '^linux-image-') ||
 		die "no linux-image-cloud-$cpu to download: needs the package sources of Debian 12, and once a network"
 	packages="$kernel busybox-static:$cpu"
-	if [ -n "${headers-}" ]; then
+	if [ "$1" = "$cpu" ]; then
 		# The headers of the same build.
 		build=${kernel/image/headers}
-		packages="$packages $build $(depends "$build" '^linux-(headers|kbuild)-')"
+		packages="$packages $build $(depends "$build" '^<?linux-(headers|kbuild)-' | sed 's/[<>]//g; s/:.*//')"
 	fi
 	(cd "$dir/debs" && apt get download $packages) || die "cannot download $packages"
 	for deb in "$dir"/debs/*.deb; do
@@ -121,19 +122,21 @@ fetch() {
 	touch "$dir/fetched"
 }
 
-# module builds gate_dso.ko; its compiler's warnings are errors.
+# module CPU DIR builds gate_dso.ko into DIR; its compiler's warnings are errors.
 module() {
-	local dir=$work/amd64/module log=$work/amd64/module.log compiler
-	compiler=$(sed -nE 's/^CC = .*(gcc-[0-9]+)$/\1/p' "$work"/amd64/root/usr/src/linux-headers-*-cloud-amd64/.kernelvariables)
-	command -v "$compiler" >/dev/null || die "the kernel's compiler is missing: apt-get install --no-install-recommends $compiler"
+	local dir=$work/$1/module log=$work/$1/module.log headers compiler cross=
+	headers=$(echo "$work/$1"/root/usr/src/linux-headers-*-cloud-"$1")
+	compiler=$(sed -nE 's/^(override )?CC = .*(gcc-[0-9]+)$/\2/p' "$headers/.kernelvariables")
+	[ "$1" = amd64 ] || cross="ARCH=$1 CROSS_COMPILE=aarch64-linux-gnu-"
+	command -v "${cross##*=}$compiler" >/dev/null || die "the kernel's compiler is missing: apt-get install --no-install-recommends $compiler${cross:+-aarch64-linux-gnu}"
 	rm -rf "$dir"
 	cp -r contrib/gate_dso "$dir"
-	make -C "$dir" KDIR="$(echo "$work"/amd64/root/usr/src/linux-headers-*-cloud-amd64)" W=1 >"$log" 2>&1 &&
+	make -C "$dir" KDIR="$headers" W=1 $cross >"$log" 2>&1 &&
 		! grep -i warning "$log" || {
 		cat "$log" >&2
 		die "contrib/gate_dso does not build without warnings"
 	}
-	cp "$dir/gate_dso.ko" "$1/"
+	cp "$dir/gate_dso.ko" "$2/"
 }
 
 # tree DIR NAME CPU makes $work/NAME/tree, with DIR's busybox, and bt.
@@ -172,20 +175,19 @@ normalise() {
 
 # session_tree CPU makes the tree that replays testdata/e2e/CPU.session.
 session_tree() {
-	local cpu=$1 headers=
-	[ "$cpu" != amd64 ] || headers=1
+	local cpu=$1
 	fetch "$cpu" "$cpu"
 	tree "$cpu" "$cpu" "$cpu"
 	cp testdata/e2e/session.sh "$tree/"
 	cp "testdata/e2e/$cpu.programs" "$tree/programs"
 	sed -n 's/^\$ //p' "testdata/e2e/$cpu.session" >"$tree/session"
 	echo "sh /session.sh" >"$tree/commands"
+	module "$cpu" "$tree"
 	if [ "$cpu" = arm64 ]; then
 		aarch64-linux-gnu-gcc-12 -static -O1 -fno-inline -g0 -o "$tree/bin/signals64" testdata/progs/signals.c
 		arm-linux-gnueabihf-gcc-12 -static -O1 -fno-inline -g -o "$tree/bin/leaf32" testdata/progs/leaf.c
 		arm-linux-gnueabihf-gcc-12 -static -O1 -fno-inline -g -o "$tree/bin/threads32" testdata/progs/threads.c
 	else
-		module "$tree"
 		for bits in 32 64; do
 			gcc -m$bits -static -O1 -fno-inline -g0 -o "$tree/bin/signals$bits" testdata/progs/signals.c
 			gcc -m$bits -static -O1 -fno-inline -g0 -o "$tree/bin/clock$bits" testdata/e2e/clock.c

@@ -94,7 +94,7 @@ func (s *state) pushed(f Frame, row *cfi.Row) uint64 {
 		return 0
 	}
 	ra := row.Regs[row.RA]
-	if f.Exact && f.PC == row.Func && ra.Kind == cfi.Unspecified {
+	if f.Exact && ra.Kind == cfi.Unspecified {
 		if next, _ := s.code.Row(f.PC+uint64(s.arch.MaxCall), true); next != nil && next.Func == row.Func && next.CFA == row.CFA {
 			ra = next.Regs[next.RA]
 		}
