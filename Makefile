@@ -15,7 +15,7 @@ DATE    ?= $(shell ./scripts/version.sh date)
 # What belongs into PREFIX/share.
 SHARE := build/share
 
-.PHONY: all build share install install-systemd install-init test race lint fuzz hostile bench diff golden demo e2e attack ci clean
+.PHONY: all build share install install-systemd install-init dist dist-test test race lint fuzz hostile bench diff golden demo e2e attack ci clean
 
 all: build
 
@@ -26,7 +26,7 @@ build:
 # machine that builds.
 share:
 	rm -rf $(SHARE)
-	GOOS= GOARCH= $(GO) run -tags generate ./cmd/bt $(SHARE) "bt $(VERSION)" $(DATE)
+	GOOS= GOARCH= GOFLAGS=-buildvcs=false $(GO) run -tags generate ./cmd/bt $(SHARE) "bt $(VERSION)" $(DATE)
 	sed 's/@VERSION@/bt $(VERSION)/; s/@DATE@/$(DATE)/' packaging/man/bt-debuginfod.1 > $(SHARE)/man/man1/bt-debuginfod.1
 
 install: build share
@@ -34,14 +34,25 @@ install: build share
 	install -D -m 0755 bin/bt-debuginfod $(DESTDIR)$(PREFIX)/bin/bt-debuginfod
 	find $(SHARE) -type f | while read -r f; do install -D -m 0644 $$f $(DESTDIR)$(PREFIX)/share/$${f#$(SHARE)/}; done
 
-# What registers the gate DSO at boot: one of the two, to be enabled by hand.
+# What registers the gate DSO at boot, and makes bt the crash handler: to be enabled by
+# hand.
 install-systemd:
 	install -d $(DESTDIR)$(UNITDIR)
-	sed 's|/usr/local/bin/bt|$(PREFIX)/bin/bt|' packaging/systemd/bt-gate.service > $(DESTDIR)$(UNITDIR)/bt-gate.service
-	chmod 0644 $(DESTDIR)$(UNITDIR)/bt-gate.service
+	for unit in bt-gate bt-crash; do \
+		sed 's|/usr/local/bin/bt|$(PREFIX)/bin/bt|' packaging/systemd/$$unit.service > $(DESTDIR)$(UNITDIR)/$$unit.service; \
+		chmod 0644 $(DESTDIR)$(UNITDIR)/$$unit.service; \
+	done
 
 install-init:
 	install -D -m 0755 packaging/init.d/bt-gate $(DESTDIR)/etc/init.d/bt-gate
+
+# What a release consists of, in build/dist: see scripts/dist.sh.
+dist:
+	./scripts/dist.sh build/dist
+
+# Makes it twice, and installs and removes the packages (Debian, root).
+dist-test:
+	./scripts/disttest.sh
 
 # Skipped tests are listed with what they need; BT_TEST_STRICT=1 makes a
 # skipped test a failure, BT_FULL=1 takes the large samples.
