@@ -75,6 +75,8 @@ func newCrashInstall(a *app) *cobra.Command {
 		Use:   "install [flags]",
 		Short: "Give crashes to bt",
 		Example: `  bt crash install
+  # Reports go to systemd's journal as well, for what collects that
+  bt crash install --log journal
   # Let the handler before bt have each core, too
   bt crash install --chain`,
 		Args: noArgs,
@@ -87,7 +89,9 @@ func newCrashInstall(a *app) *cobra.Command {
 	f.Int64Var(&c.limits.MaxBytes, "max-bytes", crash.DefaultLimits.MaxBytes, "keep at most `N` bytes of reports")
 	f.DurationVar(&c.limits.Timeout, "timeout", crash.DefaultLimits.Timeout, "leave a report as it is after `DURATION`")
 	f.IntVar(&c.limits.Handlers, "handlers", crash.DefaultLimits.Handlers, "make at most `N` reports at the same time; others wait")
-	f.StringVar(&c.log, "log", "", "append the log lines to `FILE` instead of the system's log")
+	f.StringVar(&c.log, "log", "", "append the log lines to `FILE` instead of the system's log; journal: send entries with fields to systemd's journal, journal:SOCKET to one that listens there")
+	c.format = crash.FormatText
+	choiceFlag(cmd, &c.format, "format", "f", []string{crash.FormatText, crash.FormatJSON}, "`FORMAT` of the log's entries: text, a line; or json, an object with the report, a line of its own in FILE, the message in the journal")
 	f.BoolVar(&c.chain, "chain", false, "give each core to the handler that bt replaces, too")
 	return cmd
 }
@@ -162,14 +166,19 @@ func (a *crashCommand) crashInstall() error {
 	if l := a.limits; l.MaxReports < 1 || l.MaxBytes < 1 || l.Timeout <= 0 || l.Handlers < 1 {
 		return usagef("--max-reports, --max-bytes, --timeout and --handlers must be more than 0")
 	}
-	if a.log != "" && !filepath.IsAbs(a.log) {
-		return usagef("--log %q: must be an absolute path", a.log)
+	socket, isSocket := strings.CutPrefix(a.log, crash.Journal+":")
+	switch {
+	case a.log == "" && a.format == crash.FormatJSON:
+		return usagef("--format json needs --log: the system's log has short lines")
+	case a.log == "" || a.log == crash.Journal || isSocket && filepath.IsAbs(socket):
+	case !filepath.IsAbs(a.log):
+		return usagef("--log %q: must be an absolute path, journal, or journal: and the absolute path of a socket", a.log)
 	}
 	binary, err := os.Executable()
 	if err != nil {
 		return err
 	}
-	s, err := crash.Install(crash.Options{Procfs: a.procfs, Binary: binary, Dir: a.dir, Limits: a.limits, Log: a.log, Chain: a.chain})
+	s, err := crash.Install(crash.Options{Procfs: a.procfs, Binary: binary, Dir: a.dir, Limits: a.limits, Log: a.log, Format: a.format, Chain: a.chain})
 	if err != nil {
 		return err
 	}
@@ -208,6 +217,9 @@ func (a *crashCommand) crashStatus() error {
 		log := s.Settings.Log
 		if log == "" {
 			log = "syslog"
+		}
+		if s.Settings.Format == crash.FormatJSON {
+			log += " (JSON)"
 		}
 		line("log", "%s", log)
 		if s.Settings.Chain {

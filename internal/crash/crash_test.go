@@ -628,7 +628,7 @@ func TestLookHangs(t *testing.T) {
 
 func TestLogFile(t *testing.T) {
 	dir := t.TempDir()
-	l := logger{filepath.Join(dir, "log")}
+	l := logger{file: filepath.Join(dir, "log")}
 	l.printf("one\x1b[2J\n%s", strings.Repeat("x", 2*maxLine))
 	l.printf("two")
 	data, err := os.ReadFile(l.file)
@@ -647,7 +647,7 @@ func TestLogFile(t *testing.T) {
 	}
 	os.Symlink("log", filepath.Join(dir, "link"))
 	l.file = filepath.Join(dir, "link")
-	if err := l.toFile("x"); err == nil {
+	if err := l.toFile(&entry{Message: "x"}); err == nil {
 		t.Error("a link was followed")
 	}
 }

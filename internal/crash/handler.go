@@ -8,7 +8,9 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"path/filepath"
 	"runtime/debug"
+	"slices"
 	"strings"
 	"time"
 
@@ -27,7 +29,7 @@ type Handler struct {
 	// kernel lets whoever waits for the process know of its death only when
 	// nobody reads the pipe any more, and the report is to be there by then.
 	Core    *os.File
-	Log     string // a file for the log lines; empty: what the settings say
+	Log     string // where the log lines go, see Options.Log; empty: what the settings say
 	Version string // of bt
 	// Worker is the command that makes the report: see Job.
 	Worker []string
@@ -62,6 +64,7 @@ func (h *Handler) Run() error {
 	if h.log.file == "" {
 		h.log.file = settings.Log
 	}
+	h.log.json = settings.Format == FormatJSON
 	if settings.Chain {
 		if h.chain, err = h.startChain(proc, settings.Previous); err != nil {
 			h.log.printf("%s: %v", h.Request.describe(), err)
@@ -88,7 +91,9 @@ func (h *Handler) fail(err error) error {
 	default:
 		note = "no core was kept; the core_pattern before bt was not known"
 	}
-	h.log.printf("no report of %s: %v (%s)", h.Request.describe(), err, note)
+	e := h.entry()
+	e.Message = escape.Sprintf("no report of %s: %v (%s)", h.Request.describe(), err, note)
+	h.log.write(e)
 	return err
 }
 
@@ -110,7 +115,7 @@ func (h *Handler) store(d *Dir, proc procDir, limits Limits) error {
 	if err != nil {
 		return h.fail(err)
 	}
-	problems, err := h.report(out, proc, place.index, &limits)
+	e, err := h.report(out, proc, place.index, &limits)
 	if err != nil {
 		out.drop()
 		return h.fail(err)
@@ -119,11 +124,12 @@ func (h *Handler) store(d *Dir, proc procDir, limits Limits) error {
 	if err != nil {
 		return h.fail(err)
 	}
-	text := fmt.Sprintf("%s: report %s/%s", r.describe(), d.Path, file)
-	if len(problems) > 0 {
-		text += " (" + strings.Join(problems, "; ") + ")"
+	e.Message = escape.Sprintf("%s: report %s/%s", r.describe(), d.Path, file)
+	if len(e.Problems) > 0 {
+		e.Message += escape.Text(" (" + strings.Join(e.Problems, "; ") + ")")
 	}
-	h.log.printf("%s", text)
+	e.File = filepath.Join(d.Path, file)
+	h.log.write(e)
 	if err := d.prune(limits, 0); err != nil {
 		h.log.printf("old crash reports could not be removed: %v", err)
 		return err
@@ -163,8 +169,13 @@ func (r *Request) describe() string {
 	return fmt.Sprintf("%s[%d] of user %d died of %s", escape.Name(r.Name), r.PID, r.UID, fault.SignalName(r.Signal))
 }
 
-// report writes the report. The problems are those that left it incomplete.
-func (h *Handler) report(out io.Writer, proc procDir, slot int, limits *Limits) (problems []string, err error) {
+// report writes the report, and gives what the log is to have of it.
+func (h *Handler) report(file io.Writer, proc procDir, slot int, limits *Limits) (*entry, error) {
+	e := h.entry()
+	out, logged := file, &limitedBuffer{max: maxLogged}
+	if h.log.wantsReport() {
+		out = io.MultiWriter(file, logged)
+	}
 	end := time.Now().Add(limits.Timeout)
 	p := proc.look(&h.Request, min(lookWait, limits.Timeout/2))
 	w := &bounded{w: out, left: min(maxReport, limits.MaxBytes)}
@@ -181,19 +192,29 @@ func (h *Handler) report(out io.Writer, proc procDir, slot int, limits *Limits) 
 	job.UID, job.GID = workerIDs(slot, h.Request.UID)
 	w.watch = AboutMark
 	if err := h.work(w, &job); err != nil {
-		problems = append(problems, escape.Error(err))
+		e.Problems = append(e.Problems, escape.Error(err))
+	}
+	if w.seen && confirmed(w.about, job.About) {
+		e.about(p)
 	}
 	if !w.seen && len(job.About) > 0 {
 		// What reads the core has not come so far as to compare.
 		fmt.Fprintf(out, "%s\n# crash problem: this is what /proc told; it was not compared with the core\n", strings.Join(job.About, "\n"))
 	}
 	if w.cut {
-		problems = append(problems, fmt.Sprintf("cut after %d bytes", w.written))
+		e.Problems = append(e.Problems, fmt.Sprintf("cut after %d bytes", w.written))
 	}
-	for _, text := range problems {
+	for _, text := range e.Problems {
 		fmt.Fprintf(out, "# crash incomplete: %s\n", escape.Text(text))
 	}
-	return problems, w.err
+	e.Report = logged.lines()
+	return e, w.err
+}
+
+// confirmed reports whether the worker has written all lines of Job.About: it leaves
+// them out where /proc/PID is not the process's whose core this is.
+func confirmed(written, about []string) bool {
+	return len(written) >= len(about) && slices.Equal(written[:len(about)], about)
 }
 
 // headPrefix begins the lines of a report's head.
@@ -265,7 +286,12 @@ type bounded struct {
 
 	watch string // notes in seen whether a line begins so
 	seen  bool
+	about []string // the lines behind that one, maxAbout at most
 }
+
+// maxAbout bounds the lines that are kept of what the worker writes, all of which must
+// fit those of Job.About.
+const maxAbout = 8
 
 // maxReportLine bounds a line: C++ names can have some ten thousand bytes.
 const maxReportLine = 64 << 10
@@ -282,6 +308,9 @@ func (b *bounded) Write(data []byte) (int, error) {
 		b.line = append(b.line, line...)
 		if b.cut = len(b.line) > maxReportLine || int64(len(b.line)) > b.left; b.cut || i < 0 {
 			continue
+		}
+		if b.seen && len(b.about) < maxAbout {
+			b.about = append(b.about, strings.TrimSuffix(string(b.line), "\n"))
 		}
 		b.seen = b.seen || b.watch != "" && bytes.HasPrefix(b.line, []byte(b.watch))
 		var n int

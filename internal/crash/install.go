@@ -21,7 +21,10 @@ type Options struct {
 	Binary string // bt itself: os.Executable
 	Dir    string
 	Limits Limits
-	Log    string // a file in place of the system's log, or empty
+	// Log is where the log lines go: an absolute path of a file, Journal, or Journal, a
+	// colon and a socket's path; empty: the system's log.
+	Log    string
+	Format string // of the log's entries: FormatText, FormatJSON; empty: text
 	Chain  bool   // the handler that is replaced gets the core, too
 }
 
@@ -67,7 +70,7 @@ func Install(o Options) (Settings, error) {
 	if err != nil {
 		return Settings{}, err
 	}
-	s := Settings{Pattern: pattern, Previous: current, PreviousPipeLimit: limit, Limits: o.Limits, Log: o.Log, Chain: o.Chain}
+	s := Settings{Pattern: pattern, Previous: current, PreviousPipeLimit: limit, Limits: o.Limits, Log: o.Log, Format: o.Format, Chain: o.Chain}
 	if oldDir, ok := ours(current); ok {
 		if err := s.inherit(d, oldDir); err != nil {
 			return Settings{}, err
@@ -142,7 +145,13 @@ func trustedBinary(path string) error {
 // trustedLog checks that nobody but root can say where the log lines go: they are
 // appended by root. An empty path is the system's log.
 func trustedLog(path string) error {
-	if path == "" {
+	if path == "" || path == Journal {
+		return nil
+	}
+	if socket, ok := strings.CutPrefix(path, Journal+":"); ok {
+		if err := trust.Path(filepath.Dir(socket)); err != nil {
+			return fmt.Errorf("--log %s is refused: %w", path, err)
+		}
 		return nil
 	}
 	dir, err := filepath.EvalSymlinks(filepath.Dir(path))

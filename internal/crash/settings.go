@@ -18,7 +18,9 @@ type Settings struct {
 	PreviousPipeLimit int    `json:"previous_pipe_limit"`
 
 	Limits Limits `json:"limits"`
-	Log    string `json:"log,omitempty"` // a file in place of the system's log
+	Log    string `json:"log,omitempty"` // see Options.Log
+	// Format is FormatJSON where the log is to have objects instead of lines.
+	Format string `json:"format,omitempty"`
 	// Chain says that the handler which was replaced gets the core, too.
 	Chain bool `json:"chain,omitempty"`
 }

@@ -10,10 +10,12 @@ import (
 	"os"
 	"os/exec"
 	"runtime"
+	"strings"
 	"time"
 
 	"golang.org/x/sys/unix"
 
+	"github.com/gatedso/bt/internal/escape"
 	"github.com/gatedso/bt/internal/guard"
 )
 
@@ -96,6 +98,21 @@ func startUnprivileged(cmd *exec.Cmd) error {
 		started <- err
 	})
 	return <-started
+}
+
+// lines is what was kept, whole lines, with a note where that is not all. What could
+// drive a terminal is escaped: the worker is not to be trusted.
+func (b *limitedBuffer) lines() string {
+	var text strings.Builder
+	for line := range strings.Lines(b.String()) {
+		if line, whole := strings.CutSuffix(line, "\n"); whole {
+			text.WriteString(escape.Text(line) + "\n")
+		}
+	}
+	if b.Len() == b.max {
+		fmt.Fprintf(&text, "# crash incomplete: the log has the first %d bytes of the report\n", text.Len())
+	}
+	return text.String()
 }
 
 // limitedBuffer keeps the beginning of what is written to it.
