@@ -29,6 +29,44 @@ func (im *Image) Variable(name string, full bool) (value uint64, ok bool) {
 	return value, ok
 }
 
+// maxVariables bounds how many symbols Variables returns.
+const maxVariables = 1 << 14
+
+// Variables returns the link-time addresses of the dynamic symbols whose names begin with
+// prefix, by name, in one pass over the symbols.
+func (im *Image) Variables(prefix string) map[string]uint64 {
+	values := make(map[string]uint64)
+	guard.Read(func() error {
+		for _, t := range im.tables {
+			if t.name == ".dynsym" {
+				t.prefixed([]byte(prefix), values)
+			}
+		}
+		return nil
+	})
+	return values
+}
+
+// prefixed adds the defined symbols whose names begin with prefix.
+func (t *table) prefixed(prefix []byte, values map[string]uint64) {
+	for i := range t.n {
+		s := t.at(i)
+		if uint64(s.name) >= uint64(len(t.strs)) || !bytes.HasPrefix(t.strs[s.name:], prefix) || !s.defined() {
+			continue
+		}
+		name, _, ended := bytes.Cut(t.strs[s.name:], []byte{0})
+		if !ended || len(values) >= maxVariables {
+			continue
+		}
+		values[string(name)] = s.value
+	}
+}
+
+// defined reports whether the symbol is somewhere in the image.
+func (s *symbol) defined() bool {
+	return s.shndx != uint16(elf.SHN_UNDEF) && s.shndx != uint16(elf.SHN_ABS) && s.shndx != uint16(elf.SHN_COMMON)
+}
+
 // data finds a defined symbol whose name ends in the zero byte at the end of name.
 func (t *table) data(name []byte) (value uint64, ok bool) {
 	var at []uint32
@@ -45,7 +83,7 @@ func (t *table) data(name []byte) (value uint64, ok bool) {
 	}
 	for i := range t.n {
 		s := t.at(i)
-		if s.shndx == uint16(elf.SHN_UNDEF) || s.shndx == uint16(elf.SHN_ABS) || s.shndx == uint16(elf.SHN_COMMON) {
+		if !s.defined() {
 			continue
 		}
 		for _, off := range at {

@@ -8,6 +8,7 @@ import (
 	"github.com/gatedso/bt/internal/runtimes/cpython"
 	"github.com/gatedso/bt/internal/runtimes/golang"
 	"github.com/gatedso/bt/internal/runtimes/hotspot"
+	"github.com/gatedso/bt/internal/runtimes/v8"
 )
 
 // Finders returns a Finder for each runtime.
@@ -16,5 +17,6 @@ func Finders() []runtimes.Finder {
 		cpython.Finder,
 		{Language: golang.Language, Find: golang.Find},
 		hotspot.Finder,
+		v8.Finder,
 	}
 }
