@@ -134,6 +134,12 @@ func (w *Writer) comment(p *stack.Process, text string) {
 
 // Threads counts the stacks of threads.
 func (w *Writer) Threads(p *stack.Process) {
+	if len(w.mappings) == 0 && len(p.Threads) > 0 {
+		// The first mapping names the profile. A process starts in its program.
+		if frames := p.Threads[0].Frames; len(frames) > 0 {
+			w.mapping(&frames[len(frames)-1])
+		}
+	}
 	for s := range render.ThreadStacks(p) {
 		w.add(p, s)
 	}

@@ -90,6 +90,10 @@ func TestProfile(t *testing.T) {
 	if d := cmp.Diff(want, got); d != "" {
 		t.Errorf("(-want +got):\n%s", d)
 	}
+	// pprof names the profile by the first mapping.
+	if p.Mapping[0].File != "/srv/server" {
+		t.Errorf("the first mapping is %v", p.Mapping[0])
+	}
 	for _, m := range p.Mapping {
 		if m.File == "/srv/server" && (m.Start != 0x401000 || m.Limit != 0x410000 || m.Offset != 0x1000) {
 			t.Errorf("%v", m)
