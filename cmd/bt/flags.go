@@ -140,13 +140,23 @@ func (v *view) columnFlags() {
 
 // stackFlags are the flags of every command that prints stacks.
 func (v *view) stackFlags() {
+	v.framesFlags()
+	v.set.BoolVar(&v.waits, "waits", false, "say what each sleeping thread waits for and who holds that, and name deadlocks; on for a terminal")
+	v.set.BoolVar(&v.kernel, "kernel", false, "print the threads' stacks inside the kernel, which takes root")
+	v.briefFlag()
+	v.set.BoolVar(&v.group, "group", false, "print stacks that are alike once, and frames that recur")
+}
+
+// framesFlags say which frames are taken.
+func (v *view) framesFlags() {
 	v.maxFrames = 256
 	v.set.VarP((*count)(&v.maxFrames), "max-frames", "n", "print at most `N` frames per thread; 0 = no limit")
 	v.set.BoolVar(&v.native, "native", false, "no frames of language runtimes (Python, JavaScript, Java), and no goroutines")
-	v.set.BoolVar(&v.waits, "waits", false, "say what each sleeping thread waits for and who holds that, and name deadlocks; on for a terminal")
-	v.set.BoolVar(&v.kernel, "kernel", false, "print the threads' stacks inside the kernel, which takes root")
+}
+
+// briefFlag is --brief.
+func (v *view) briefFlag() {
 	v.set.BoolVar(&v.brief, "brief", false, "leave out the native frames that are a language runtime's own")
-	v.set.BoolVar(&v.group, "group", false, "print stacks that are alike once, and frames that recur")
 }
 
 // outputFlags say where output goes, and how.
@@ -326,6 +336,46 @@ func (l *commaList) Set(s string) error {
 	if s != "" {
 		*l = append(*l, strings.Split(s, ",")...)
 	}
+	return nil
+}
+
+// share is a flag's value that is a part of a whole, in percent.
+type share float64
+
+func (s *share) String() string { return strconv.FormatFloat(100*float64(*s), 'g', -1, 64) + "%" }
+func (s *share) Type() string   { return "share" }
+
+func (s *share) Set(text string) error {
+	number, ok := strings.CutSuffix(text, "%")
+	v, err := strconv.ParseFloat(strings.TrimSpace(number), 64)
+	switch {
+	case !ok || err != nil:
+		return badValue("must be a share of the time, such as 2%")
+	case !(v > 0 && v <= 100): // not a number included
+		return badValue("must be above 0% and at most 100%")
+	}
+	*s = share(v / 100)
+	return nil
+}
+
+// rate is a flag's value that is how often a second something happens.
+type rate float64
+
+// maxRate is more than there is a use for: a sample takes its time.
+const maxRate = 10000
+
+func (r *rate) String() string { return strconv.FormatFloat(float64(*r), 'g', -1, 64) }
+func (r *rate) Type() string   { return "number" }
+
+func (r *rate) Set(text string) error {
+	v, err := strconv.ParseFloat(text, 64)
+	switch {
+	case err != nil:
+		return badValue("must be a number of samples a second, such as 49")
+	case !(v >= 0.01 && v <= maxRate):
+		return badValue("must be from 0.01 to 10000")
+	}
+	*r = rate(v)
 	return nil
 }
 

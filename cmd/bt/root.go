@@ -133,7 +133,7 @@ var subcommands = []struct {
 	name string
 	make func(*app) *cobra.Command
 }{
-	{"gate", newGateCommand}, {"maps", newMapsCommand}, {"run", newRunCommand}, {"crash", newCrashCommand},
+	{"gate", newGateCommand}, {"maps", newMapsCommand}, {"run", newRunCommand}, {"record", newRecordCommand}, {"crash", newCrashCommand},
 	{addr2lineName, newAddr2lineCommand}, {"completion", newCompletionCommand}, {"version", versionCommand},
 }
 

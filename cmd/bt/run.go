@@ -139,7 +139,7 @@ func (a *runCommand) runWatched(args []string) {
 }
 
 // cannotRun says why a command could not be started.
-func (a *runCommand) cannotRun(name string, err error) {
+func (a *app) cannotRun(name string, err error) {
 	var reason error
 	if e := new(exec.Error); errors.As(err, &e) {
 		reason = e.Err

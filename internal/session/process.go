@@ -7,9 +7,11 @@ import (
 	"strconv"
 	"sync"
 
+	"github.com/gatedso/bt/internal/image"
 	"github.com/gatedso/bt/internal/names/jitmap"
 	"github.com/gatedso/bt/internal/process/live"
 	"github.com/gatedso/bt/internal/procfs"
+	"github.com/gatedso/bt/internal/snapshot"
 	"github.com/gatedso/bt/maps"
 	"github.com/gatedso/bt/symbolize"
 )
@@ -21,6 +23,11 @@ import (
 func (s *Session) ProcessNames(p *live.Process, m *maps.Map) (o symbolize.Options, done func()) {
 	o, _, done = s.processNames(p, m)
 	return o, done
+}
+
+// Source returns the files and the memory of a process.
+func (s *Session) Source(p *live.Process) image.Source {
+	return snapshot.Source(p, s.options.Sysroot)
 }
 
 // processNames is ProcessNames, and returns what opens files in the process's root.

@@ -108,7 +108,7 @@ func (s *Session) Stop(ctx context.Context, p *live.Process, o StackOptions) (*S
 		MaxFrames: o.MaxFrames,
 		MaxPause:  o.MaxPause,
 		Cache:     s.Images,
-		Source:    snapshot.Source(p, s.options.Sysroot),
+		Source:    s.Source(p),
 		PID:       p.PID,
 		Finders:   s.finders(&o),
 		Wants:     o.wants(),

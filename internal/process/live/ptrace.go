@@ -19,6 +19,7 @@ const (
 	ptraceCont          = 7
 	ptraceDetach        = 17
 	ptraceGetThreadArea = 25
+	ptraceGetEventMsg   = 0x4201
 	ptraceGetSiginfo    = 0x4202
 	ptraceGetRegset     = 0x4204
 	ptraceSeize         = 0x4206
@@ -94,7 +95,9 @@ const (
 	cldDumped  = 3
 	cldTrapped = 4
 
-	ptraceEventStop = 128
+	ptraceEventClone = 3
+	ptraceEventExec  = 4
+	ptraceEventStop  = 128
 )
 
 // waitState is what has become of a thread that was told to stop.
@@ -114,6 +117,18 @@ const (
 // (wait_task_stopped in kernel/exit.c would take it): should bt be killed
 // now, the thread receives it all the same.
 func poll(tid int) (st waitState, sig int) {
+	st, status := pollStatus(tid)
+	if status>>8 != 0 {
+		// Our interruption, a group-stop, in which detaching leaves it, or
+		// something else that is no signal's delivery.
+		return st, 0
+	}
+	return st, status & 0x7f
+}
+
+// pollStatus is poll, and returns of a thread that has stopped the whole status: a
+// signal, and above its 8 bits the event.
+func pollStatus(tid int) (st waitState, status int) {
 	var si siginfo
 	for {
 		_, _, errno := unix.RawSyscall6(unix.SYS_WAITID, unix.P_PID, uintptr(tid), uintptr(unsafe.Pointer(&si)),
@@ -131,12 +146,8 @@ func poll(tid int) (st waitState, sig int) {
 		return running, 0
 	case si.code == cldExited || si.code == cldKilled || si.code == cldDumped:
 		return ended, 0
-	case si.status>>8 != 0:
-		// Our interruption, a group-stop, in which detaching leaves it, or
-		// something else that is no signal's delivery.
-		return stopped, 0
 	}
-	return stopped, int(si.status & 0x7f)
+	return stopped, int(si.status)
 }
 
 // reap collects the remains of a thread that has ended, and nothing else: a

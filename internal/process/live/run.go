@@ -99,6 +99,98 @@ func Run(c Command) (e Ended, err error) {
 	return e, err
 }
 
+// Follow runs a command as Run does, but not to see what it dies of: it calls run with
+// the command attached to before its first instruction. When run returns before the
+// command has ended, that is let go, and runs to its end. The Process is run's to close,
+// whenever it likes. c's Dying, Ended and FollowForks are not used.
+func Follow(c Command, o AttachOptions, run func(*Process, *Attachment)) (e Ended, err error) {
+	quietStops()
+	sig := catchSignals()
+	w := &watcher{c: &c, sig: sig, options: traced}
+	attached := true
+	if c.Unwatched != nil {
+		unwatched := c.Unwatched
+		c.Unwatched = func(err error) { attached = false; unwatched(err) }
+	}
+	own := onDyingThread(func() {
+		if err = w.start(); err != nil {
+			return
+		}
+		sig.serve(w.pid)
+		if attached {
+			e, err = w.follow(o, run)
+		}
+	})
+	waitThreadEnd(own)
+	if err != nil || e.PID != 0 {
+		return e, err
+	}
+	return w.outlive()
+}
+
+// follow calls run with the command attached to. The Ended is empty where the command
+// runs on.
+func (w *watcher) follow(o AttachOptions, run func(*Process, *Attachment)) (e Ended, err error) {
+	defer func() {
+		if w.starting {
+			unix.Kill(w.pid, unix.SIGCONT)
+		}
+	}()
+	p, err := Open(w.pid, "")
+	if err != nil {
+		return e, nil // killed already, which outlive tells
+	}
+	a, err := newAttachment(p, o)
+	if err != nil {
+		p.Close()
+		return e, err
+	}
+	defer a.close()
+	a.w = w
+	a.meet(w.pid)
+	// It stands in the stop in which it was taken over; only then it is a process to
+	// look at.
+	for w.starting && a.end == nil {
+		a.event(0)
+	}
+	if a.end != nil {
+		p.Close()
+	} else {
+		run(p, a)
+	}
+	if a.end == nil {
+		return e, nil
+	}
+	w.sig.process.set(0)
+	collect(w.pid, unix.WEXITED)
+	return *a.end, nil
+}
+
+// outlive waits until the command ends, which is not traced any more.
+func (w *watcher) outlive() (e Ended, err error) {
+	for {
+		var si siginfo
+		if errno := waitFor(unix.P_PID, w.pid, unix.WSTOPPED|unix.WEXITED, &si); errno != 0 {
+			return e, os.NewSyscallError("waitid", errno)
+		}
+		switch si.code {
+		case cldExited, cldKilled, cldDumped:
+			w.sig.process.set(0)
+			collect(w.pid, unix.WEXITED)
+			e = Ended{PID: w.pid}
+			if si.code == cldExited {
+				e.Status = int(si.status)
+			} else {
+				e.Signo = int(si.status)
+			}
+			return e, nil
+		default:
+			collect(w.pid, unix.WSTOPPED)
+			w.sig.suspend(int(si.status))
+		}
+	}
+}
+
 // start starts the command.
 func (w *watcher) start() error {
 	attr := &syscall.ProcAttr{
@@ -166,7 +258,7 @@ func (w *watcher) takeOver() error {
 		resume(w.pid, int(si.status))
 	}
 	detach(w.pid, int(unix.SIGSTOP))
-	var options uintptr = unix.PTRACE_O_TRACECLONE
+	options := w.options | unix.PTRACE_O_TRACECLONE
 	if w.c.FollowForks {
 		options |= unix.PTRACE_O_TRACEFORK | unix.PTRACE_O_TRACEVFORK
 	}

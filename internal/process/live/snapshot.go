@@ -113,8 +113,7 @@ func (s *Snapshot) Memory(i int) unwind.Memory { return &copied{segs: s.Threads[
 // A Process that Command.Dying was given is not let go on.
 func (p *Process) Snapshot(mm *maps.Map, o Options) (*Snapshot, error) {
 	if p.foreign {
-		return nil, fail(p.PID, ErrNamespace, nil,
-			"process %d: %s shows another PID namespace than bt's own, whose processes cannot be stopped from here: run bt inside it (nsenter)", p.PID, p.procfs)
+		return nil, p.otherNamespace()
 	}
 	if o.MaxStack <= 0 {
 		o.MaxStack = defaultMaxStack
@@ -126,6 +125,11 @@ func (p *Process) Snapshot(mm *maps.Map, o Options) (*Snapshot, error) {
 			return s, err
 		}
 	}
+}
+
+func (p *Process) otherNamespace() error {
+	return fail(p.PID, ErrNamespace, nil,
+		"process %d: %s shows another PID namespace than bt's own, whose processes cannot be stopped from here: run bt inside it (nsenter)", p.PID, p.procfs)
 }
 
 // once makes one attempt at a snapshot. renewed says that the leader was
@@ -201,6 +205,7 @@ const (
 	stuck                       // seized, but it does not stop
 	denying                     // may not be seized
 	withheld                    // must not be interrupted, and is not seized
+	rests                       // of an Attachment: sleeps as it did, and is not stopped
 	over                        // ended
 )
 
@@ -215,8 +220,9 @@ type tracer struct {
 	known   map[int]int // TID to index in threads, of those that are still listed
 	listing int
 	reader  reader
-	room    []byte // for the register sets
-	arena   []byte // for the stacks
+	options uintptr // PTRACE_O_… that threads are seized with
+	room    []byte  // for the register sets
+	arena   []byte  // for the stacks
 	iov     []remote
 	stack   *maps.Mapping // [stack]
 

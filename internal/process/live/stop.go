@@ -107,7 +107,7 @@ func (t *tracer) seize(th *tracee) {
 		return
 	}
 	for try := 0; ; try++ {
-		errno := seize(th.tid, 0)
+		errno := seize(th.tid, t.options)
 		if errno == 0 {
 			th.st = seized
 			return

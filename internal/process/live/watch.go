@@ -18,6 +18,8 @@ type watcher struct {
 	c   *Command
 	sig *ownSignals
 	pid int // the command
+	// options are PTRACE_O_… that the command is traced with beside the usual ones.
+	options uintptr
 
 	known map[int]int    // traced threads: TID to PID, as far as they have been heard of
 	last  map[int][]byte // PID to the siginfo of the last signal that can kill it
@@ -103,13 +105,8 @@ func (w *watcher) stop(tid, status int) {
 		w.signal(tid, sig)
 	case event == ptraceEventStop && sig != int(unix.SIGTRAP):
 		listen(tid)
-		switch {
-		case tid != w.pid:
-		case w.starting:
-			w.starting = false
-			unix.Kill(w.pid, unix.SIGCONT)
-		default:
-			w.sig.suspend(sig)
+		if tid == w.pid {
+			w.suspended(sig)
 		}
 	default:
 		resume(tid, 0)
@@ -136,11 +133,11 @@ func (w *watcher) meet(tid int) bool {
 // signal deals with a thread that is about to receive a signal.
 func (w *watcher) signal(tid, sig int) {
 	pid := w.known[tid]
-	switch {
-	case sig == int(unix.SIGCONT) && w.discardCont && pid == w.pid:
-		w.discardCont = false
+	if pid == w.pid && !w.passes(sig) {
 		resume(tid, 0)
 		return
+	}
+	switch {
 	case Crashes(sig):
 		w.last[pid] = siginfoOf(tid)
 		if w.c.Dying != nil && fatal(tid, sig) {
@@ -149,10 +146,28 @@ func (w *watcher) signal(tid, sig int) {
 	case terminates(sig):
 		w.last[pid] = siginfoOf(tid)
 	}
-	if pid == w.pid {
-		w.sig.seen(sig)
-	}
 	resume(tid, sig)
+}
+
+// passes takes notice of a signal that the command is about to receive. It is false for
+// the one that only ends the stop in which the command was taken over.
+func (w *watcher) passes(sig int) bool {
+	if sig == int(unix.SIGCONT) && w.discardCont {
+		w.discardCont = false
+		return false
+	}
+	w.sig.seen(sig)
+	return true
+}
+
+// suspended deals with a group-stop of the command by sig.
+func (w *watcher) suspended(sig int) {
+	if w.starting {
+		w.starting = false
+		unix.Kill(w.pid, unix.SIGCONT)
+		return
+	}
+	w.sig.suspend(sig)
 }
 
 // report has a death explained.

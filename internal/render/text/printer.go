@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/gatedso/bt/internal/escape"
 	"github.com/gatedso/bt/internal/render"
@@ -48,8 +49,15 @@ func (p *Printer) Process(m *stack.Process) {
 }
 
 // Head prints a process's head, and why it died.
-func (p *Printer) Head(m *stack.Process, _ render.Sample) {
+func (p *Printer) Head(m *stack.Process, s render.Sample) {
 	p.comment("process %d %s", m.PID, escape.Name(m.Name))
+	if s.Period > 0 {
+		what := "samples"
+		if s.N() == 1 {
+			what = "sample"
+		}
+		p.comment("%d %s, %.3g s, of each stack:", s.N(), what, (time.Duration(s.N()) * s.Period).Seconds())
+	}
 	if m.Death != nil {
 		p.death(m.Death)
 	}

@@ -17,17 +17,22 @@ import (
 // Frames returns the frames of a stack, which are not named yet.
 func Frames(u *process.Unwound) []stack.Frame {
 	frames := make([]stack.Frame, len(u.Stack.Frames))
-	for i, f := range u.Stack.Frames {
-		out := &frames[i]
-		*out = stack.Frame{PC: f.PC, SP: f.SP, Exact: f.Exact, Found: found(f.How)}
-		if f.Signal {
-			out.Signal = new(stack.Signal)
-			if f.Signo != 0 {
-				*out.Signal = stack.Signal{Number: int(f.Signo), Name: fault.SignalName(int(f.Signo))}
-			}
-		}
+	for i := range u.Stack.Frames {
+		frames[i] = Frame(&u.Stack.Frames[i])
 	}
 	return frames
+}
+
+// Frame returns a frame, which is not named yet.
+func Frame(f *unwind.Frame) stack.Frame {
+	out := stack.Frame{PC: f.PC, SP: f.SP, Exact: f.Exact, Found: found(f.How)}
+	if f.Signal {
+		out.Signal = new(stack.Signal)
+		if f.Signo != 0 {
+			*out.Signal = stack.Signal{Number: int(f.Signo), Name: fault.SignalName(int(f.Signo))}
+		}
+	}
+	return out
 }
 
 // found is the model's word for a means of unwinding.
