@@ -50,7 +50,11 @@ func (r *Recording) Print(f render.Format, o PrintOptions) {
 		for j < len(list) && list[j].n == list[i].n && (!o.Timeline || list[j].at == list[i].at) {
 			j++
 		}
-		p := head(list[i].n, s.begin.Add(time.Duration(list[i].at)))
+		at := s.begin.Add(time.Duration(list[i].at))
+		if j == len(list) && !o.Timeline {
+			at = s.begin.Add(s.stats.Time - period) // so that the duration is known
+		}
+		p := head(list[i].n, at)
 		for part := range slices.Chunk(list[i:j], chunk) {
 			p.Threads = p.Threads[:0]
 			for k := range part {

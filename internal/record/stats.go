@@ -71,10 +71,10 @@ func (s *Stats) Missing() string {
 			list = append(list, fmt.Sprintf("%d %s", n, what))
 		}
 	}
-	add(s.Incomplete, "stacks lack their outer frames")
-	add(int64(s.Lost), "threads did not stop in time")
-	add(int64(s.Unsure), "stacks were in code that was replaced meanwhile")
-	add(int64(s.Dropped), "stacks were too many different ones")
+	add(s.Incomplete, "lack frames")
+	add(int64(s.Lost), "are missing: the threads did not stop in time")
+	add(int64(s.Unsure), "are missing: their code was replaced about then")
+	add(int64(s.Dropped), "are missing: there are too many different ones")
 	return strings.Join(list, ", ")
 }
 

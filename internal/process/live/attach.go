@@ -112,7 +112,7 @@ func newAttachment(p *Process, o AttachOptions) (*Attachment, error) {
 	if a.base.MaxStack <= 0 {
 		a.base.MaxStack = defaultMaxStack
 	}
-	t, err := p.newTracer(new(maps.Map), &a.base)
+	t, err := p.newTracer(maps.New(nil), &a.base)
 	if err != nil {
 		return nil, err
 	}

@@ -13,12 +13,13 @@ import (
 // whether the process is still there; it returns at once when it is not.
 func (a *Attachment) Wait(until time.Time) bool {
 	for a.end == nil {
-		if a.event(unix.WNOHANG) {
-			continue
-		}
+		some := a.event(unix.WNOHANG)
 		left := time.Until(until)
 		if left <= 0 {
-			break
+			break // also where one event follows the other
+		}
+		if some {
+			continue
 		}
 		if a.alarm == nil {
 			pause(min(left, 200*time.Microsecond))
@@ -104,6 +105,10 @@ func (a *Attachment) note(f *follower) {
 // it has got the number of the first.
 func (a *Attachment) execed(f *follower) {
 	a.execs++
+	// The kernel wants this one stop to be taken before ptrace is used on the number that
+	// now is another thread's (looks_like_a_spurious_pid in kernel/ptrace.c). No signal
+	// goes with it.
+	collect(f.tid, unix.WSTOPPED)
 	for _, o := range a.order {
 		if o != f && !o.ended {
 			a.forget(o)

@@ -42,6 +42,7 @@ func TestMain(m *testing.M) {
 // by helper.
 var helpers = map[string]func(args []string){
 	"snapshots": snapshotForever,
+	"attached":  sampleForever,
 	"open":      openAndReport,
 	"hog":       hogCPU,
 }

@@ -41,10 +41,12 @@ type Sampled struct {
 func (s *Sample) Memory(i int) unwind.Memory { return &copied{segs: s.Threads[i].segs} }
 
 // How long a sample waits for threads that do not stop. The others stand still
-// meanwhile, again and again: it is much less than for a single picture.
+// meanwhile, again and again: it is much less than for a single picture. It costs nothing
+// as long as none stands still, as when a thread waits for a CPU.
 const (
 	sampleGraceD     = time.Millisecond
 	sampleGraceOther = 10 * time.Millisecond
+	sampleGraceAlone = 50 * time.Millisecond
 )
 
 // Bounds of the stacks that are kept, to tell whether a thread still sleeps as it did.
@@ -62,7 +64,7 @@ const lookAgain = time.Second
 // unnoticed: epoll_wait and others return EINTR. With OnCPU those that sleep are left
 // out. The error is ErrRenewed, or that the process has ended.
 func (a *Attachment) Sample(mm *maps.Map) (*Sample, error) {
-	for a.end == nil && a.event(unix.WNOHANG) {
+	for n := len(a.threads) + 1; n > 0 && a.end == nil && a.event(unix.WNOHANG); n-- {
 	}
 	if a.end != nil {
 		return nil, a.p.exited(nil)
@@ -206,13 +208,21 @@ func (a *Attachment) stop(chosen []*follower) (from time.Time) {
 			yield()
 		case waited < sampleGraceD:
 			pause(50 * time.Microsecond)
-		case waited >= sampleGraceOther || a.asleepAll(chosen):
+		case waited >= patience(stands) || a.asleepAll(chosen):
 			t.giveUp(0)
 			return from
 		default:
 			pause(200 * time.Microsecond)
 		}
 	}
+}
+
+// patience is how long to wait for threads that could run.
+func patience(stands bool) time.Duration {
+	if stands {
+		return sampleGraceOther
+	}
+	return sampleGraceAlone
 }
 
 // pollAll looks at the chosen threads that are to stop.

@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/epoll.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/ptrace.h>
@@ -196,6 +197,31 @@ static void signals(void)
 	sleeper(NULL);
 }
 
+// epoll: waits for nothing, and says when its input ends how often that was interrupted.
+static void waiting(void)
+{
+	int fd = epoll_create1(0), interrupted = 0;
+	struct epoll_event ev = { .events = EPOLLIN };
+	if (epoll_ctl(fd, EPOLL_CTL_ADD, 0, &ev) != 0)
+		abort();
+	ready();
+	while (epoll_wait(fd, &ev, 1, -1) < 0)
+		interrupted++;
+	printf("%d\n", interrupted);
+	fflush(stdout);
+}
+
+// end N: ends with that status when its input ends.
+static void ending(void)
+{
+	char c;
+	thread(sleeper, NULL);
+	ready();
+	while (read(0, &c, 1) > 0)
+		;
+	exit(atoi(args[2]));
+}
+
 // trace PID: traces it.
 static void trace(void)
 {
@@ -259,6 +285,7 @@ int main(int argc, char **argv)
 		{ "churn", churn }, { "vfork", vforking }, { "leader", leader },
 		{ "zombie", zombie }, { "exec", execing }, { "altstack", altstack },
 		{ "signals", signals }, { "trace", trace }, { "work", work },
+		{ "epoll", waiting }, { "end", ending },
 		{ "chroot", chrooted }, { "mapfile", mapfile }, { "quiet", quiet },
 	};
 	args = argv;
