@@ -117,6 +117,9 @@ func newAttachment(p *Process, o AttachOptions) (*Attachment, error) {
 		return nil, err
 	}
 	a.t, t.options = t, traced
+	// While the process stands still this thread must not wait for a CPU behind others.
+	// It takes few, and may ask for this only where root has let it.
+	unix.Setpriority(unix.PRIO_PROCESS, a.own, -20)
 	// The alarm is a comfort: without it waits are a series of short sleeps.
 	a.alarm, _ = newAlarm()
 	return a, nil
