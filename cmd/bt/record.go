@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 	"runtime"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -258,18 +259,26 @@ func (c *recordCommand) print(f render.Format, r *record.Recording) {
 // summary tells the figures.
 func (c *recordCommand) summary(r *record.Recording) {
 	s := r.Stats()
-	c.errorf("process %d: %d samples of %d threads in %.1f s, %.3g a second", r.PID, s.Samples, s.Threads, s.Time.Seconds(), s.Hz())
+	c.errorf("process %d: %s of %s in %.1f s, %.3g a second", r.PID, number(s.Samples, "sample"), number(s.Threads, "thread"), s.Time.Seconds(), s.Hz())
 	c.errorf("process %d: stopped for %d of them, %.2g%% of the time: %.3g ms in all, %.3g ms at most",
 		r.PID, s.Stops, 100*s.Share(), milliseconds(s.Stopped), milliseconds(s.Longest))
 	if s.Lowered > 0 {
 		c.errorf("process %d: the rate was lowered from %g a second, to stop it no longer than %s of the time (--max-pause)", r.PID, c.hz, (*share)(&c.share))
 	}
 	if s.Late > 0 {
-		c.errorf("process %d: %d samples were left out: bt, or the machine, was busy", r.PID, s.Late)
+		c.errorf("process %d: bt was late for %s, and left them out: it, or the machine, was busy", r.PID, number(s.Late, "sample"))
 	}
 	if text := s.Missing(); text != "" {
 		c.incomplete("process %d: of %d stacks, %s", r.PID, s.Stacks, text)
 	}
+}
+
+// number is a number of things.
+func number(n int, thing string) string {
+	if n == 1 {
+		return "1 " + thing
+	}
+	return strconv.Itoa(n) + " " + thing + "s"
 }
 
 func milliseconds(d time.Duration) float64 { return float64(d) / float64(time.Millisecond) }
