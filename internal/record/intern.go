@@ -40,6 +40,7 @@ type tables struct {
 	names   map[string]int32
 	list    [][]stack.Name // by the numbers of names
 	shown   map[stack.Module]*stack.Module
+	texts   map[string]string
 
 	places map[place]int32
 	frames []stack.Frame // by the numbers of places
@@ -66,7 +67,7 @@ const headSize = 8
 func newTables() *tables {
 	return &tables{
 		modules: make(map[module]int32), names: map[string]int32{"": 0}, list: make([][]stack.Name, 1),
-		places: make(map[place]int32), stacks: make(map[string]int32), shown: make(map[stack.Module]*stack.Module),
+		places: make(map[place]int32), stacks: make(map[string]int32), shown: make(map[stack.Module]*stack.Module), texts: make(map[string]string),
 	}
 }
 
@@ -102,11 +103,35 @@ func (t *tables) namesOf(names []stack.Name) int32 {
 		}
 		n = int32(len(t.list))
 		t.names[string(b)] = n
-		kept := make([]stack.Name, len(names))
-		copy(kept, names)
-		t.list = append(t.list, kept)
+		t.list = append(t.list, t.own(names))
 	}
 	return n
+}
+
+// own copies names: their strings lie among those of all names that were looked for
+// together, and would keep these.
+func (t *tables) own(names []stack.Name) []stack.Name {
+	if len(names) == 0 {
+		return nil
+	}
+	out := make([]stack.Name, len(names))
+	for i, n := range names {
+		for _, s := range []*string{&n.Symbol, &n.Version, &n.File, &n.Language, &n.Source} {
+			*s = t.text(*s)
+		}
+		out[i] = n
+	}
+	return out
+}
+
+// text is a string of the tables' own.
+func (t *tables) text(s string) string {
+	own, ok := t.texts[s]
+	if !ok {
+		own = strings.Clone(s)
+		t.texts[own] = own
+	}
+	return own
 }
 
 // place returns the number of a place; fresh tells that it has not been seen before.

@@ -428,7 +428,7 @@ func (s *sampler) place(f *unwind.Frame, names []stack.Name, runtime bool) int32
 	if fresh {
 		t.frames[n] = walked.Frame(f)
 		t.frames[n].SP = 0
-		t.frames[n].Names, t.frames[n].Runtime = kept, runtime
+		t.frames[n].Names, t.frames[n].Runtime = t.own(kept), runtime
 		if where.Module != nil {
 			v.fresh = append(v.fresh, named{n, f.PC})
 		} else if len(kept) == 0 {

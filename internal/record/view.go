@@ -251,9 +251,5 @@ func (t *tables) shared(m *stack.Module) *stack.Module {
 func (t *tables) take(n int32, named *stack.Frame) {
 	f := &t.frames[n]
 	f.Module, f.ModuleOffset, f.Miss = t.shared(named.Module), named.ModuleOffset, named.Miss
-	if len(f.Names) == 0 {
-		f.Names = named.Names
-	} else {
-		f.Names = append(f.Names[:len(f.Names):len(f.Names)], named.Names...)
-	}
+	f.Names = append(f.Names[:len(f.Names):len(f.Names)], t.own(named.Names)...)
 }
