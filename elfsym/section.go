@@ -2,7 +2,6 @@ package elfsym
 
 import (
 	"bytes"
-	"compress/zlib"
 	"debug/elf"
 	"encoding/binary"
 	"errors"
@@ -12,6 +11,7 @@ import (
 	"sync"
 
 	"github.com/gatedso/bt/internal/guard"
+	"github.com/gatedso/bt/internal/inflate"
 )
 
 // Section is a section's address, its size in memory, and its bytes: in place,
@@ -134,7 +134,7 @@ func (im *Image) contents(s *elf.Section) (Section, bool) {
 	}
 	im.inflateMu.Unlock()
 	c.once.Do(func() {
-		if data, err := inflateSection(s, raw, zdebug); err == nil {
+		if data, err := im.inflateSection(s, raw, zdebug); err == nil {
 			c.sec = Section{Addr: s.Addr, Size: uint64(len(data)), Data: data}
 		}
 	})
@@ -148,43 +148,65 @@ type inflated struct {
 	sec  Section
 }
 
-func inflateSection(s *elf.Section, raw []byte, zdebug bool) (data []byte, err error) {
-	var r io.Reader
-	size := s.Size // of the uncompressed section
-	if zdebug {
-		r, size, err = zdebugReader(raw)
-	} else {
-		r = s.Open() // reads zlib and zstd
-	}
-	if err != nil {
-		return nil, err
-	}
+func (im *Image) inflateSection(s *elf.Section, raw []byte, zdebug bool) (data []byte, err error) {
 	limit := uint64(maxInflated)
 	if strings.HasSuffix(s.Name, "debug_frame") {
 		limit = maxFrame
 	}
+	if stream, size, ok := im.zlibStream(s, raw, zdebug); ok {
+		if err := mayYield(size, uint64(len(raw)), limit); err != nil {
+			return nil, err
+		}
+		err := guard.Read(func() (err error) {
+			data, err = inflate.Zlib(stream, int(size))
+			return err
+		})
+		return data, err
+	}
+	if zdebug {
+		return nil, errors.New("no ZLIB header")
+	}
 	err = guard.Library(func() (err error) {
-		data, err = inflate(r, size, uint64(len(raw)), limit)
+		data, err = decompress(s.Open(), s.Size, uint64(len(raw)), limit) // zstd
 		return err
 	})
 	return data, err
 }
 
-// zdebugReader reads the format that came before SHF_COMPRESSED: "ZLIB", the
-// size as 8 bytes in big-endian order, and a zlib stream.
-func zdebugReader(raw []byte) (io.Reader, uint64, error) {
-	if len(raw) < 12 || string(raw[:4]) != "ZLIB" {
-		return nil, 0, errors.New("no ZLIB header")
+// zlibStream returns the zlib stream of a section, and how many bytes it is said to
+// yield. It reports false where the section is compressed otherwise. The format that came
+// before SHF_COMPRESSED has "ZLIB" and the size as 8 bytes in big-endian order.
+func (im *Image) zlibStream(s *elf.Section, raw []byte, zdebug bool) (stream []byte, size uint64, ok bool) {
+	if zdebug {
+		if len(raw) < 12 || string(raw[:4]) != "ZLIB" {
+			return nil, 0, false
+		}
+		return raw[12:], binary.BigEndian.Uint64(raw[4:]), true
 	}
-	r, err := zlib.NewReader(bytes.NewReader(raw[12:]))
-	return r, binary.BigEndian.Uint64(raw[4:]), err
+	header := 24 // Elf64_Chdr
+	if im.Class == elf.ELFCLASS32 {
+		header = 12
+	}
+	if len(raw) < header || elf.CompressionType(im.Order.Uint32(raw)) != elf.COMPRESS_ZLIB {
+		return nil, 0, false
+	}
+	return raw[header:], s.Size, true
 }
 
-// inflate reads exactly size bytes that packed bytes are said to yield. The
-// buffer grows with what really comes, as the size may lie.
-func inflate(r io.Reader, size, packed, limit uint64) ([]byte, error) {
+// mayYield returns an error where so many packed bytes cannot yield size, or where that
+// is more than limit.
+func mayYield(size, packed, limit uint64) error {
 	if size == 0 || size > limit || size > packed*inflateRatio {
-		return nil, fmt.Errorf("%d compressed bytes cannot yield %d", packed, size)
+		return fmt.Errorf("%d compressed bytes cannot yield %d", packed, size)
+	}
+	return nil
+}
+
+// decompress reads exactly size bytes that packed bytes are said to yield. The
+// buffer grows with what really comes, as the size may lie.
+func decompress(r io.Reader, size, packed, limit uint64) ([]byte, error) {
+	if err := mayYield(size, packed, limit); err != nil {
+		return nil, err
 	}
 	var b bytes.Buffer
 	b.Grow(int(min(size, packed*4)))
