@@ -23,7 +23,7 @@ func (a *rootCommand) filterText(cmd *cobra.Command, pids []int, addrs int) erro
 	case len(pids) > 1:
 		return usagef("--filter: the addresses belong to one process: give --pid once")
 	}
-	for _, name := range []string{"tid", "max-frames", "max-pause", "group", "with-maps", "raw", "context"} {
+	for _, name := range []string{"tid", "max-frames", "max-pause", "group", "with-maps", "raw", "context", "waits", "kernel"} {
 		if cmd.Flags().Changed(name) {
 			return usagef("--%s means nothing with --filter", name)
 		}

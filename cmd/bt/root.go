@@ -179,6 +179,10 @@ func (a *rootCommand) check() error {
 		return usagef("--tid needs --pid or --core")
 	case a.filter && a.format != formatText:
 		return usagef("--format %s means nothing with --filter", a.format)
+	case a.waits && len(a.pids) == 0 && a.core == "" && !a.filter:
+		return usagef("--waits is for stacks: it needs --pid or --core")
+	case a.kernel && len(a.pids) == 0 && !a.filter:
+		return usagef("--kernel needs --pid: the kernel's stacks are in no core")
 	case a.format != formatText && a.format != formatJSON && len(a.pids) == 0 && a.core == "":
 		return usagef("--format %s is for stacks: it needs --pid or --core", a.format)
 	}
@@ -236,6 +240,10 @@ func (a *rootCommand) dispatch(cmd *cobra.Command, args []string) error {
 		return usagef("--format %s is for stacks, not for given addresses", a.format)
 	case stacks && len(args) > 0 && a.group:
 		return usagef("--group is for stacks, not for given addresses")
+	case stacks && len(args) > 0 && a.waits:
+		return usagef("--waits is for stacks, not for given addresses")
+	case stacks && len(args) > 0 && a.kernel:
+		return usagef("--kernel is for stacks, not for given addresses")
 	case stacks && len(args) > 0 && (a.withMaps || len(tids) > 0):
 		return usagef("--with-maps and --tid are for stacks, not for given addresses")
 	}

@@ -252,3 +252,90 @@ func TestStoppedProcesses(t *testing.T) {
 	}
 	waitFor(t, "the stop to go on", func() bool { return taskStates(p.pid)[p.pid] == 'T' })
 }
+
+// TestWaitsLibcs does what TestWaits does with the C libraries of other Debian releases,
+// where scripts/libcs.sh has unpacked these into $BT_LIBCS.
+func TestWaitsLibcs(t *testing.T) {
+	dir := os.Getenv("BT_LIBCS")
+	if dir == "" {
+		t.Skip("BT_LIBCS names no directory that scripts/libcs.sh has filled")
+	}
+	loaders, _ := filepath.Glob(filepath.Join(dir, "*/*lib/x86_64-linux-gnu/ld-linux-x86-64.so.2"))
+	merged, _ := filepath.Glob(filepath.Join(dir, "*/usr/lib/x86_64-linux-gnu/ld-linux-x86-64.so.2"))
+	if loaders = append(loaders, merged...); len(loaders) == 0 {
+		t.Fatalf("there is no C library in %s", dir)
+	}
+	for _, loader := range loaders {
+		lib := filepath.Dir(loader)
+		release, _ := filepath.Rel(dir, lib)
+		release, _, _ = strings.Cut(release, "/")
+		t.Run(release, func(t *testing.T) {
+			args := []string{"-O1", "-nodefaultlibs", "-Wl,--dynamic-linker=" + loader, "-Wl,-rpath=" + lib}
+			prog := filepath.Join(tempDir(t), "waits-"+release)
+			args = append(args, "../../testdata/progs/waits.c", filepath.Join(lib, "libpthread.so.0"), filepath.Join(lib, "libc.so.6"), "-lgcc")
+			testenv.Compile(t, prog, "gcc", args...)
+			p := startProgram(t, exec.Command(prog))
+			want, deadlock := p.said(t)
+			p.settle(t)
+			for range 2 {
+				r := bt(t, "--waits", "--pid", itoa(p.pid)).want(t, 0)
+				compareWaits(t, r.stdout, want, deadlock)
+			}
+		})
+	}
+}
+
+// TestKernelRefused asks for the kernel's stacks as a user who may not see them.
+func TestKernelRefused(t *testing.T) {
+	testenv.NeedRoot(t)
+	cmd := command(build(t, "gcc", "threads.c", "-O1"), "2")
+	cmd.SysProcAttr = asNobody()
+	p := startCmd(t, cmd)
+	p.settle(t)
+	cmd = btCmd(t, "--kernel", "--pid", itoa(p.pid))
+	cmd.SysProcAttr = asNobody()
+	r := run(t, cmd).want(t, 3)
+	if !regexp.MustCompile(`(?m)^# kernel stacks: /proc/\d+/task/\d+/stack: .*: run as root; wchan tells where threads sleep$`).MatchString(r.stdout) {
+		t.Errorf("no reason:\n%s", r.stdout)
+	}
+	r = bt(t, "--kernel", "--pid", itoa(p.pid)).want(t, 0)
+	if n := strings.Count(r.stdout, "\n# kernel: "); n < 3 {
+		t.Errorf("root sees %d lines of the kernel:\n%s", n, r.stdout)
+	}
+}
+
+// TestFrozen is about a process in a cgroup that is frozen.
+func TestFrozen(t *testing.T) {
+	testenv.NeedRoot(t)
+	mounts, _ := os.ReadFile("/proc/self/mounts")
+	m := regexp.MustCompile(`(?m)^\S+ (\S+) cgroup2 rw`).FindSubmatch(mounts)
+	if m == nil {
+		t.Skip("no cgroup2 file system is mounted for writing")
+	}
+	group := filepath.Join(string(m[1]), fmt.Sprintf("bt-test-%d", os.Getpid()))
+	if err := os.Mkdir(group, 0o755); err != nil {
+		t.Skipf("no cgroup can be made: %v", err)
+	}
+	t.Cleanup(func() { os.Remove(group) })
+	p := start(t, build(t, "gcc", "threads.c", "-O1"), "2")
+	write := func(name, text string) {
+		if err := os.WriteFile(filepath.Join(group, name), []byte(text), 0); err != nil {
+			t.Skipf("the cgroup is not to be used: %v", err)
+		}
+	}
+	write("cgroup.procs", itoa(p.pid))
+	t.Cleanup(func() {
+		write("cgroup.freeze", "0")
+		p.cmd.Process.Kill()
+		p.cmd.Wait()
+	})
+	write("cgroup.freeze", "1")
+	waitFor(t, "the cgroup to freeze", func() bool {
+		b, _ := os.ReadFile(filepath.Join(group, "cgroup.events"))
+		return strings.Contains(string(b), "frozen 1")
+	})
+	r := bt(t, "--waits", "--pid", itoa(p.pid))
+	if n := strings.Count(r.stdout, "# waits in a frozen cgroup"); n != 3 {
+		t.Errorf("%d threads are frozen\n%s%s", n, r.stdout, r.stderr)
+	}
+}
