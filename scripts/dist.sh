@@ -21,6 +21,10 @@ mkdir -p "$out"
 make share SHARE="$work/share" >&2
 find "$work/share/man" -type f -exec gzip -n9 {} +
 
+# Their times would be in the .apk.
+cp -r packaging/scripts "$work/scripts"
+find "$work/scripts" -exec touch -d "@$SOURCE_DATE_EPOCH" {} +
+
 # tree puts everything that is installed below its argument.
 tree() {
 	mkdir -p "$1/bin"
@@ -55,8 +59,10 @@ for arch in $arches; do
 		v=$version
 		# apk knows _git and a number, in place of ~ and text.
 		[ $format = apk ] && v=$(echo "$v" | sed 's/~git\([0-9]*\)\.\([0-9]*\)\..*/_git\1\2/; s/~/_/')
-		sed "s|@ARCH@|$arch|; s|@VERSION@|$v|; s|@TREE@|$work/$name|; s|@MTIME@|$(date -d "@$SOURCE_DATE_EPOCH" +%Y-%m-%dT%H:%M:%SZ)|" \
+		sed "s|@SCRIPTS@|$work/scripts|; s|@ARCH@|$arch|; s|@VERSION@|$v|; s|@TREE@|$work/$name|; s|@MTIME@|$(date -d "@$SOURCE_DATE_EPOCH" +%Y-%m-%dT%H:%M:%SZ)|" \
 			packaging/nfpm.yaml > "$work/nfpm.yaml"
+		# Its description has one line.
+		[ $format != apk ] || sed -i '/^  bt prints/,/^  and for/d' "$work/nfpm.yaml"
 		${NFPM:-go run $nfpm} package -f "$work/nfpm.yaml" -p $format -t "$out/" >&2
 	done
 done
