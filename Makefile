@@ -15,7 +15,7 @@ DATE    ?= $(shell ./scripts/version.sh date)
 # What belongs into PREFIX/share.
 SHARE := build/share
 
-.PHONY: all build share install install-systemd install-init dist dist-test picture test race lint fuzz hostile bench diff golden demo e2e attack ci clean
+.PHONY: all build share install install-systemd install-init dist dist-test manifests picture test race lint fuzz hostile bench diff golden demo e2e attack ci clean
 
 all: build
 
@@ -49,6 +49,10 @@ install-init:
 # What a release consists of, in build/dist: see scripts/dist.sh.
 dist:
 	./scripts/dist.sh build/dist
+
+# Checks the manifests for Kubernetes against the types of its API.
+manifests:
+	cd packaging/kubernetes/check && $(GO) run . ../*.yaml ../*.json
 
 # The picture in README.md, of real output.
 picture: build
