@@ -85,6 +85,8 @@ type Arch struct {
 	// HotSpot is how the JDK's virtual machine uses the CPU, nil where that is not
 	// known.
 	HotSpot *HotSpot
+	// V8 is how code that V8 has compiled makes its frames, nil where that is not known.
+	V8 *V8
 
 	// RegsetSize is the size in bytes of the NT_PRSTATUS register set that
 	// PTRACE_GETREGSET and core files hold for a process of this CPU.
@@ -188,6 +190,16 @@ type HotSpot struct {
 	// BCP holds the address of the bytecode that is executed
 	// (cpu/*/templateTable_*.cpp, cpu/*/register_*.hpp).
 	BCP Reg
+}
+
+// V8 is how code that V8 has compiled makes its frames.
+type V8 struct {
+	// Enters reports whether a function, of which code is the start, makes its frame
+	// within its first bytes.
+	Enters func(code []byte, within int) bool
+	// Leaves reports whether code, which is a function up to the instruction that is
+	// next, may have left the frame.
+	Leaves func(code []byte) bool
 }
 
 // GoFrames is how Go's compiler makes the frames of a CPU, beyond what its table

@@ -53,6 +53,7 @@ var Arch = &arch.Arch{
 	RedZone: 128, // System V ABI, AMD64 supplement, section 3.2.2
 	Go:      arch.GoFrames{MCallArg: true, DepthFirst: true, Exit: x86.GoExit, FramePointer: true, References: x86.AMD64.References, G: R14},
 	HotSpot: &arch.HotSpot{BCP: R13},
+	V8:      &arch.V8{Enters: x86.EntersV8, Leaves: x86.LeavesV8},
 
 	RegsetSize:   regsetSize,
 	DecodeRegset: decodeRegset,

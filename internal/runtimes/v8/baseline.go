@@ -39,7 +39,7 @@ func (r *reader) baseline(c *code, pc, fp uint64, exact bool) []located {
 	}
 	at := located{f.function, noPosition}
 	if off, ok := r.bytecodeAt(c, int(pc-c.start), exact); ok {
-		at.position = f.code.position(off)
+		at.position = r.heap.position(f.code, off)
 	}
 	r.heap.place(at.function, at.position)
 	return []located{at}
@@ -50,7 +50,7 @@ func (r *reader) baseline(c *code, pc, fp uint64, exact bool) []located {
 // function's entry, of how many bytes its code is.
 func (r *reader) bytecodeAt(c *code, offset int, exact bool) (int, bool) {
 	s := r.bytecodeSizes()
-	if s == nil {
+	if s == nil || !r.heap.spend(len(c.positions)) {
 		return 0, false
 	}
 	if !exact {
@@ -61,8 +61,7 @@ func (r *reader) bytecodeAt(c *code, offset int, exact bool) (int, bool) {
 		return 0, false // it is being entered
 	}
 	table := c.positions[used:]
-	text := make([]byte, c.bytecodes.length)
-	text = text[:r.heap.Read(c.bytecodes.obj-1+r.l.bytecodesData, text)]
+	text := r.heap.text(c.bytecodes)
 	for at := 0; ; {
 		d, used := unsigned(table)
 		if used == 0 || d > maxCode*16 {

@@ -12,6 +12,7 @@ type code struct {
 	start, end uint64 // of its instructions
 	baseline   bool
 	optimised  bool
+	maglev     bool
 	positions  []byte // of optimised code: as bytecodes have it; of baseline code: how long the code of each bytecode is
 
 	bytecodes *bytecodes           // of baseline code
@@ -127,7 +128,9 @@ func (h *heap) code(obj, start uint64) *code {
 	switch uint32(flags) & l.kindMask {
 	case l.kindBaseline:
 		c.baseline = true
-	case l.kindBaseline + afterBaselineMaglev, l.kindBaseline + afterBaselineTurbofan:
+	case l.kindBaseline + afterBaselineMaglev:
+		c.optimised, c.maglev = true, true
+	case l.kindBaseline + afterBaselineTurbofan:
 		c.optimised = true
 	default:
 		return c
@@ -197,6 +200,9 @@ func (r *reader) calls(c *code, pc uint64, exact bool) []located {
 
 func (h *heap) calls(c *code, offset int) (list []located) {
 	unknown := []located{{c.function, noPosition}}
+	if !h.spend(len(c.positions)) {
+		return unknown
+	}
 	p, ok := findPosition(c.positions, offset, h.l.positionFlags)
 	// Where code was given up while it called something, its return address leads to
 	// the code that leaves it.
@@ -221,14 +227,29 @@ func (h *heap) calls(c *code, offset int) (list []located) {
 				return unknown
 			}
 		}
-		list = append(list, located{f, p.offset()})
+		list = append(list, located{f, h.trusted(c, f, p.offset())})
 		outer := position(word(entry, 0))
 		if outer.inlined() >= id {
 			return unknown
 		}
 		p = outer
 	}
-	return append(list, located{c.function, p.offset()})
+	return append(list, located{c.function, h.trusted(c, c.function, p.offset())})
+}
+
+// trusted is a position that a table tells of a function, noPosition where it may be wrong.
+// Of a loop's code that Maglev has made a second time, after the first pass through it, all
+// positions are that of the jump back (maglev/maglev-graph-builder.cc does not reset what
+// it looks positions up with): no call is there.
+func (h *heap) trusted(c *code, f *function, pos int) int {
+	if !c.maglev {
+		return pos
+	}
+	b := h.bytecodesOf(f)
+	if b == nil || h.isLoop(b, pos) {
+		return noPosition
+	}
+	return pos
 }
 
 // names are the names of functions, the innermost first.

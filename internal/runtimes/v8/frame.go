@@ -24,7 +24,7 @@ type bytecodes struct {
 	obj       uint64
 	length    int
 	positions []byte // its table of positions in the source; nil: not known
-	flags     uint   // bits of that
+	text      []byte // once it was read
 }
 
 // looksLikeFrame reports whether there can be a frame of JavaScript whose frame pointer
@@ -80,7 +80,7 @@ func (r *reader) readFrame(fp uint64) *frame {
 		off -= int(l.bytecodesData) - 1
 		if off >= 0 && off < f.code.length {
 			f.offset = off
-			h.place(f.function, f.code.position(off))
+			h.place(f.function, h.position(f.code, off))
 		}
 	}
 	return f
@@ -101,7 +101,7 @@ func (h *heap) bytecodes(obj uint64) *bytecodes {
 	if !ok || n <= 0 || n > maxBytecodes {
 		return nil
 	}
-	c := &bytecodes{obj: obj, length: n, flags: h.l.positionFlags}
+	c := &bytecodes{obj: obj, length: n}
 	h.bytecode[obj] = c
 	if p, ok := h.field(obj, h.l.bytecodesPositions); ok && isObject(p) {
 		if table, ok := h.byteArray(p); ok {
@@ -111,9 +111,65 @@ func (h *heap) bytecodes(obj uint64) *bytecodes {
 	return c
 }
 
+// bytecodesOf finds the bytecodes of a function, nil where it has none.
+func (h *heap) bytecodesOf(f *function) *bytecodes {
+	p, ok := h.field(f.obj, h.l.sharedData)
+	if !ok {
+		return nil
+	}
+	switch t, _ := h.typeOf(p); {
+	case t == h.l.bytecodeType:
+	case t == h.l.codeType: // of baseline code, which leads to them
+		p, _ = h.field(p, h.l.codeDeopt)
+	case h.l.dataType != 0 && t == h.l.dataType:
+		p, _ = h.field(p, 8) // objects/shared-function-info.tq: InterpreterData
+	}
+	return h.bytecodes(p)
+}
+
+// isLoop reports whether a position is, or may be, that of a jump back to the start of a
+// loop.
+func (h *heap) isLoop(c *bytecodes, pos int) bool {
+	if !h.spend(len(c.positions)) {
+		return true
+	}
+	text := h.text(c)
+	at := func(i int) byte {
+		if i < 0 || i >= len(text) {
+			return 0
+		}
+		return text[i]
+	}
+	for w := (walk{table: c.positions, at: -1, flags: h.l.positionFlags}); w.next(); {
+		if w.pos.offset() != pos {
+			continue
+		}
+		i := int(w.at)
+		if op := at(i); op <= debugExtraWide {
+			i++
+		}
+		if at(i) == h.l.jumpLoop {
+			return true
+		}
+	}
+	return false
+}
+
+// text reads the bytecodes themselves.
+func (h *heap) text(c *bytecodes) []byte {
+	if c.text == nil {
+		b := make([]byte, c.length)
+		c.text = b[:h.Read(c.obj-1+h.l.bytecodesData, b)]
+	}
+	return c.text
+}
+
 // position is the position in the source of the bytecode at an offset.
-func (c *bytecodes) position(offset int) int {
-	raw, ok := findPosition(c.positions, offset, c.flags)
+func (h *heap) position(c *bytecodes, offset int) int {
+	if !h.spend(len(c.positions)) {
+		return noPosition
+	}
+	raw, ok := findPosition(c.positions, offset, h.l.positionFlags)
 	if !ok {
 		return noPosition
 	}
@@ -130,5 +186,5 @@ func (r *reader) interpretedNames(sp, fp uint64) []stack.Name {
 	if f == nil || f.code == nil || f.offset == noOffset {
 		return nil
 	}
-	return []stack.Name{r.heap.place(f.function, f.code.position(f.offset))}
+	return []stack.Name{r.heap.place(f.function, r.heap.position(f.code, f.offset))}
 }

@@ -5,6 +5,7 @@ import "github.com/gatedso/bt/stack"
 // function is what was read of a SharedFunctionInfo: a function as it is written in a
 // script, of which there can be many closures.
 type function struct {
+	obj        uint64
 	name       string
 	script     *script
 	start, end int // the positions between which it is written; end 0: not known
@@ -27,7 +28,7 @@ func (h *heap) function(shared uint64) *function {
 	if len(h.functions) >= maxFunctions || !h.is(shared, h.l.sharedType) {
 		return nil
 	}
-	f := new(function)
+	f := &function{obj: shared}
 	h.functions[shared] = f
 	if p, ok := h.object(shared, h.l.sharedScript, h.l.scriptType); ok {
 		f.script = h.script(p)

@@ -17,18 +17,24 @@ type heap struct {
 	scripts   map[uint64]*script
 	bytecode  map[uint64]*bytecodes
 	room      int // bytes of scripts' text that may still be read in the stop
-	searches  int // pages of code that were looked through
+	most      int // of one script
+	work      int // bytes of tables that may still be gone through
+	// large finds the lines of a script whose text was too long; nil while the process
+	// stands still.
+	large    func(s *script) []int
+	searches int // pages of code that were looked through
 }
 
 func newHeap(m *process.Recorder, l *layout) *heap {
 	return &heap{
 		Recorder: m, l: l, types: make(map[uint64]uint16), functions: make(map[uint64]*function),
-		scripts: make(map[uint64]*script), bytecode: make(map[uint64]*bytecodes), room: maxText,
+		scripts: make(map[uint64]*script), bytecode: make(map[uint64]*bytecodes), room: maxText, most: maxOne, work: maxWork,
 	}
 }
 
 const (
 	maxTypes = 4096 // maps that are remembered
+	maxWork  = 64 << 20
 	maxAddr  = 1 << 56
 )
 
@@ -95,6 +101,15 @@ func (h *heap) is(obj uint64, want uint16) bool {
 func (h *heap) object(obj, off uint64, want uint16) (uint64, bool) {
 	p, ok := h.field(obj, off)
 	return p, ok && h.is(p, want)
+}
+
+// spend reports whether a table of n bytes may be gone through.
+func (h *heap) spend(n int) bool {
+	if h.work < n {
+		return false
+	}
+	h.work -= n
+	return true
 }
 
 // array reads how many elements an array has that is of one of types, and where the first

@@ -2,19 +2,19 @@ package v8
 
 import (
 	"fmt"
-	"slices"
 )
 
 // layout is how one V8 is laid out: types of objects, and where their fields are, in
 // bytes from their start.
 type layout struct {
-	version version
+	version  version
+	jumpLoop byte // the bytecode
 
 	// Types of objects, Map::instance_type.
-	mapType, sharedType, scriptType, scopeType, bytecodeType, codeType, streamType, wrapperType uint16
-	firstContext, lastContext, firstFunction, lastFunction                                      uint16
-	firstNonstring                                                                              uint16
-	byteArrays, arrays                                                                          []uint16 // whose elements follow a length
+	mapType, sharedType, scriptType, scopeType, bytecodeType, codeType, streamType, wrapperType, dataType uint16
+	firstContext, lastContext, firstFunction, lastFunction                                                uint16
+	firstNonstring                                                                                        uint16
+	byteArrays, arrays                                                                                    []uint16 // whose elements follow a length
 
 	mapInstance uint64 // Map
 
@@ -58,8 +58,11 @@ const (
 	afterBaselineTurbofan = 2
 )
 
-// known are the versions of V8 that bt reads: those of Node.js 18 to 26.
-var known = []version{{10, 2}, {10, 8}, {11, 3}, {11, 8}, {12, 4}, {12, 9}, {13, 6}, {14, 1}, {14, 6}}
+// known are the versions of V8 that bt reads, those of Node.js 18 to 26, with the number of
+// the bytecode JumpLoop where there is Maglev.
+var known = map[version]byte{
+	{10, 2}: 0, {10, 8}: 0, {11, 3}: 0, {11, 8}: 0, {12, 4}: 0, {12, 9}: 0, {13, 6}: 0x92, {14, 1}: 0x95, {14, 6}: 0x95,
+}
 
 // maxField is more than the offset of any field that is read, in bytes.
 const maxField = 1 << 12
@@ -115,11 +118,12 @@ func (p *postmortem) optional(names ...string) (list []uint16) {
 // version.
 func newLayout(v version, values map[string]uint32) (*layout, error) {
 	p := &postmortem{values: values}
+	jumpLoop, isKnown := known[v]
 	switch {
 	case len(values) == 0:
 		return nil, fmt.Errorf("it has no v8dbg_ symbols, which tell how it is laid out")
-	case !slices.Contains(known, v):
-		return nil, fmt.Errorf("bt does not know this version, but %v", known)
+	case !isKnown:
+		return nil, fmt.Errorf("bt does not know this version")
 	case p.value("TaggedSize") != 8:
 		return nil, fmt.Errorf("bt does not read compressed pointers")
 	}
@@ -132,7 +136,7 @@ func newLayout(v version, values map[string]uint32) (*layout, error) {
 			return nil, fmt.Errorf("its %s is %d: bt does not know such a V8", name, got)
 		}
 	}
-	l := &layout{version: v}
+	l := &layout{version: v, jumpLoop: jumpLoop}
 	p.types(l)
 	p.objects(l)
 	p.strings(l)
@@ -159,6 +163,9 @@ func (p *postmortem) types(l *layout) {
 		"ProtectedFixedArray__PROTECTED_FIXED_ARRAY_TYPE", "TrustedWeakFixedArray__TRUSTED_WEAK_FIXED_ARRAY_TYPE")
 	if w := p.optional("SharedFunctionInfoWrapper__SHARED_FUNCTION_INFO_WRAPPER_TYPE"); w != nil {
 		l.wrapperType, l.wrapperShared = w[0], p.field("SharedFunctionInfoWrapper__shared_info__Tagged_SharedFunctionInfo_")
+	}
+	if d := p.optional("InterpreterData__INTERPRETER_DATA_TYPE"); d != nil {
+		l.dataType = d[0]
 	}
 	l.mapInstance = p.field("Map__instance_type__uint16_t")
 }

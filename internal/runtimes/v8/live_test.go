@@ -11,6 +11,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -167,6 +168,215 @@ func compare(t *testing.T, th *stack.Thread, want []call) {
 // variants are the ways to run the program: the tiers of V8.
 func variants() [][]string {
 	return [][]string{nil, {"--jitless"}, {"--always-sparkplug"}}
+}
+
+// Functions that were optimised, and those that are inlined into them, are told as well.
+func TestOptimised(t *testing.T) {
+	each(t, func(t *testing.T, node string) {
+		for _, tier := range []string{"turbofan", "maglev"} {
+			t.Run(tier, func(t *testing.T) {
+				args := []string{"--allow-natives-syntax", "testdata/optimised.js", tier}
+				if tier == "maglev" {
+					if v := version(t, node); v < 24 {
+						t.Skipf("Node.js %d has no Maglev", v)
+					}
+					args = append([]string{"--maglev"}, args...)
+				}
+				if version(t, node) == 23 {
+					t.Skip("V8 12.9 keeps no positions of optimised code")
+				}
+				pid, lines := start(t, node, 1, args...)
+				p := take(t, pid)
+				compiled := 0
+				for i := range p.Threads[0].Frames {
+					if p.Threads[0].Frames[i].Found == "runtime" {
+						compiled++
+					}
+				}
+				if compiled == 0 {
+					t.Error("no frame was found by what V8 knows of its code")
+				}
+				compare(t, &p.Threads[0], view(t, lines[0]))
+			})
+		}
+	})
+}
+
+// version is the major version of a node.
+func version(t *testing.T, node string) int {
+	t.Helper()
+	out, err := exec.Command(node, "-p", "process.versions.node").Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	major, _, _ := strings.Cut(string(out), ".")
+	n, err := strconv.Atoi(major)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return n
+}
+
+// Each worker thread has an isolate of its own.
+func TestWorkers(t *testing.T) {
+	each(t, func(t *testing.T, node string) {
+		const workers = 3
+		pid, lines := start(t, node, workers, "testdata/still.js", "worker")
+		p := take(t, pid)
+		want := view(t, lines[0])
+		found := 0
+		for i := range p.Threads {
+			th := &p.Threads[i]
+			if got := calls(th); len(got) > 0 && got[0].name == "wait" {
+				found++
+				compare(t, th, want)
+			}
+		}
+		if found != workers {
+			t.Errorf("%d threads wait, want %d", found, workers)
+		}
+	})
+}
+
+// A core tells the same.
+func TestCore(t *testing.T) {
+	gcore := testenv.Need(t, "gcore", "gdb")
+	each(t, func(t *testing.T, node string) {
+		pid, lines := start(t, node, 1, "--always-sparkplug", "testdata/still.js")
+		core := filepath.Join(t.TempDir(), "core")
+		if out, err := exec.Command(gcore, "-o", core, strconv.Itoa(pid)).CombinedOutput(); err != nil {
+			t.Fatalf("gcore: %v\n%s", err, out)
+		}
+		p, err := bt.Core(context.Background(), fmt.Sprintf("%s.%d", core, pid), &bt.Options{MaxFrames: 100000})
+		if err != nil {
+			t.Fatal(err)
+		}
+		for i := range p.Threads {
+			if p.Threads[i].TID == pid {
+				compare(t, &p.Threads[i], view(t, lines[0]))
+				return
+			}
+		}
+		t.Error("the thread is missing")
+	})
+}
+
+// The lines of a script that is too long to be read in the stop are known, too, also where
+// V8 itself has not counted them.
+func TestLongScript(t *testing.T) {
+	each(t, func(t *testing.T, node string) {
+		for _, fill := range []string{"// a line of a program that was put into one file", "// \u2603"} {
+			const lines = 40000
+			text := strings.Repeat(fill+"\n", lines) + "function late() {\n  Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0);\n}\n" +
+				"require('fs').writeSync(1, 'ready\\n');\nlate();\n"
+			file := filepath.Join(t.TempDir(), "long.js")
+			if err := os.WriteFile(file, []byte(text), 0o644); err != nil {
+				t.Fatal(err)
+			}
+			pid, _ := start(t, node, 1, file)
+			got := calls(&take(t, pid).Threads[0])
+			want := []call{{"late", file, lines + 2, 11}, {"<anonymous>", file, lines + 5, 1}}
+			if len(got) < 2 || !slices.Equal(got[:2], want) {
+				t.Errorf("%v, want %v", got, want)
+			}
+		}
+	})
+}
+
+// Without language runtimes the native frames are there alone.
+func TestNative(t *testing.T) {
+	pid, _ := start(t, nodes(t)[0], 1, "testdata/still.js")
+	s := bt.New(&bt.Options{Native: true, MaxFrames: 100000})
+	defer s.Close()
+	p, err := s.Stacks(context.Background(), pid)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := calls(&p.Threads[0]); len(got) != 0 || len(p.Threads[0].Frames) < 10 {
+		t.Errorf("%d JavaScript frames of %d", len(got), len(p.Threads[0].Frames))
+	}
+}
+
+// Each stack of a program that works is whole, and each frame's line calls the next.
+func TestBusy(t *testing.T) {
+	samples := 10
+	if testenv.Full() {
+		samples = 200
+	}
+	text, err := os.ReadFile("testdata/busy.js")
+	if err != nil {
+		t.Fatal(err)
+	}
+	lines := strings.Split(string(text), "\n")
+	each(t, func(t *testing.T, node string) {
+		for _, flags := range [][]string{nil, {"--always-sparkplug"}, {"--no-opt"}} {
+			t.Run(fmt.Sprint(flags), func(t *testing.T) {
+				pid, _ := start(t, node, 1, append(slices.Clone(flags), "testdata/busy.js")...)
+				s := bt.New(&bt.Options{MaxFrames: 100000, Threads: []int{pid}})
+				defer s.Close()
+				known, unknown := 0, 0
+				for range samples {
+					p, err := s.Stacks(context.Background(), pid)
+					if err != nil {
+						t.Fatal(err)
+					}
+					k, u := checkCalls(t, &p.Threads[0], lines)
+					known, unknown = known+k, unknown+u
+				}
+				// What V8 keeps of loops that Maglev has compiled is not enough for
+				// a line, and V8 12.9 keeps nothing of what it has optimised.
+				if v := version(t, node); unknown > 0 && v < 24 && v != 23 || known == 0 {
+					t.Errorf("%d callers have no line, %d have one", unknown, known)
+				}
+			})
+		}
+	})
+}
+
+// checkCalls checks that a stack leads from main to the work, and that each frame of
+// busy.js is at a line that names the function of the next.
+// It returns how many frames have a line, and how many callers have none.
+func checkCalls(t *testing.T, th *stack.Thread, lines []string) (known, noLine int) {
+	t.Helper()
+	if r := th.End.Reason; r == stack.NoRegisters || r == stack.MaxPause {
+		return 0, 0 // the machine is busy
+	}
+	if th.End.Reason != stack.Outermost {
+		t.Errorf("the stack ends: %s\n%s", th.End.Text, frames(th))
+		return 0, 0
+	}
+	list := slices.DeleteFunc(calls(th), func(c call) bool { return !strings.HasSuffix(c.file, "busy.js") })
+	if len(list) < 2 || list[len(list)-1].name != "<anonymous>" || list[len(list)-2].name != "spin" {
+		t.Errorf("the stack does not begin at spin: %v\n%s", list, frames(th))
+		return 0, 0
+	}
+	for i, c := range list {
+		if c.line == 0 && i > 0 && !(i == 1 && list[0].line == 0) {
+			noLine++
+		}
+		if c.line == 0 || i == 0 {
+			continue
+		}
+		known++
+		if c.line > len(lines) || !strings.Contains(lines[c.line-1], list[i-1].name) {
+			t.Errorf("frame %d %v does not call %v\n%s", i, c, list[i-1], frames(th))
+		}
+	}
+	return known, noLine
+}
+
+// frames prints a stack.
+func frames(th *stack.Thread) string {
+	var b strings.Builder
+	for i := range th.Frames {
+		f := &th.Frames[i]
+		fmt.Fprintf(&b, "%x sp %x %s:", f.PC, f.SP, f.Found)
+		for _, n := range f.Names {
+			fmt.Fprintf(&b, " %s:%d", n.Symbol, n.Line)
+		}
+		b.WriteByte('\n')
+	}
+	return b.String()
 }
 
 // The frames of a thread that stands still are those that the program itself tells.

@@ -15,24 +15,34 @@ func (p position) offset() int {
 // inlined is the number of the inlined call, from 1; 0 for none.
 func (p position) inlined() int { return int(p >> 31 & 0xffff) }
 
-// findPosition finds the last entry of a table that is not behind an offset of code
-// (codegen/source-position-table.cc). Each entry tells by how much code offset and
-// position grow; the lowest bits of the first number tell more of the entry.
+// walk goes through the entries of a table of positions
+// (codegen/source-position-table.cc). Each tells by how much code offset and position
+// grow; the lowest bits of the first number tell more of the entry.
+type walk struct {
+	table []byte
+	flags uint // bits
+
+	at  int64 // the entry's offset; before the first one, -1
+	pos position
+}
+
+// next goes to the next entry.
+func (w *walk) next() bool {
+	d, n1 := unsigned(w.table)
+	v, n2 := signed(w.table[min(n1, len(w.table)):])
+	if n1 == 0 || n2 == 0 {
+		return false
+	}
+	w.table = w.table[n1+n2:]
+	w.at += int64(d >> w.flags)
+	w.pos += position(v)
+	return true
+}
+
+// findPosition finds the last entry of a table that is not behind an offset of code.
 func findPosition(table []byte, offset int, flags uint) (found position, ok bool) {
-	var at, pos int64 = -1, 0
-	for len(table) > 0 {
-		d, n1 := unsigned(table)
-		v, n2 := signed(table[min(n1, len(table)):])
-		if n1 == 0 || n2 == 0 {
-			return 0, false
-		}
-		table = table[n1+n2:]
-		at += int64(d >> flags)
-		pos += v
-		if at > int64(offset) {
-			break
-		}
-		found, ok = position(pos), true
+	for w := (walk{table: table, at: -1, flags: flags}); w.next() && w.at <= int64(offset); {
+		found, ok = w.pos, true
 	}
 	return found, ok
 }

@@ -3,11 +3,13 @@ package v8
 import (
 	"encoding/binary"
 	"net/url"
+	"sort"
 	"strings"
 )
 
 // script is what was read of a Script.
 type script struct {
+	obj, id      uint64
 	name         string
 	line, column int // of its first character, from 0
 	ends         uint64
@@ -18,10 +20,11 @@ type script struct {
 
 type place struct{ line, column int } // from 1; 0: not known
 
-// Bounds of the text that one stop reads, in bytes.
+// Bounds of the text that is read, in bytes.
 const (
-	maxText = 4 << 20
-	maxOne  = 256 << 10 // of one script
+	maxText  = 2 << 20   // in one stop
+	maxOne   = 192 << 10 // of one script: V8 puts what is larger where it does not move
+	maxLarge = 256 << 20 // of one script after the stop, and of all scripts of a core
 )
 
 func (h *heap) script(obj uint64) *script {
@@ -31,7 +34,7 @@ func (h *heap) script(obj uint64) *script {
 	if len(h.scripts) >= maxScripts {
 		return nil
 	}
-	s := &script{name: "<anonymous>", places: make(map[int]place)}
+	s := &script{obj: obj, name: "<anonymous>", places: make(map[int]place)}
 	h.scripts[obj] = s
 	if p, ok := h.field(obj, h.l.scriptName); ok {
 		if name, ok := h.str(p); ok && name != "" {
@@ -40,6 +43,7 @@ func (h *heap) script(obj uint64) *script {
 	}
 	s.line, _ = h.smiField(obj, h.l.scriptLine)
 	s.column, _ = h.smiField(obj, h.l.scriptColumn)
+	s.id, _ = h.field(obj, h.l.scriptLineEnds+8) // objects/script.tq
 	if p, ok := h.field(obj, h.l.scriptLineEnds); ok && isObject(p) {
 		if n, _, ok := h.array(p, h.l.arrays); ok && n > 0 {
 			s.ends = p
@@ -72,6 +76,12 @@ func (h *heap) lineOf(s *script, pos int) (line, column int) {
 		at, start, ok := h.byEnds(s, pos)
 		if !ok {
 			at, start, ok = h.byText(s, pos)
+		}
+		if !ok && h.large != nil {
+			at, start, ok = byStarts(h.large(s), pos)
+		}
+		if !ok && h.large == nil {
+			return 0, 0
 		}
 		if ok {
 			p = place{at + s.line + 1, pos - start + 1}
@@ -137,7 +147,7 @@ func (h *heap) byText(s *script, pos int) (line, start int, ok bool) {
 		return 0, 0, false
 	}
 	n := t.size(pos)
-	if n > maxOne || n > h.room {
+	if n > h.most || n > h.room {
 		return 0, 0, false
 	}
 	h.room -= n
@@ -149,23 +159,38 @@ func (h *heap) byText(s *script, pos int) (line, start int, ok bool) {
 	return line, start, true
 }
 
-// countLines counts the line ends in a text (ECMAScript, section 12.3), and tells where
-// the last line begins, in characters.
+// byStarts finds a position's line, from 0, and where that begins, by where all lines begin.
+func byStarts(starts []int, pos int) (line, start int, ok bool) {
+	n := sort.Search(len(starts), func(i int) bool { return starts[i] > pos })
+	if n == 0 {
+		return 0, 0, false
+	}
+	return n - 1, starts[n-1], true
+}
+
+// countLines counts the line ends in a text, and tells where the last line begins, in
+// characters.
 func countLines(raw []byte, wide bool) (lines, start int) {
+	eachLine(raw, wide, func(next int) { lines, start = lines+1, next })
+	return lines, start
+}
+
+// eachLine calls next with where each line of a text but the first begins, in characters
+// (ECMAScript, section 12.3).
+func eachLine(raw []byte, wide bool, next func(start int)) {
 	if !wide {
 		for i, c := range raw {
 			if c == '\n' || c == '\r' && (i+1 == len(raw) || raw[i+1] != '\n') {
-				lines, start = lines+1, i+1
+				next(i + 1)
 			}
 		}
-		return lines, start
+		return
 	}
 	at := func(i int) uint16 { return binary.LittleEndian.Uint16(raw[2*i:]) }
 	for i := range len(raw) / 2 {
 		switch c := at(i); {
 		case c == '\n', c == 0x2028, c == 0x2029, c == '\r' && (2*i+2 == len(raw) || at(i+1) != '\n'):
-			lines, start = lines+1, i+1
+			next(i + 1)
 		}
 	}
-	return lines, start
 }

@@ -28,7 +28,7 @@ type text struct {
 
 // Bounds of strings.
 const (
-	maxString = 4096 // characters of a name
+	maxString = 1024 // characters of a name
 	maxDepth  = 16   // strings that lead to strings
 )
 
@@ -115,7 +115,7 @@ func (h *heap) isEmpty(obj uint64) bool {
 func (h *heap) str(obj uint64) (string, bool) {
 	left := maxString
 	b, ok := h.appendString(nil, obj, maxDepth, &left)
-	if left < 0 {
+	if left < -1 {
 		b = append(b, "..."...)
 	}
 	return string(b), ok
@@ -126,18 +126,16 @@ func (h *heap) appendString(b []byte, obj uint64, depth int, left *int) ([]byte,
 	if depth == 0 {
 		return b, false
 	}
-	if *left < 0 {
+	if *left--; *left < 0 { // each part counts as one more, so that empty ones end, too
 		return b, true
 	}
 	if t, ok := h.flat(obj); ok {
-		n := min(t.length, *left)
+		n := min(t.length, *left+1)
 		raw := make([]byte, t.size(n))
 		if h.Read(t.addr, raw) < len(raw) {
 			return b, false
 		}
-		if *left -= t.length; *left == 0 {
-			*left = 0
-		}
+		*left -= t.length
 		return t.decode(b, raw), true
 	}
 	kind, ok := h.typeOf(obj)

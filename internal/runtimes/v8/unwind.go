@@ -27,16 +27,65 @@ type jitted struct {
 // in its module that no call frame information tells of.
 func (j *jitted) Row(pc uint64, exact bool) (*cfi.Row, unwind.How) {
 	if c := j.r.codeAt(pc, true); c != nil {
-		if exact {
+		if exact && !j.r.framed(c, pc) {
 			return nil, 0
 		}
 		return j.r.row(c.start, c.end), unwind.HowRuntime
 	}
 	row, how := j.Code.Row(pc, exact)
-	if row == nil && !exact && j.r.isEngine(pc) {
+	if row == nil && j.r.isEngine(pc) && (!exact || j.r.framedBuiltin(j.Code, pc)) {
 		return j.r.row(pc, pc+1), unwind.HowRuntime
 	}
 	return row, how
+}
+
+const (
+	entryBytes = 128 // within which a JavaScript function makes its frame
+	maxBuiltin = 64 << 10
+)
+
+// framed reports whether it is certain that the instruction at pc, which was interrupted,
+// is one for which the code has made its frame. Baseline code calls a builtin for that;
+// its table tells where the function begins then.
+func (r *reader) framed(c *code, pc uint64) bool {
+	cpu := r.arch.V8
+	if cpu == nil || pc-c.start > maxCode {
+		return false
+	}
+	b := make([]byte, pc-c.start)
+	if r.heap.Read(c.start, b) < len(b) || cpu.Leaves(b) {
+		return false
+	}
+	if c.baseline {
+		n, used := unsigned(c.positions)
+		return used > 0 && uint64(len(b)) >= n
+	}
+	return cpu.Enters(b, entryBytes)
+}
+
+// leaveFrame is the builtin that takes down the frame of baseline code, which jumps there.
+const leaveFrame = "Builtins_BaselineLeaveFrame"
+
+// framedBuiltin is framed for a builtin. One that makes its frame first has it everywhere.
+func (r *reader) framedBuiltin(code unwind.Code, pc uint64) bool {
+	cpu := r.arch.V8
+	start, ok := code.FuncStart(pc)
+	if cpu == nil || !ok || pc < start || pc-start > maxBuiltin {
+		return false
+	}
+	b := make([]byte, pc-start)
+	if code.Text(start, b) < len(b) || cpu.Leaves(b) {
+		return false
+	}
+	p := r.space.Locate(pc)
+	if p.Image == nil {
+		return false
+	}
+	if s, ok := p.Image.Lookup(p.Link(pc)); ok && s.Name == leaveFrame {
+		return true
+	}
+	const first = 8
+	return cpu.Enters(b, min(first, len(b)))
 }
 
 // FuncStart implements unwind.Code.

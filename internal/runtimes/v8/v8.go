@@ -39,6 +39,9 @@ type reader struct {
 	jit   []span // memory that may hold compiled code, sorted
 	core  bool
 
+	running *process.Recorder   // of a process; what it has read may have changed since
+	large   map[scriptKey][]int // where the lines of long scripts begin
+
 	heap   *heap
 	frames map[uint64]*frame // by frame pointer; nil: not one of JavaScript
 	codes  []*code           // sorted by start
@@ -63,7 +66,11 @@ func find(t *runtimes.Target) (runtimes.Reader, error) {
 	if err != nil {
 		return nil, fmt.Errorf("V8 %v in %s: %w", in.version, in.module.Path, err)
 	}
-	return &reader{in: in, l: l, space: t.Space, arch: in.image.Arch(), jit: compiledMemory(t.Space.Maps), core: t.Core}, nil
+	r := &reader{in: in, l: l, space: t.Space, arch: in.image.Arch(), jit: compiledMemory(t.Space.Maps), core: t.Core}
+	if !t.Core {
+		r.running = t.Memory
+	}
+	return r, nil
 }
 
 // compiledMemory are the mappings in which V8 may have put code.
@@ -98,6 +105,7 @@ func (r *reader) Copy(s *process.Stopped) {
 	r.heap = newHeap(s.Memory, r.l)
 	r.frames, r.codes, r.missed = make(map[uint64]*frame), nil, make(map[uint64]bool)
 	if r.core {
+		r.heap.room, r.heap.most = maxLarge, maxLarge
 		return // all of it can be read when it is asked for
 	}
 	for i := range s.Threads {
@@ -129,7 +137,11 @@ func (r *reader) copyThread(t *process.StoppedThread) {
 // copyCode reads what names the functions at an address of compiled code, whose frame
 // pointer may be fp.
 func (r *reader) copyCode(pc, fp uint64, exact bool) {
-	switch c := r.codeAt(pc, exact); {
+	c := r.codeAt(pc, exact)
+	if c != nil && exact {
+		r.framed(c, pc)
+	}
+	switch {
 	case c == nil:
 	case c.baseline:
 		r.baseline(c, pc, fp, exact)
@@ -143,6 +155,7 @@ func (r *reader) Threads(p *stack.Process, threads []process.Unwound, m *process
 	if r.heap == nil {
 		return nil
 	}
+	r.heap.large = r.linesOf
 	for i := range threads {
 		if i < len(p.Threads) && threads[i].Arch == r.arch {
 			r.thread(&p.Threads[i], &threads[i])
