@@ -272,7 +272,10 @@ attacks() {
 tests_arm64() {
 	cat <<-'END'
 		internal/process/live . -test.short
-		internal/suite ^Test(Signals|Chains|NoReturn|Deep|GoPrograms|GoAndC|Vfork|ExecutableDeleted|ExecutableReplaced|LibraryReplaced|KilledAnywhere|NoSignalLost|ZombieLeader|StoppedStaysStopped|Coroutines|WrongRow)$ -test.short
+		internal/suite ^Test(Signals|Chains|NoReturn|MuslThreads|Waits)$
+		internal/suite ^Test(Deep|ThousandThreads|Churn|GoPrograms|GoAndC|Vfork|Coroutines|WrongRow|ZombieLeader)$ -test.short
+		internal/suite ^Test(ExecutableDeleted|ExecutableReplaced|LibraryReplaced|OddPaths|Chroot)$ -test.short
+		internal/suite ^Test(KilledAnywhere|NoSignalLost|StoppedStaysStopped|RunCrashes|RunThreads|RunFollowForks)$ -test.short
 		internal/steptest TestEveryInstruction -test.short
 	END
 }
@@ -289,6 +292,7 @@ libraries() {
 	local lib
 	if [ "$1" = arm64 ]; then
 		mkdir -p "$tree/lib"
+		cp "$work/arm64/musl/lib/aarch64-linux-musl/libc.so" "$tree/lib/ld-musl-aarch64.so.1"
 		for lib in libc.so.6 libm.so.6 libgcc_s.so.1 libstdc++.so.6 ld-linux-aarch64.so.1; do
 			cp -L "$(aarch64-linux-gnu-gcc-12 -print-file-name=$lib)" "$tree/lib/"
 		done
@@ -303,11 +307,27 @@ libraries() {
 	cp -L "$(gcc -print-file-name=ld-linux-x86-64.so.2)" "$tree/lib64/"
 }
 
+# musl unpacks Debian's musl for arm64 into $work/arm64/musl, once.
+musl() {
+	local dir=$work/arm64/musl deb
+	[ ! -e "$dir/specs" ] || return 0
+	rm -rf "$dir"
+	mkdir -p "$dir"
+	(cd "$dir" && apt get download musl:arm64 musl-dev:arm64) || die "cannot download Debian's musl for arm64"
+	for deb in "$dir"/*.deb; do
+		dpkg-deb -x "$deb" "$dir"
+	done
+	sed "s|/usr/include/aarch64|$dir&|g; s|/usr/lib/aarch64|$dir&|g" "$dir/usr/lib/aarch64-linux-musl/musl-gcc.specs" >"$dir/specs"
+}
+
 # cross makes $work/cross: the compilers of arm64 programs by the names that they have
 # on such a machine.
 cross() {
 	local tool
+	musl
 	mkdir -p "$work/cross"
+	printf '#!/bin/sh\nexec aarch64-linux-gnu-gcc-12 -specs="%s" "$@"\n' "$work/arm64/musl/specs" >"$work/cross/musl-gcc"
+	chmod +x "$work/cross/musl-gcc"
 	for tool in gcc-12:gcc g++-12:g++ strip:strip objcopy:objcopy; do
 		ln -sf "$(command -v "aarch64-linux-gnu-${tool%:*}")" "$work/cross/${tool#*:}"
 	done
@@ -334,8 +354,8 @@ tree_tests() {
 	local list=$1 name=$2 cpu=${4-amd64} package tests flags binary
 	tree "$3" "$name" "$cpu"
 	mkdir -p "$tree/programs" "$tree/tests" "$tree/demo"
-	libraries "$cpu"
 	[ "$cpu" != arm64 ] || cross
+	libraries "$cpu"
 	"$list" | while read -r package tests flags; do
 		binary=/tests/${package##*/}.test
 		[ -e "$tree$binary" ] || GOARCH=$cpu CGO_ENABLED=0 go test -c -o "$tree$binary" "./$package"

@@ -259,6 +259,7 @@ func bt(t testing.TB, args ...string) result {
 
 // btCmd prepares a run of bt that is killed when it takes too long.
 func btCmd(t testing.TB, args ...string) *exec.Cmd {
+	testenv.Running(t)
 	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	t.Cleanup(cancel)
 	cmd := exec.CommandContext(ctx, btPath, args...)

@@ -4,8 +4,6 @@ package suite
 
 import (
 	"fmt"
-	"runtime"
-	"slices"
 	"strings"
 	"testing"
 )
@@ -34,9 +32,6 @@ func eachFlavour(t *testing.T, src string, f func(t *testing.T, prog string)) {
 		t.Run(fl.name, func(t *testing.T) {
 			if testing.Short() && fl.name != "O1" {
 				t.Skip("-short")
-			}
-			if slices.Contains(fl.flags, "-m32") && runtime.GOARCH != "amd64" {
-				t.Skip("32-bit x86 programs are for another CPU")
 			}
 			t.Parallel()
 			f(t, build(t, fl.cc, src, fl.flags...))

@@ -49,13 +49,15 @@ func TestThousandThreads(t *testing.T) {
 
 func TestMuslThreads(t *testing.T) {
 	for _, flags := range [][]string{{"-O1"}, {"-O1", "-static"}} {
-		p := start(t, build(t, "musl-gcc", "threads.c", flags...), "5", "3")
-		for _, th := range snapshot(t, p.pid).threads[1:] {
-			var i int
-			fmt.Sscanf(th.name, "worker %d", &i)
-			th.wantChain(t, fmt.Sprintf("libc descend*%d worker libc", 3+i%9))
-			th.wantThreadEnd(t)
-		}
+		t.Run(strings.Join(flags, " "), func(t *testing.T) {
+			p := start(t, build(t, "musl-gcc", "threads.c", flags...), "5", "3")
+			for _, th := range snapshot(t, p.pid).threads[1:] {
+				var i int
+				fmt.Sscanf(th.name, "worker %d", &i)
+				th.wantChain(t, fmt.Sprintf("libc descend*%d worker libc", 3+i%9))
+				th.wantThreadEnd(t)
+			}
+		})
 	}
 }
 

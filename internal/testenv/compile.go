@@ -6,6 +6,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"strings"
 	"sync"
@@ -31,6 +32,9 @@ var packages = map[string]string{"gcc": "gcc", "g++": "g++", "musl-gcc": "musl-t
 // first one (see Running): it has to make all of them before.
 func Compile(t testing.TB, prog, cc string, args ...string) {
 	t.Helper()
+	if slices.Contains(args, "-m32") && runtime.GOARCH != "amd64" {
+		t.Skip("32-bit x86 programs are for another CPU")
+	}
 	compile(t, prog, cc, args)
 	if slices.Contains(args, "-m32") {
 		needKernel32(t)
