@@ -276,6 +276,7 @@ tests_arm64() {
 		internal/suite ^Test(Deep|ThousandThreads|Churn|GoPrograms|GoAndC|Vfork|Coroutines|WrongRow|ZombieLeader)$ -test.short
 		internal/suite ^Test(ExecutableDeleted|ExecutableReplaced|LibraryReplaced|OddPaths|Chroot)$ -test.short
 		internal/suite ^Test(KilledAnywhere|NoSignalLost|StoppedStaysStopped|RunCrashes|RunThreads|RunFollowForks)$ -test.short
+		internal/runtimes/golang ^Test(AsRuntimeStack|OnlyThreads|Files)$
 		internal/steptest TestEveryInstruction -test.short
 	END
 }
@@ -317,6 +318,7 @@ musl() {
 	for deb in "$dir"/*.deb; do
 		dpkg-deb -x "$deb" "$dir"
 	done
+	ln -sf "$dir/lib/aarch64-linux-musl/libc.so" "$dir/usr/lib/aarch64-linux-musl/libc.so"
 	sed "s|/usr/include/aarch64|$dir&|g; s|/usr/lib/aarch64|$dir&|g" "$dir/usr/lib/aarch64-linux-musl/musl-gcc.specs" >"$dir/specs"
 }
 

@@ -162,6 +162,11 @@ type Arch struct {
 	// nil for a CPU of which that is not known.
 	NoReturn func(code []byte) bool
 
+	// StartsThread reports whether a thread begins in the code that made the call which
+	// ends before code: where it returns, the thread ends. It is nil for a CPU on which
+	// such code, where no table describes it, leaves a zero to tell that.
+	StartsThread func(before, code []byte) bool
+
 	// Extent returns the stretches of code that can be executed when it is
 	// entered at its first byte, ascending: the instructions of one function.
 	// Calls are taken to return. addr is the address of the first byte. It reports

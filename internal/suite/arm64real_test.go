@@ -3,7 +3,10 @@
 package suite
 
 import (
+	"fmt"
 	"os"
+	"os/exec"
+	"path/filepath"
 	"regexp"
 	"slices"
 	"strconv"
@@ -50,9 +53,18 @@ func TestMachineARM64Programs(t *testing.T) {
 		}
 		m.script.WriteString("kill -KILL $pid\nwait $pid 2>/dev/null\n")
 	}
+	m.doTests("internal/runtimes/cpython", "^Test(OwnView|Busy)$")
+	m.doTests("internal/suite", "^Test(WaitsForFiles|WaitsForSockets|WaitsForLocks)$")
 	m.do32(t)
 	m.doCrash(t)
 	printed := m.boot("cortex-a72")
+	for _, pkg := range []string{"internal/runtimes/cpython", "internal/suite"} {
+		t.Run(pkg, func(t *testing.T) {
+			if out := printed[pkg]; !strings.Contains(out, "\nPASS\n") || !strings.Contains(out, "--- PASS") {
+				t.Errorf("printed:\n%s", head(out))
+			}
+		})
+	}
 	t.Run("32-bit", func(t *testing.T) { check32(t, printed) })
 	t.Run("crash handler", func(t *testing.T) { checkCrash(t, printed) })
 	for _, p := range realARM64 {
@@ -75,6 +87,25 @@ func TestMachineARM64Programs(t *testing.T) {
 		core := bt(t, "--core", coreOf(t, printed["gcore"]), "--sysroot", m.tree, "--native", "--demangle", "short").want(t, 0)
 		wantSame(t, "gcore", live, core.stdout)
 	})
+}
+
+// doTests has the machine run tests of a package, which need Debian's programs alone.
+func (m *machine64) doTests(pkg, tests string) {
+	m.t.Helper()
+	binary := "/bin/" + filepath.Base(pkg) + ".test"
+	cmd := exec.Command("go", "test", "-c", "-o", m.tree+binary, "github.com/gatedso/bt/"+pkg)
+	cmd.Env = append(os.Environ(), "CGO_ENABLED=0", "GOOS=linux", "GOARCH=arm64")
+	if out, err := cmd.CombinedOutput(); err != nil {
+		m.t.Fatalf("%v: %v\n%s", cmd, err, out)
+	}
+	dir := "/" + pkg
+	if err := os.MkdirAll(m.tree+dir, 0o755); err != nil {
+		m.t.Fatal(err)
+	}
+	if _, err := os.Stat("../../" + pkg + "/testdata"); err == nil {
+		tool(m.t, "cp", "-r", "../../"+pkg+"/testdata", m.tree+dir+"/")
+	}
+	m.do(pkg, fmt.Sprintf("(cd %s && PATH=/bin:/usr/bin BT_SUITE_BT=/bin/bt BT_TEST_STRICT=1 %s -test.v -test.timeout 3m -test.run '%s' 2>&1)", dir, binary, tests))
 }
 
 // do32 has the machine run programs of 32-bit ARM: one that crashes, and threads.

@@ -315,3 +315,38 @@ func TestKeptLinkRegister(t *testing.T) {
 	s = unwind.New(a, &c).Walk(unwind.Start{Called: true, Regs: regs(start)}, mem)
 	check(t, s, unwind.EndBadRow, codeF+4, codeF+4)
 }
+
+// Without call frame information a program begins where a frame record of zeros is, and
+// a thread where the CPU's code says so.
+func TestBeginsWithoutRow(t *testing.T) {
+	for _, tt := range []struct {
+		name   string
+		fp, lr uint64
+		starts bool
+		end    unwind.End
+		at     uint64
+	}{
+		{"a record of zeros", 0, 0, false, unwind.EndOutermost, 0},
+		{"a return address of zero alone", stack + 64, 0, false, unwind.EndZeroReturn, codeG + 9},
+		{"a thread", stack + 64, codeF + 9, true, unwind.EndOutermost, 0},
+		{"no thread", stack + 64, 0x10, false, unwind.EndBadReturn, 0x10},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			a := linkArch()
+			a.Chain.Least = true
+			a.StartsThread = func([]byte, []byte) bool { return tt.starts }
+			a.Analyze = func([]byte, uint64, uint64) (arch.Layout, bool) {
+				return arch.Layout{Base: linkSP, Offset: 32, Return: arch.Return{Offset: -24},
+					Saved: []arch.SavedReg{{Reg: linkFP, Offset: -32}, {Reg: linkLR, Offset: arch.NoOffset}}}, true
+			}
+			var c fakeCode
+			c.fn(codeF, linkRow(16, off(-8), false))
+			c.add(&fakeFunc{start: codeG, text: calls(256), symbol: true})
+			mem := newMem(stack, 0x100)
+			mem.put(stack+8, 8, codeG+9)
+			mem.put(stack+16, 8, tt.fp, tt.lr)
+			s := unwind.New(a, &c).Walk(unwind.Start{Regs: regs(map[arch.Reg]uint64{linkPC: codeF + 4, linkSP: stack})}, mem)
+			check(t, s, tt.end, tt.at, codeF+4, codeG+9)
+		})
+	}
+}

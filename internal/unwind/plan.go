@@ -16,6 +16,7 @@ const (
 	byRow                      // a row of call frame information
 	byLayout                   // what Analyze found
 	byTrampoline               // a signal frame known by its code
+	byStart                    // nobody called it: a thread begins there
 )
 
 // plan is all that a pc alone, without registers and memory, tells about how
@@ -136,6 +137,10 @@ func (w *Walker) makePlan(pc uint64, exact bool) *plan {
 	if w.matchTrampoline(p, pc) {
 		return p
 	}
+	if !exact && w.startsThread(pc) {
+		p.method = byStart
+		return p
+	}
 	if layout, ok := w.analyze(pc, lookup); ok {
 		p.method, p.how, p.layout = byLayout, HowAnalysis, layout
 		return p
@@ -222,6 +227,16 @@ func (w *Walker) edge(pc uint64) (arch.Layout, bool) {
 		b = b[4:]
 	}
 	return w.arch.Edge(b, code[:n])
+}
+
+// startsThread reports whether a thread begins in the code that pc returns to.
+func (w *Walker) startsThread(pc uint64) bool {
+	if w.arch.StartsThread == nil {
+		return false
+	}
+	var b [16]byte
+	before, code := b[:8], b[8:]
+	return w.code.Text(pc-8, before) == 8 && w.code.Text(pc, code) == 8 && w.arch.StartsThread(before, code)
 }
 
 // matchTrampoline makes p a signal plan when the code around pc is that of a

@@ -48,6 +48,8 @@ func (s *state) step(f Frame, p *plan) (Frame, End, uint64) {
 		regs, end, at = s.byTrampoline(f, p)
 	case byLayout:
 		regs, end, at = s.byLayout(f, &p.layout)
+	case byStart:
+		return Frame{}, EndOutermost, 0
 	case byLeaf:
 		if !f.Exact {
 			return Frame{}, EndBadReturn, f.PC
@@ -175,7 +177,7 @@ func (s *state) readable(pc uint64) bool {
 // row takes for the return address. The row is believed where the function's
 // own instructions agree with it.
 func (s *state) zeroReturn(f Frame, p *plan, next Frame) (End, uint64) {
-	if p.how == HowGo || p.method == byRow && s.agrees(f, p, next) || p.method != byRow && s.deepest(f) {
+	if p.how == HowGo || p.method == byRow && s.agrees(f, p, next) || p.method != byRow && s.deepest(f) || p.lastRecord(next, s.arch) {
 		return EndOutermost, 0
 	}
 	return EndZeroReturn, f.PC

@@ -227,7 +227,11 @@ int main(int argc, char **argv)
 	printf("want join futex for the end of thread %d \"waits\"\n", pid);
 	sem_init(&in_once, 0, 0);
 	spawn(once_pauses, 0);
+#ifdef SYS_pause
 	printf("want pauses pause()\n");
+#else
+	printf("want pauses ppoll of nothing\n"); // which pause() makes there
+#endif
 	sem_wait(&in_once);
 	spawn(once_waits, 0);
 	printf("want once futex for the initialization by pthread_once of 0x%lx\n", addr(&once));

@@ -82,6 +82,8 @@ var Arch = &arch.Arch{
 	NoReturn: noReturn,
 	Extent:   extent,
 
+	StartsThread: startsThread,
+
 	Disassemble: disassemble,
 
 	CallTarget: callTarget,

@@ -142,6 +142,18 @@ func extent(code []byte, addr uint64) ([]arch.Span, bool) {
 	return follow.Reader(read).Extent(code, addr, 16)
 }
 
+// startsThread implements arch.Arch.StartsThread. musl's clone calls the thread's
+// function by its address and makes the system call exit with what that returns: blr;
+// mov x8, #93; svc #0 (src/thread/aarch64/clone.s). The frame pointer is that of the
+// thread which has made this one.
+func startsThread(before, code []byte) bool {
+	const movExit = 0xd2800ba8
+	if len(before) < 4 || len(code) < 8 {
+		return false
+	}
+	return word(before[len(before)-4:])&0xfffffc1f == 0xd63f0000 && word(code) == movExit && word(code[4:]) == svc
+}
+
 // forked implements arch.Arch.Forked.
 func forked(code []byte, pc int) (int, bool) {
 	const maxBack = 16

@@ -53,3 +53,27 @@ func TestEdge(t *testing.T) {
 		}
 	}
 }
+
+func TestStartsThread(t *testing.T) {
+	const blr, bl, exit, exitGroup, svc0 = 0xd63f0020, 0x94000010, 0xd2800ba8, 0xd2800bc8, 0xd4000001
+	for _, tt := range []struct {
+		name   string
+		before uint32
+		code   []uint32
+		want   bool
+	}{
+		{"musl's clone", blr, []uint32{exit, svc0}, true},
+		{"a call of a function by its name", bl, []uint32{exit, svc0}, false},
+		{"the end of the process", blr, []uint32{exitGroup, svc0}, false},
+		{"no system call", blr, []uint32{exit, blr}, false},
+		{"a page's end", blr, []uint32{exit}, false},
+	} {
+		var code []byte
+		for _, w := range tt.code {
+			code = binary.LittleEndian.AppendUint32(code, w)
+		}
+		if got := startsThread(binary.LittleEndian.AppendUint32(nil, tt.before), code); got != tt.want {
+			t.Errorf("%s: %v", tt.name, got)
+		}
+	}
+}

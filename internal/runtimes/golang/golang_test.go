@@ -54,6 +54,7 @@ func start(t testing.TB, prog string, args ...string) (pid int, dump string) {
 // startCommand is start for a command that becomes the program.
 func startCommand(t testing.TB, cmd *exec.Cmd) (pid int, dump string) {
 	t.Helper()
+	testenv.Running(t)
 	out, err := cmd.StdoutPipe()
 	if err != nil {
 		t.Fatal(err)
