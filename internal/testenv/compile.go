@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 )
 
@@ -95,8 +96,12 @@ func compile(t testing.TB, prog, cc string, args []string) {
 	}
 }
 
+// writeProgram writes a program that can be run at once: no other test starts a process
+// meanwhile, which would have the file open for writing for a moment.
 func writeProgram(t testing.TB, path string, data []byte) {
 	t.Helper()
+	syscall.ForkLock.RLock()
+	defer syscall.ForkLock.RUnlock()
 	if err := os.WriteFile(path, data, 0o777); err != nil {
 		t.Fatal(err)
 	}

@@ -167,8 +167,12 @@ func plainName(name string) string {
 // called names the function that the call in front of a return address leads to, by way
 // of a PLT stub or of a slot that the dynamic linker has filled.
 func (f *functions) called(a *arch.Arch, ret uint64) function {
-	code := make([]byte, 8)
-	if a.CallTarget == nil || f.space.Text(ret-uint64(len(code)), code) < len(code) {
+	// The instructions before the call may be where it has its target from.
+	code := make([]byte, 64)
+	for len(code) >= 8 && f.space.Text(ret-uint64(len(code)), code) < len(code) {
+		code = code[len(code)/2:]
+	}
+	if a.CallTarget == nil || len(code) < 8 {
 		return function{}
 	}
 	addr, slot, ok := a.CallTarget(code, ret)

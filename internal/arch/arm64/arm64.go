@@ -8,6 +8,7 @@ import (
 	"strconv"
 
 	"github.com/gatedso/bt/internal/arch"
+	"github.com/gatedso/bt/internal/arch/follow"
 )
 
 // DWARF register numbers: DWARF for the Arm 64-bit Architecture (AADWARF64),
@@ -185,16 +186,44 @@ func afterCall(code []byte) bool {
 	return in>>26 == 0x25 || in&0xfffffc1f == 0xd63f0000 || in&0xfefff800 == 0xd63f0800
 }
 
-// callTarget implements arch.Arch.CallTarget: bl.
+// callTarget implements arch.Arch.CallTarget: bl; and blr to what has been loaded from a
+// fixed slot, as compilers call functions of other files with -fno-plt.
 func callTarget(code []byte, ret uint64) (addr uint64, slot, ok bool) {
 	if len(code) < 4 {
 		return 0, false, false
 	}
-	in := binary.LittleEndian.Uint32(code[len(code)-4:])
-	if in>>26 != 0x25 {
-		return 0, false, false
+	in := word(code[len(code)-4:])
+	switch {
+	case in>>26 == 0x25:
+		return ret - 4 + uint64(int64(int32(in<<6)>>4)), false, true
+	case in&0xfffffc1f == 0xd63f0000:
+		addr, ok = loadedFrom(code[:len(code)-4], ret-4, reg(in, 5))
 	}
-	return ret - 4 + uint64(int64(int32(in<<6)>>4)), false, true
+	return addr, true, ok
+}
+
+// loadedFrom returns the address of the word that code, which ends at end, has loaded
+// register r from: adrp; ldr, with other instructions in between, but no branches.
+func loadedFrom(code []byte, end uint64, r uint8) (addr uint64, ok bool) {
+	loaded := false
+	for ; len(code) >= 4; code, end = code[:len(code)-4], end-4 {
+		var in inst
+		last := code[len(code)-4:]
+		decode(last, &in)
+		w := word(last)
+		switch {
+		case in.flow != follow.Next:
+			return 0, false
+		case in.writes>>r&1 == 0:
+		case !loaded && w&0xffc00000 == 0xf9400000: // ldr, 64 bits, with an unsigned offset
+			loaded, r, addr = true, in.rn, uint64(in.imm)
+		case loaded && w&0x9f000000 == 0x90000000: // adrp
+			return (end-4)&^0xfff + uint64(int64(int32(w<<8)>>13<<2|int32(w>>29&3)))<<12 + addr, true
+		default:
+			return 0, false
+		}
+	}
+	return 0, false
 }
 
 // goUnframed implements arch.GoFrames.Unframed. A function begins with str x30, [sp,

@@ -77,3 +77,37 @@ func TestStartsThread(t *testing.T) {
 		}
 	}
 }
+
+// The encodings are those of GNU as.
+func TestCallTarget(t *testing.T) {
+	const ret = 0x401040
+	const (
+		bl, blrX1, blrX2  = 0x97fffff0, 0xd63f0020, 0xd63f0040 // bl .-64
+		adrpX1, ldrX1     = 0xd00000e1, 0xf9476421             // adrp x1, .+30 pages; ldr x1, [x1, #3784]
+		movX0, movX1, cbz = 0xaa1c03e0, 0xaa1c03e1, 0xb4000060
+	)
+	for _, tt := range []struct {
+		name string
+		code []uint32
+		addr uint64
+		slot bool
+		ok   bool
+	}{
+		{"bl", []uint32{movX0, bl}, ret - 4 - 64, false, true},
+		{"through a slot", []uint32{adrpX1, ldrX1, movX0, blrX1}, 0x401000 + 30*4096 + 3784, true, true},
+		{"the register is written again", []uint32{adrpX1, ldrX1, movX1, blrX1}, 0, true, false},
+		{"a branch in between", []uint32{adrpX1, ldrX1, cbz, blrX1}, 0, true, false},
+		{"another register", []uint32{adrpX1, ldrX1, movX0, blrX2}, 0, true, false},
+		{"the page is not known", []uint32{movX0, ldrX1, blrX1}, 0, true, false},
+		{"no call", []uint32{movX0}, 0, true, false},
+	} {
+		var code []byte
+		for _, w := range tt.code {
+			code = binary.LittleEndian.AppendUint32(code, w)
+		}
+		addr, slot, ok := Arch.CallTarget(code, ret)
+		if ok != tt.ok || ok && (addr != tt.addr || slot != tt.slot) {
+			t.Errorf("%s: %#x, slot %v, %v", tt.name, addr, slot, ok)
+		}
+	}
+}
