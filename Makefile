@@ -15,7 +15,7 @@ DATE    ?= $(shell ./scripts/version.sh date)
 # What belongs into PREFIX/share.
 SHARE := build/share
 
-.PHONY: all build share install install-systemd install-init dist dist-test manifests picture test race lint fuzz hostile bench diff golden demo e2e attack ci clean
+.PHONY: all build share install install-systemd install-init dist dist-test manifests picture test test-arm64 race lint fuzz hostile bench diff golden demo e2e attack ci clean
 
 all: build
 
@@ -67,6 +67,14 @@ dist-test:
 test: build
 	./scripts/test.sh
 
+# Tests that look at nothing but bytes, as programs for arm64 (needs qemu-user).
+PURE := ./stack $(addprefix ./internal/,arch arch/all escape fault gate gate/store names/gdbjit names/jitmap \
+	names/kallsyms names/mangled render render/flame render/folded render/json render/perf render/pprof \
+	render/text source trust unwind waits)
+
+test-arm64:
+	GOARCH=arm64 $(GO) test -short -exec qemu-aarch64 $(PURE)
+
 race:
 	CGO_ENABLED=1 $(GO) test -race $(RACEFLAGS) ./...
 
@@ -74,6 +82,7 @@ lint:
 	@unformatted=$$(gofmt -l .); test -z "$$unformatted" || { echo "gofmt -l: $$unformatted"; exit 1; }
 	$(GO) vet ./...
 	$(GO) vet -tags generate ./cmd/bt
+	GOARCH=arm64 $(GO) vet ./...
 	GOOS=darwin $(GO) vet ./...
 	GOOS=windows $(GO) vet . ./stack ./maps ./elfsym ./symbolize
 	$(GO) run github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.6.2 run
