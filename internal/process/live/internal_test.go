@@ -263,6 +263,7 @@ func TestReaderFallback(t *testing.T) {
 }
 
 func TestReadMemoryOverEnds(t *testing.T) {
+	page := unix.Getpagesize()
 	b, err := unix.Mmap(-1, 0, 3*page, unix.PROT_READ|unix.PROT_WRITE, unix.MAP_ANON|unix.MAP_PRIVATE)
 	if err != nil {
 		t.Fatal(err)
@@ -273,7 +274,7 @@ func TestReadMemoryOverEnds(t *testing.T) {
 	}
 	copy(b[page-5:], "hello")
 	got := make([]byte, 100)
-	addr := uint64(uintptr(unsafe.Pointer(&b[0]))) + page - 5
+	addr := uint64(uintptr(unsafe.Pointer(&b[0]))) + uint64(page) - 5
 	n, err := readv(unix.Getpid(), addr, got)
 	if n != 5 || err != unix.EFAULT || string(got[:n]) != "hello" {
 		t.Errorf("%d bytes %q, %v", n, got[:max(n, 0)], err)
