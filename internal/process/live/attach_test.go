@@ -44,7 +44,7 @@ func sampled(t testing.TB, a *live.Attachment, mm *maps.Map) *live.Sample {
 func wait(a *live.Attachment, d time.Duration) bool { return a.Wait(time.Now().Add(d)) }
 
 func TestAttachedSignalsAreNotLost(t *testing.T) {
-	const n = 20000
+	n := unlessShort(20000, 1000)
 	ch := mode(t, "signals", strconv.Itoa(n))
 	p := open(t, ch.pid)
 	mm := readMaps(t, p)
@@ -58,7 +58,7 @@ func TestAttachedSignalsAreNotLost(t *testing.T) {
 				if s != fmt.Sprintf("%d 0\n", n) {
 					t.Errorf("%q: want %d signals, 0 of them out of order", s, n)
 				}
-				if samples < 30 {
+				if samples < unlessShort(30, 3) {
 					t.Errorf("only %d samples", samples)
 				}
 				return
@@ -100,11 +100,8 @@ func sampleForever(args []string) {
 
 // However bt ends, the target runs on, and has got every signal.
 func TestAttachedKilled(t *testing.T) {
-	rounds := 200
-	if testing.Short() {
-		rounds = 20
-	}
-	const n = 20000
+	rounds := unlessShort(200, 20)
+	n := unlessShort(20000, 1000)
 	ch := mode(t, "signals", strconv.Itoa(n))
 	fmt.Fprintln(ch.in)
 	other := mode(t, "work")
@@ -139,7 +136,7 @@ func TestAttachedThreadsComeAndGo(t *testing.T) {
 	mm := readMaps(t, p)
 	seen := make(map[int]bool)
 	attach(t, p, live.AttachOptions{}, func(a *live.Attachment) {
-		for range 400 {
+		for range unlessShort(400, 60) {
 			s := sampled(t, a, mm)
 			if s == nil || !wait(a, 500*time.Microsecond) {
 				t.Fatal("the process has ended")
@@ -155,7 +152,7 @@ func TestAttachedThreadsComeAndGo(t *testing.T) {
 			t.Errorf("%d threads are traced: those that have ended are not forgotten", n)
 		}
 	})
-	if len(seen) < 20 {
+	if len(seen) < unlessShort(20, 5) {
 		t.Errorf("only %d threads were seen", len(seen))
 	}
 	untraced(t, ch.pid)
@@ -164,7 +161,7 @@ func TestAttachedThreadsComeAndGo(t *testing.T) {
 // A program that a thread other than the first executes anew, again and again, gets to
 // its end.
 func TestAttachedExec(t *testing.T) {
-	ch := mode(t, "exec", "300")
+	ch := mode(t, "exec", strconv.Itoa(unlessShort(300, 50)), "first")
 	p := open(t, ch.pid)
 	done := make(chan string, 1)
 	go func() { s, _ := ch.out.ReadString('\n'); done <- s }()
@@ -187,7 +184,7 @@ func TestAttachedExec(t *testing.T) {
 			}
 		}
 	})
-	if execs < 200 {
+	if execs < unlessShort(200, 30) {
 		t.Errorf("%d calls of execve were seen", execs)
 	}
 	if n := len(tasks(t, ch.pid)); n != 4 {

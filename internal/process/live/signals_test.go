@@ -21,7 +21,7 @@ import (
 )
 
 func TestSignalsAreNotLost(t *testing.T) {
-	const n = 20000
+	n := unlessShort(20000, 2000)
 	ch := mode(t, "signals", strconv.Itoa(n))
 	p := open(t, ch.pid)
 	mm := readMaps(t, p)
@@ -34,7 +34,7 @@ func TestSignalsAreNotLost(t *testing.T) {
 			if s != fmt.Sprintf("%d 0\n", n) {
 				t.Errorf("%q: want %d signals, 0 of them out of order", s, n)
 			}
-			if snaps < 30 {
+			if snaps < unlessShort(30, 3) {
 				t.Errorf("only %d snapshots", snaps)
 			}
 			t.Logf("%d snapshots", snaps)
@@ -101,7 +101,7 @@ func snapshotForever(args []string) {
 // However bt ends, the target runs on, and has got every signal.
 func TestKilled(t *testing.T) {
 	rounds := unlessShort(200, 20)
-	const n = 20000
+	n := unlessShort(20000, 2000)
 	ch := mode(t, "signals", strconv.Itoa(n))
 	fmt.Fprintln(ch.in)
 	other := mode(t, "work")
