@@ -47,6 +47,7 @@ func (r *Recording) Process(p *live.Process) error {
 	if text, err := p.Maps(); err == nil {
 		r.s.renew(text)
 	}
+	defer garbage.begin()()
 	err := p.Attach(r.s.attachOptions(), func(a *live.Attachment) { r.s.run(a, r.s.o.Stop) })
 	r.s.finish()
 	return err
@@ -70,6 +71,7 @@ func (r *Recording) Close() {
 // called when the recording is over, also where it could not begin; Command returns
 // when the command has ended, too.
 func (r *Recording) Command(c live.Command, recorded func()) (live.Ended, error) {
+	defer garbage.begin()()
 	done := make(chan struct{})
 	over := make(chan struct{})
 	go guard.Run(func() {

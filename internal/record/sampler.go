@@ -170,7 +170,13 @@ func (s *sampler) sample(at time.Time) (stood time.Duration, ok bool) {
 	if v := s.view; v.moving && time.Since(v.renewed) >= walkerAge {
 		v.newWalkers()
 	}
+	for !garbage.hold() {
+		if !s.a.Wait(time.Now().Add(asideStep)) {
+			return 0, false
+		}
+	}
 	taken, err := s.a.Sample(s.view.mm)
+	garbage.release()
 	switch {
 	case errors.Is(err, live.ErrRenewed):
 		s.forget()
@@ -186,6 +192,7 @@ func (s *sampler) sample(at time.Time) (stood time.Duration, ok bool) {
 		if time.Since(s.readAt) < time.Duration(float64(s.readCost)/mapsShare) || s.reread() {
 			s.take(taken, at)
 		}
+		garbage.collect()
 	})
 	s.sweep()
 	return taken.Pause, true

@@ -28,6 +28,9 @@ type Attachment struct {
 	base Options // for the tracer
 	t    *tracer // takes the samples; its buffers serve again
 	own  int     // the tracing thread
+	// first tells that it goes before all threads of the usual kind: to wait for them it
+	// has to sleep.
+	first bool
 
 	threads map[int]*follower // by TID; those that are traced
 	order   []*follower       // in the order in which they were met
@@ -117,9 +120,7 @@ func newAttachment(p *Process, o AttachOptions) (*Attachment, error) {
 		return nil, err
 	}
 	a.t, t.options = t, traced
-	// While the process stands still this thread must not wait for a CPU behind others.
-	// It takes few, and may ask for this only where root has let it.
-	unix.Setpriority(unix.PRIO_PROCESS, a.own, -20)
+	a.first = goFirst()
 	// The alarm is a comfort: without it waits are a series of short sleeps.
 	a.alarm, _ = newAlarm()
 	return a, nil

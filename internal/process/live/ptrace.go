@@ -166,6 +166,23 @@ func pause(d time.Duration) {
 	unix.Nanosleep(&ts, nil)
 }
 
+// goFirst has the calling thread go before all threads of the usual kind, and reports
+// whether that was permitted. A process that stands still must not wait until the thread
+// that lets it go on gets a CPU. No thread that is made by this one goes before others.
+func goFirst() bool {
+	const roundRobin, notInherited = 2, 0x40000000 // SCHED_RR, SCHED_RESET_ON_FORK
+	priority := int32(1)
+	_, _, errno := unix.RawSyscall(unix.SYS_SCHED_SETSCHEDULER, 0, roundRobin|notInherited, uintptr(unsafe.Pointer(&priority)))
+	return errno == 0
+}
+
+// nap is pause for short times in which bt must be the one to go on: the Go scheduler
+// does not hear of it, and gives the processor that the goroutine runs on to no other.
+func nap(d time.Duration) {
+	ts := unix.NsecToTimespec(int64(d))
+	unix.RawSyscall(unix.SYS_NANOSLEEP, uintptr(unsafe.Pointer(&ts)), 0, 0)
+}
+
 func yield() { unix.RawSyscall(unix.SYS_SCHED_YIELD, 0, 0, 0) }
 
 // quietStops keeps every stop of a tracee from sending bt a SIGCHLD, whose

@@ -46,6 +46,7 @@ func (s *Sample) Memory(i int) unwind.Memory { return &copied{segs: s.Threads[i]
 const (
 	sampleGraceD     = time.Millisecond
 	sampleGraceOther = 10 * time.Millisecond
+	sampleGraceMore  = 100 * time.Microsecond // for each thread
 	sampleGraceAlone = 50 * time.Millisecond
 )
 
@@ -198,31 +199,33 @@ func (a *Attachment) stop(chosen []*follower) (from time.Time) {
 		if progress {
 			begin = time.Now()
 			if spins < 1000 {
-				yield()
+				a.yield()
 				continue
 			}
 		}
 		waited := now.Sub(begin)
 		switch {
 		case waited < 200*time.Microsecond:
-			yield()
+			a.yield()
 		case waited < sampleGraceD:
-			pause(50 * time.Microsecond)
-		case waited >= patience(stands) || a.asleepAll(chosen):
+			nap(50 * time.Microsecond)
+		case stands && now.Sub(from) >= sampleGraceOther+time.Duration(len(chosen))*sampleGraceMore,
+			!stands && waited >= sampleGraceAlone, a.asleepAll(chosen):
 			t.giveUp(0)
 			return from
 		default:
-			pause(200 * time.Microsecond)
+			nap(200 * time.Microsecond)
 		}
 	}
 }
 
-// patience is how long to wait for threads that could run.
-func patience(stands bool) time.Duration {
-	if stands {
-		return sampleGraceOther
+// yield lets others have the CPU.
+func (a *Attachment) yield() {
+	if a.first {
+		nap(5 * time.Microsecond)
+	} else {
+		yield()
 	}
-	return sampleGraceAlone
 }
 
 // pollAll looks at the chosen threads that are to stop.
