@@ -164,6 +164,19 @@ func (c *recordCommand) endBySignal() {
 	})
 }
 
+// keepRunning has ^Z, and a terminal that stops what writes to it from the background,
+// not stop bt: what it traces would stand still at its next signal, if not at once.
+func (c *recordCommand) keepRunning() {
+	signal.Ignore(unix.SIGTTOU, unix.SIGTTIN)
+	ch := make(chan os.Signal, 1)
+	signal.Notify(ch, unix.SIGTSTP)
+	go guard.Run(func() {
+		for range ch {
+			c.errorf("bt does not stop while it records, as the process could stand still with it: ^C ends")
+		}
+	})
+}
+
 // moreThreads lets the threads that trace run whatever else is going on.
 func moreThreads(n int) { runtime.GOMAXPROCS(runtime.NumCPU() + n) }
 
@@ -197,6 +210,7 @@ func (c *recordCommand) processes(pids []int) error {
 		list = append(list, &one{Recording: r, process: p})
 	}
 	c.endBySignal()
+	c.keepRunning()
 	moreThreads(len(list))
 	stop := c.progress(list)
 	var wg sync.WaitGroup
@@ -266,7 +280,7 @@ func (c *recordCommand) summary(r *record.Recording) {
 		c.errorf("process %d: the rate was lowered from %g a second, to stop it no longer than %s of the time (--max-pause)", r.PID, c.hz, (*share)(&c.share))
 	}
 	if s.Late > 0 {
-		c.errorf("process %d: bt was late for %s, and left them out: it, or the machine, was busy", r.PID, number(s.Late, "sample"))
+		c.errorf("process %d: %s left out, as bt, or the machine, was busy", r.PID, number(s.Late, "sample"))
 	}
 	if text := s.Missing(); text != "" {
 		c.incomplete("process %d: of %d stacks, %s", r.PID, s.Stacks, text)

@@ -214,6 +214,27 @@ func TestRecordEnds(t *testing.T) {
 	}
 }
 
+// What stops other programs in a terminal does not stop bt: what it records would stand
+// still with it.
+func TestRecordIsNotSuspended(t *testing.T) {
+	p := startCmd(t, command(build(t, "gcc", "shares.c", "-O1", "-g"), "3"))
+	cmd, stderr := startRecord(t, p.pid, "-o", filepath.Join(tempDir(t), "out.folded"))
+	for _, sig := range []syscall.Signal{syscall.SIGTTOU, syscall.SIGTTIN, syscall.SIGTSTP} {
+		cmd.Process.Signal(sig)
+		time.Sleep(50 * time.Millisecond)
+		for tid, s := range taskStates(cmd.Process.Pid) {
+			if s == 'T' {
+				t.Fatalf("thread %d of bt stands still after %v", tid, sig)
+			}
+		}
+	}
+	cmd.Process.Signal(syscall.SIGTERM)
+	cmd.Wait()
+	if !strings.Contains(stderr.String(), "^C ends") {
+		t.Errorf("%s", stderr)
+	}
+}
+
 // Signals reach a process that is recorded, each once and in order.
 func TestRecordSignals(t *testing.T) {
 	p := startCmd(t, command(build(t, "gcc", "rtsignals.c", "-O1"), "4000"))
