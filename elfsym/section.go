@@ -10,8 +10,9 @@ import (
 	"strings"
 	"sync"
 
+	"github.com/klauspost/compress/zlib"
+
 	"github.com/gatedso/bt/internal/guard"
-	"github.com/gatedso/bt/internal/inflate"
 )
 
 // Section is a section's address, its size in memory, and its bytes: in place,
@@ -154,11 +155,12 @@ func (im *Image) inflateSection(s *elf.Section, raw []byte, zdebug bool) (data [
 		limit = maxFrame
 	}
 	if stream, size, ok := im.zlibStream(s, raw, zdebug); ok {
-		if err := mayYield(size, uint64(len(raw)), limit); err != nil {
-			return nil, err
-		}
-		err := guard.Read(func() (err error) {
-			data, err = inflate.Zlib(stream, int(size))
+		err := guard.Library(func() error {
+			r, err := zlib.NewReader(bytes.NewReader(stream))
+			if err != nil {
+				return err
+			}
+			data, err = decompress(r, size, uint64(len(raw)), limit)
 			return err
 		})
 		return data, err
