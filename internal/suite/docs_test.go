@@ -67,7 +67,8 @@ func TestDocs(t *testing.T) {
 		},
 		"perf-addr2line.md": func(t *testing.T, dir string) {
 			testenv.Need(t, "addr2line", "binutils")
-			docProgram(t, dir, "worker.c")
+			testenv.Need(t, "perf", "linux-perf")
+			docProgram(t, dir, "spin.c")
 		},
 		"core-elsewhere.md": func(t *testing.T, dir string) {
 			prog := docProgram(t, dir, "worker.c")
@@ -138,7 +139,7 @@ func (e *example) check(t *testing.T, dir string) {
 	t.Helper()
 	cmd := exec.Command("script", "-qec", "set -o pipefail; "+e.command, "/dev/null")
 	cmd.Dir = dir
-	cmd.Env = append(os.Environ(), "PATH="+filepath.Dir(btPath)+":"+os.Getenv("PATH"), "NO_COLOR=1", "SHELL=/bin/bash", "TERM=xterm", "DEBUGINFOD_URLS=")
+	cmd.Env = append(os.Environ(), "PATH="+filepath.Dir(btPath)+":"+os.Getenv("PATH"), "HOME="+dir, "NO_COLOR=1", "SHELL=/bin/bash", "TERM=xterm", "DEBUGINFOD_URLS=")
 	out, err := cmd.CombinedOutput()
 	if code := cmd.ProcessState.ExitCode(); err != nil && code != 3 && !strings.Contains(e.command, "bt run") {
 		t.Errorf("%s: %v\n%s", e.command, err, out)
