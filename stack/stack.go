@@ -132,6 +132,9 @@ type Frame struct {
 	// that the compiler inlined, and last the function that holds the code. Frames
 	// of a language runtime that this native frame runs come before them.
 	Names []Name `json:"names,omitempty"`
+	// Managed tells that there is no native frame: the frame is one of a language
+	// runtime alone, and PC is where its own code goes on.
+	Managed bool `json:"managed,omitempty"`
 	// Runtime tells that the native frame is a language runtime's own code, which
 	// does not say where the program is: its interpreter, its scheduler.
 	Runtime bool `json:"runtime,omitempty"`

@@ -111,7 +111,7 @@ func stacksOf(p *stack.Process) iter.Seq[[]stack.Frame] {
 		for _, tasks := range [][]stack.Task{p.Goroutines, p.Tasks} {
 			for i := range tasks {
 				frames := tasks[i].Frames
-				if len(frames) == 0 {
+				if len(frames) == 0 || frames[0].Managed {
 					continue
 				}
 				if _, known := seen[&frames[0]]; known {

@@ -132,7 +132,7 @@ func (o *Options) Calls(s *Stack) iter.Seq[Call] {
 				continue
 			}
 			calls := f.Calls()
-			runs := o.Brief && hasLanguage(calls) // the native function is the runtime's own
+			runs := (o.Brief || f.Managed) && hasLanguage(calls) // the native function is the runtime's own, or there is none
 			for j := range calls {
 				if runs && calls[j].Language == "" {
 					continue

@@ -35,6 +35,7 @@ func (e *buffer) frame(f *stack.Frame, o *render.Options) {
 	if o.Raw {
 		return
 	}
+	e.boolOf("managed", f.Managed)
 	e.boolOf("runtime", f.Runtime)
 	e.list("names", len(f.Names), func(i int) { e.nameOfCode(&f.Names[i], o) })
 	e.sentenceOf("miss", string(f.Miss))

@@ -98,7 +98,7 @@ func (o *Options) AppendFrame(dst []byte, f *stack.Frame, wordSize int) []byte {
 				dst = o.appendExcerpt(dst, n.Excerpt)
 			}
 		}
-		if o.Brief && hasLanguage(calls) {
+		if (o.Brief || f.Managed) && hasLanguage(calls) {
 			return dst
 		}
 	}

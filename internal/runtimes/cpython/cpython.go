@@ -45,6 +45,9 @@ func find(t *runtimes.Target) (runtimes.Reader, error) {
 	m := r.memory(t.Memory)
 	interps, _, _ := m.interps(in.runtime)
 	r.active = m.findActive(interps)
+	if t.Wants.Languages {
+		r.taskLists = m.findTasks(interps)
+	}
 	return r, nil
 }
 
@@ -56,7 +59,8 @@ type reader struct {
 	space *image.Space
 	wants runtimes.Wants
 
-	active map[uint64]uint64 // by interpreter: threading._active
+	active    map[uint64]uint64 // by interpreter: threading._active
+	taskLists map[uint64]taskLists
 
 	// What Copy has read.
 	mem     *memory
@@ -66,6 +70,9 @@ type reader struct {
 	byTID   map[int][]*pyThread // the innermost interpreter's first
 	tids    map[uint64]int      // whose each PyThreadState is
 	err     error
+
+	asyncTasks   []*pyTask // where all threads are wanted
+	unknownTasks int
 }
 
 // Language implements runtimes.Reader.
@@ -102,7 +109,17 @@ func (r *reader) Copy(s *process.Stopped) {
 		}
 	}
 	if r.wants.Languages {
-		r.codes = r.mem.readCodes(r.threads)
+		r.asyncTasks, r.unknownTasks = nil, 0
+		all := r.threads
+		if len(s.Threads) == len(s.TIDs) {
+			r.asyncTasks, r.unknownTasks = r.readTasks()
+			parked := new(pyThread)
+			for _, t := range r.asyncTasks {
+				parked.segs = append(parked.segs, segment{frames: t.frames})
+			}
+			all = append(all[:len(all):len(all)], parked)
+		}
+		r.codes = r.mem.readCodes(all)
 	}
 	r.names()
 }
@@ -148,6 +165,7 @@ func (r *reader) Process(p *stack.Process, m *process.Recorder) error {
 	if r.mem == nil {
 		return nil
 	}
+	r.tasks(p)
 	for _, in := range r.interps {
 		if in.collecting {
 			text := Language + ": garbage is being collected"

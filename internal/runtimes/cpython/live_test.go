@@ -6,12 +6,15 @@ import (
 	"bufio"
 	"context"
 	"encoding/json"
+	"fmt"
 	"os"
 	"os/exec"
 	"strconv"
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/google/go-cmp/cmp"
 
 	"github.com/gatedso/bt"
 	"github.com/gatedso/bt/internal/testenv"
@@ -86,7 +89,7 @@ func pythonFrames(th *stack.Thread) (names []stack.Name) {
 func notes(t *testing.T, what string, notes []stack.Note) {
 	t.Helper()
 	for _, n := range notes {
-		if n.Kind == "python" && !strings.Contains(n.Text, "garbage") {
+		if n.Kind == "python" && n.Missing {
 			t.Errorf("%s: %s", what, n.Text)
 		}
 	}
@@ -206,4 +209,57 @@ func checkCalls(t *testing.T, th *stack.Thread, lines []string) {
 			t.Errorf("%s:%d %q does not call %s", n.Symbol, n.Line, text, inner.Symbol)
 		}
 	}
+}
+
+// The tasks of asyncio are those that it tells itself, with the lines of their coroutines.
+func TestTasks(t *testing.T) {
+	each(t, func(t *testing.T, p testenv.Python) {
+		pid, line := start(t, p, "tasks.py")
+		got := take(t, pid)
+		var view map[string][][2]any
+		if err := json.Unmarshal([]byte(line), &view); err != nil {
+			t.Fatal(err)
+		}
+		if len(view) == 0 { // asyncio of that version does not tell
+			if len(got.Tasks) != 0 || len(got.Notes) != 1 || !strings.Contains(got.Notes[0].Text, "asyncio") {
+				t.Errorf("%d tasks, notes %v", len(got.Tasks), got.Notes)
+			}
+			return
+		}
+		notes(t, "process", got.Notes)
+		want, have := make(map[string]string), make(map[string]string)
+		for name, frames := range view {
+			want[name] = fmt.Sprint(frames)
+		}
+		states := make(map[string]string)
+		for i := range got.Tasks {
+			task := &got.Tasks[i]
+			var frames [][2]any
+			for _, f := range task.Frames {
+				if len(f.Names) != 1 || !f.Managed {
+					t.Errorf("%s: %+v", task.Name, f)
+					continue
+				}
+				frames = append(frames, [2]any{f.Names[0].Symbol, f.Names[0].Line})
+			}
+			have[task.Name] = fmt.Sprint(frames)
+			states[task.Name] = task.State
+			if w := task.Waits; w != nil && w.Kind == "task" {
+				states[task.Name] += " for " + w.Text
+			} else if w != nil {
+				states[task.Name] += " for " + strings.Fields(w.Text)[0]
+			}
+		}
+		if diff := cmp.Diff(want, have); diff != "" {
+			t.Errorf("(-asyncio +bt):\n%s", diff)
+		}
+		for name, want := range map[string]string{
+			"one": "waiting for Future", "late": "not started", "iterates": "waiting in async_generator_asend for Future",
+			"gatherer": "waiting for _GatheringFuture", "waits": `waiting for task "one"`,
+		} {
+			if states[name] != want {
+				t.Errorf("%s is %q, want %q", name, states[name], want)
+			}
+		}
+	})
 }

@@ -189,6 +189,17 @@ func FuzzMemory(f *testing.F) {
 			r := frameReader{memory: m, limit: &limit, most: 100}
 			th.segs, th.err = r.segments(th.state)
 		}
+		for i, name := range []string{"set", "weakref", "coroutine", "_asyncio.Task"} {
+			if at, ok := m.word(uint64(8*i + 4)); ok {
+				m.types[at] = name
+			}
+		}
+		m.taskObjects(taskLists{weak: uint64(at), eager: uint64(at) + 8})
+		for i := range uint64(4) {
+			if task, _ := m.readTask(uint64(at)+16*i, &limit, 10); task != nil && len(task.frames) > 10 {
+				t.Errorf("%d frames of a task", len(task.frames))
+			}
+		}
 		codes := m.readCodes(threads)
 		for _, th := range threads {
 			for _, s := range th.segs {
