@@ -90,18 +90,25 @@ func (r *reader) Copy(s *process.Stopped) {
 	}
 	limit := maxPyFrames
 	for k, i := range owners(r.threads, s.Threads) {
-		if i < 0 {
+		t := r.threads[k]
+		if i < 0 && t.interp.id == 0 {
 			continue
 		}
-		t, tid := r.threads[k], s.Threads[i].TID
+		if r.wants.Languages || t.interp.id != 0 {
+			f := frameReader{memory: r.mem, limit: &limit, most: r.wants.MaxFrames}
+			t.segs, t.err = f.segments(t.state)
+			t.cut = f.cut
+		}
+		if t.interp.id != 0 {
+			i = t.runner(i, s.Threads)
+		}
+		if i < 0 {
+			t.segs = nil
+			continue
+		}
+		tid := s.Threads[i].TID
 		r.tids[t.state] = tid
 		r.byTID[tid] = append(r.byTID[tid], t)
-		if !r.wants.Languages {
-			continue
-		}
-		f := frameReader{memory: r.mem, limit: &limit, most: r.wants.MaxFrames}
-		t.segs, t.err = f.segments(t.state)
-		t.cut = f.cut
 	}
 	for _, t := range r.threads {
 		if _, known := r.tids[t.state]; !known && t.native != 0 {

@@ -263,3 +263,36 @@ func TestTasks(t *testing.T) {
 		}
 	})
 }
+
+// A thread runs the code of the interpreters that it has entered, whoever has made them.
+func TestSubInterpreters(t *testing.T) {
+	each(t, func(t *testing.T, p testenv.Python) {
+		if strings.Contains(p.Name, "python3.8") || strings.Contains(p.Name, "python3.9") {
+			t.Skip("nothing tells which thread runs what before 3.10")
+		}
+		pid, _ := start(t, p, "subs.py")
+		got := take(t, pid)
+		notes(t, "process", got.Notes)
+		running := 0
+		for i := range got.Threads {
+			th := &got.Threads[i]
+			notes(t, fmt.Sprint("thread ", th.TID), th.Notes)
+			var names []string
+			for _, n := range pythonFrames(th) {
+				names = append(names, n.Symbol)
+			}
+			text := strings.Join(names, " ")
+			switch {
+			case th.TID == pid && text != "<module>":
+				t.Errorf("the main thread runs %s", text)
+			case strings.HasPrefix(text, "in_sub outer <module> run "):
+				running++
+			case th.TID != pid:
+				t.Errorf("thread %d runs %q", th.TID, text)
+			}
+		}
+		if running != 2 {
+			t.Errorf("%d threads run an interpreter of their own", running)
+		}
+	})
+}

@@ -142,3 +142,40 @@ func owners(states []*pyThread, threads []process.StoppedThread) []int {
 	}
 	return out
 }
+
+// runner is the index of the thread that runs the PyThreadState of a sub-interpreter. Until
+// 3.12 the one that has made it is not always the one that runs it: on whose stack its C
+// calls have their variables tells. Where nothing tells, it is owner.
+func (t *pyThread) runner(owner int, threads []process.StoppedThread) int {
+	for i := range t.segs {
+		if at := t.segs[i].at; at != 0 {
+			if i := onStack(at, threads); i >= 0 {
+				return i
+			}
+			break
+		}
+	}
+	return owner
+}
+
+// onStack is the index of the thread on whose stack addr is, -1 for none. Where no stacks
+// were copied, as of a core, it is the nearest one above whose end it lies.
+func onStack(addr uint64, threads []process.StoppedThread) int {
+	best, nearest := -1, uint64(0)
+	for i := range threads {
+		t := &threads[i]
+		if t.Arch == nil {
+			continue
+		}
+		if len(t.Stack) > 0 {
+			if addr-t.StackAddr < uint64(len(t.Stack)) {
+				return i
+			}
+			continue
+		}
+		if sp, ok := t.Regs.Get(t.Arch.SP); ok && sp <= addr && sp >= nearest {
+			best, nearest = i, sp
+		}
+	}
+	return best
+}
