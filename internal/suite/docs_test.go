@@ -77,6 +77,9 @@ func TestDocs(t *testing.T) {
 			copyFile(t, core, filepath.Join(dir, "core.1234"))
 			keepFiles(t, p.pid, filepath.Join(dir, "files"))
 		},
+		"slow-program.md": func(t *testing.T, dir string) {
+			startAs(t, docProgram(t, dir, "slowd.c"))
+		},
 		"log-addresses.md": func(t *testing.T, dir string) {
 			docProgram(t, dir, "worker.c", "-no-pie")
 			startAs(t, docProgram(t, dir, "bank.c"))

@@ -114,6 +114,9 @@ func (w *Writer) Head(p *stack.Process, s render.Sample) {
 		w.first = s.Time
 	}
 	w.now, w.last, w.period = s, s.Time, max(w.period, s.Period)
+	if len(w.mappings) == 0 {
+		w.program()
+	}
 	if p.Death != nil {
 		w.comment(p, p.Death.Text)
 	}
@@ -287,6 +290,33 @@ func (w *Writer) mapping(f *stack.Frame) uint64 {
 			k.start, k.limit, k.offset = list[i].Start, list[i].End, list[i].Offset
 		}
 	}
+	return w.mappingOf(k)
+}
+
+// program adds the mapping of the program, which stands first in the maps: readers take
+// the first of a profile for it.
+func (w *Writer) program() {
+	if w.head == nil {
+		return
+	}
+	for i := range w.head.Maps {
+		m := &w.head.Maps[i]
+		if m.Perm&maps.Exec == 0 || !m.IsFile() {
+			continue
+		}
+		k := mapping{start: m.Start, limit: m.End, offset: m.Offset, file: escape.Name(m.Path)}
+		for _, b := range w.head.BuildIDs {
+			if b.Path == m.Path {
+				k.buildID = b.ID
+				break
+			}
+		}
+		w.mappingOf(k)
+		return
+	}
+}
+
+func (w *Writer) mappingOf(k mapping) uint64 {
 	id := w.mappings[k]
 	if id == 0 {
 		id = uint64(len(w.mappings) + 1)
