@@ -17,7 +17,7 @@ type cu struct {
 	addr       []byte // .debug_addr, that of the skeleton for a split unit
 	addrBase   uint64
 	rangeData  []byte // .debug_ranges
-	scopes     *scopes
+	scopes     *level // of the entries that names lie in
 }
 
 // open reads the root entry of a unit; nil if it cannot be read.

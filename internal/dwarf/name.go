@@ -104,10 +104,7 @@ func (v *visitor) qualified(c *cu, off int, name []byte) string {
 	if sep == "" {
 		return string(name)
 	}
-	if c.scopes == nil {
-		c.scopes = v.readScopes(c)
-	}
-	parts := c.scopes.around(off)
+	parts := v.around(c, off)
 	if len(parts) == 0 {
 		return string(name)
 	}

@@ -1,73 +1,130 @@
 package dwarf
 
-import (
-	"slices"
-	"sort"
-)
+import "sort"
 
-// scope is an entry of a unit that names lie in: a namespace, a module, a class.
-type scope struct {
-	from, to int   // offsets of the first entry in it, and behind the last
-	parent   int32 // -1: the unit
-	name     string
+// level is the entries below one entry of a unit, of which those are known that have
+// entries of their own. It is read as far as it was needed: the names of a unit lie in a
+// few of its scopes, and DW_AT_sibling leads past the others.
+type level struct {
+	pos  int // of the next entry that was not read yet
+	done bool
+	kids []child // by offset
 }
 
-// scopes are those of a unit, by their offsets.
-type scopes []scope
+// child is an entry that has entries of its own.
+type child struct {
+	die      int // its offset
+	from, to int // offset of the first entry in it, and of what is behind the last one
+	scope    bool
+	in       level
+}
 
-// maxScopes bounds the scopes of one unit, maxParts those around one name.
+// Limits of the scopes around one name, and of the entries whose place is kept of one unit.
 const (
-	maxScopes = 1 << 20
-	maxParts  = 64
+	maxParts = 64
+	maxKids  = 1 << 20
 )
 
-// readScopes makes the list of a unit's scopes in one walk.
-func (v *visitor) readScopes(c *cu) *scopes {
-	s := new(scopes)
-	b, t := c.b, c.tab
-	v.work -= len(b) - c.u.off
-	var open []int32 // the scope around each entry that is open
-	inner := int32(-1)
-	for pos := c.u.root; pos < len(b) && v.work > 0; {
+// around returns the names of the scopes that the entry at off lies in, the outermost
+// first.
+func (v *visitor) around(c *cu, off int) (parts []string) {
+	if c.scopes == nil {
+		c.scopes = &level{pos: c.u.root}
+	}
+	in := c.scopes
+	for depth := 0; depth < maxDepth && len(parts) < maxParts; depth++ {
+		k := v.childAround(c, in, off)
+		if k == nil {
+			break
+		}
+		if k.scope {
+			if name := v.scopeName(c, k.die); name != "" {
+				parts = append(parts, name)
+			}
+		}
+		if k.in.pos == 0 {
+			k.in.pos = k.from
+		}
+		in = &k.in
+	}
+	return parts
+}
+
+// childAround returns the entry of a level that the one at off lies in, nil if there is
+// none.
+func (v *visitor) childAround(c *cu, in *level, off int) *child {
+	for !in.done && in.pos <= off && v.work > 0 {
+		v.readChild(c, in)
+	}
+	i := sort.Search(len(in.kids), func(i int) bool { return in.kids[i].from > off }) - 1
+	if i < 0 || off >= in.kids[i].to {
+		return nil
+	}
+	return &in.kids[i]
+}
+
+// readChild reads the next entry of a level.
+func (v *visitor) readChild(c *cu, in *level) {
+	b, t, die := c.b, c.tab, in.pos
+	code, pos := uleb(b, die)
+	a := t.abbrev(code)
+	if code == 0 || pos > len(b) || a == nil || a.bad || len(in.kids) >= maxKids {
+		in.done = true
+		return
+	}
+	var e entry
+	switch {
+	case a.kids:
+		pos = t.read(b, pos, a, &e)
+	case a.size >= 0:
+		pos += int(a.size)
+	default:
+		pos = t.run(b, pos, a, &e)
+	}
+	v.work -= pos - die
+	if pos > len(b) {
+		in.done = true
+		return
+	}
+	if in.pos = pos; !a.kids {
+		return
+	}
+	end, ok := c.sibling(&e, pos)
+	if !ok {
+		end = v.skipKids(c, pos)
+	}
+	in.pos = end
+	in.kids = append(in.kids, child{die: die, from: pos, to: end, scope: a.scope()})
+}
+
+// skipKids returns the position behind the entries that begin at pos, and those in them.
+func (v *visitor) skipKids(c *cu, pos int) int {
+	b, t, start := c.b, c.tab, pos
+	var e entry
+	for depth := 1; depth > 0 && pos < len(b); {
 		var code uint64
-		code, pos = uleb(b, pos)
-		if code == 0 {
-			if len(open) == 0 || pos > len(b) {
-				return s
-			}
-			outer := open[len(open)-1]
-			if open = open[:len(open)-1]; outer != inner {
-				(*s)[inner].to = pos
-			}
-			inner = outer
+		if code, pos = uleb(b, pos); code == 0 {
+			depth--
 			continue
 		}
 		a := t.abbrev(code)
-		if a == nil || a.bad || len(open) >= maxDepth {
-			return s
+		if pos > len(b) || a == nil || a.bad {
+			pos = len(b)
+			break
 		}
-		var e entry
-		switch {
-		case a.scope():
-			pos = t.read(b, pos, a, &e)
-		case a.size >= 0:
+		if a.size >= 0 {
 			pos += int(a.size)
-		default:
+		} else {
+			e.has = 0
 			pos = t.run(b, pos, a, &e)
 		}
-		if pos > len(b) {
-			return s
-		}
-		if !a.kids {
-			continue
-		}
-		open = append(open, inner)
-		if a.scope() && len(*s) < maxScopes {
-			*s = append(*s, scope{from: pos, to: len(b), parent: inner, name: v.scopeName(c, a, &e)})
-			inner = int32(len(*s) - 1)
+		if a.kids {
+			depth++
 		}
 	}
-	return s
+	pos = min(pos, len(b))
+	v.work -= pos - start
+	return pos
 }
 
 // scope reports whether the entry is part of the names of those in it.
@@ -79,9 +136,15 @@ func (a *abbrev) scope() bool {
 	return false
 }
 
-// scopeName returns the name of a scope, which another entry may have.
-func (v *visitor) scopeName(c *cu, a *abbrev, e *entry) string {
+// scopeName returns the name of the scope at off, which another entry may have.
+func (v *visitor) scopeName(c *cu, off int) string {
+	code, _ := uleb(c.b, off)
+	a := c.tab.abbrev(code)
 	for range maxChain {
+		e, ok := v.entryAt(c, off)
+		if !ok {
+			break
+		}
 		if n, ok := e.get(sName); ok {
 			return string(c.str(n))
 		}
@@ -89,32 +152,12 @@ func (v *visitor) scopeName(c *cu, a *abbrev, e *entry) string {
 		if !ok {
 			break
 		}
-		var off int
 		if c, off = v.follow(c, o); c == nil {
 			break
 		}
-		next, ok := v.entryAt(c, off)
-		if !ok {
-			break
-		}
-		*e = next
 	}
-	if a.tag == tagNamespace {
+	if a != nil && a.tag == tagNamespace {
 		return "(anonymous namespace)"
 	}
 	return ""
-}
-
-// around returns the names of the scopes that the entry at off lies in, the
-// outermost first.
-func (s scopes) around(off int) []string {
-	i := int32(sort.Search(len(s), func(i int) bool { return s[i].from > off }) - 1)
-	var parts []string
-	for ; i >= 0 && len(parts) < maxParts; i = s[i].parent {
-		if off < s[i].to && s[i].name != "" {
-			parts = append(parts, s[i].name)
-		}
-	}
-	slices.Reverse(parts)
-	return parts
 }
