@@ -37,6 +37,7 @@ func (a *rootCommand) addresses(out *output, pids []int, addrs []uint64, fromStd
 		return err
 	}
 	defer closeTarget()
+	o.BulkBytes = bulkBytes(o.Space)
 	o.Space = a.withLines(o.Space)
 	o.Bulk, _ = a.lines()
 	if o.Space == nil {
@@ -278,6 +279,26 @@ func (s *imageSpace) WordSize() int { return s.im.PtrSize() }
 
 func (s *imageSpace) Locate(name string, off uint64) (uint64, bool) {
 	return off, name == s.path || path.Base(name) == filepath.Base(s.path)
+}
+
+// bulkBytes is lines.Options.BulkBytes for a space. What takes the time for each lot of
+// addresses is to go through the debug information, so that with little of it the
+// lots can be small.
+func bulkBytes(space lines.Space) int {
+	const (
+		least = 2 << 20
+		share = 8 // of the size of the debug information
+	)
+	s, ok := space.(*imageSpace)
+	if !ok {
+		return 0
+	}
+	info, ok := s.im.SectionSize(".debug_info")
+	if !ok {
+		return 0 // it is elsewhere
+	}
+	table, _ := s.im.SectionSize(".debug_line")
+	return least + int(min(info+table, 1<<40)/share)
 }
 
 // lineSpace is a space whose source lines are found for many addresses at once. It

@@ -74,6 +74,8 @@ func (v *visitor) readChild(c *cu, in *level) {
 	}
 	var e entry
 	switch {
+	case a.leaf:
+		pos = t.run(b, pos, a, &e) // reads the sibling
 	case a.kids:
 		pos = t.read(b, pos, a, &e)
 	case a.size >= 0:

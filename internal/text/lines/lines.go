@@ -94,6 +94,9 @@ type Options struct {
 	// to some megabytes, for spaces that are Bulk. A line that comes alone is
 	// answered at once all the same.
 	Bulk bool
+	// BulkBytes is how many bytes of input are read then at most: it is worth while to
+	// read more, which takes memory, where it takes long to look up one. 0: a default.
+	BulkBytes int
 
 	// Workers is the number of goroutines that answer; 0 means GOMAXPROCS,
 	// at most 16. With 1, no goroutine is started at all.
@@ -153,6 +156,9 @@ func Run(r io.Reader, w io.Writer, o Options) (Result, error) {
 func run(r io.Reader, w io.Writer, o Options, lim limits) (Result, error) {
 	sc := scanner{opts: &o, maxHead: lim.maxHead}
 	if o.Bulk {
+		if o.BulkBytes > 0 {
+			lim.bulk = min(lim.bulk, o.BulkBytes)
+		}
 		g := gather(r, lim.bulk)
 		defer g.close()
 		r, o.Workers = g, 1
