@@ -36,12 +36,14 @@ type Answers struct {
 // block is what one visit of a unit found.
 type block struct {
 	nodes []call
+	names []text
 	files []text
 }
 
-// call is a function, and where it is called when it is inlined.
+// call is a function, and where it is called when it is inlined. There are millions of
+// them: without pointers, the collector has nothing to do with them.
 type call struct {
-	name    text
+	name    int32 // in names, -1: not known
 	parent  int32
 	file    int32 // in files, -1; of the call
 	line    uint32
@@ -79,7 +81,10 @@ func (a *Answers) Frames(dst []Frame, i int) []Frame {
 			break
 		}
 		c := &b.nodes[n]
-		f.Func, f.Plain, f.Linkage = c.name.s, c.name.plain, c.name.linkage
+		if c.name >= 0 {
+			t := &b.names[c.name]
+			f.Func, f.Plain, f.Linkage = t.s, t.plain, t.linkage
+		}
 		if f.Inlined = c.inlined && c.parent >= 0; !f.Inlined {
 			break
 		}
@@ -112,7 +117,9 @@ func (a *Answers) Warm(first, n int) (sum int) {
 		}
 		b := &a.blocks[s.block]
 		if s.node >= 0 {
-			sum += len(b.nodes[s.node].name.s)
+			if name := b.nodes[s.node].name; name >= 0 {
+				sum += len(b.names[name].s)
+			}
 		}
 		if s.file >= 0 {
 			sum += len(b.files[s.file].s)
@@ -125,8 +132,10 @@ func (a *Answers) Warm(first, n int) (sum int) {
 		}
 		b := &a.blocks[s.block]
 		if s.node >= 0 {
-			if name := b.nodes[s.node].name.s; len(name) > 0 {
-				sum += int(name[0])
+			if n := b.nodes[s.node].name; n >= 0 {
+				if name := b.names[n].s; len(name) > 0 {
+					sum += int(name[0])
+				}
 			}
 		}
 		if s.file >= 0 {

@@ -63,7 +63,7 @@ func (v *visitor) answers(c *cu) (block, []spot) {
 		s.node = r.node(v.of[i])
 		v.spots[i] = s
 	}
-	r.b.nodes, r.b.files = slices.Clip(r.b.nodes), slices.Clip(r.b.files)
+	r.b.nodes, r.b.names, r.b.files = slices.Clip(r.b.nodes), slices.Clip(r.b.names), slices.Clip(r.b.files)
 	return r.b, v.spots
 }
 
@@ -73,10 +73,10 @@ type results struct {
 	v     *visitor
 	c     *cu
 	b     block
-	nodes []int32      // by number in v.nodes: that in b.nodes, -1
-	files []int32      // by number in the line table: that in b.files, -1, notAsked
-	names map[int]text // by offset of the abstract entry
-	path  []byte       // room for a path
+	nodes []int32       // by number in v.nodes: that in b.nodes, -1
+	files []int32       // by number in the line table: that in b.files, -1, notAsked
+	names map[int]int32 // by offset of the abstract entry: that in b.names
+	path  []byte        // room for a path
 }
 
 const (
@@ -109,7 +109,7 @@ func (r *results) node(n int32) int32 {
 	}
 	// Parents come before their children in v.nodes, so that this ends.
 	nd := r.v.nodes[n]
-	c := call{parent: r.node(nd.parent), file: -1, inlined: nd.inlined}
+	c := call{name: -1, parent: r.node(nd.parent), file: -1, inlined: nd.inlined}
 	if nd.inlined || !r.v.d.o.Inlined {
 		if e, ok := r.v.entryAt(r.c, nd.die); ok {
 			c.name = r.name(nd.die, &e)
@@ -136,22 +136,23 @@ func (r *results) call(c *call, e *entry) {
 	}
 }
 
-// name returns the name of the entry at die, whose attributes are e. Entries that
-// refer to the same one share its name.
-func (r *results) name(die int, e *entry) text {
+// name returns the number of the name of the entry at die, whose attributes are e.
+// Entries that refer to the same one share its name.
+func (r *results) name(die int, e *entry) int32 {
 	key := die
 	if a, ok := e.get(sOrigin); ok && e.has&(1<<sLinkage) == 0 {
 		if off, local := r.c.ref(a); local {
 			key = off
 		}
 	}
-	t, ok := r.names[key]
+	n, ok := r.names[key]
 	if !ok {
-		t = r.v.name(r.c, die)
+		n = int32(len(r.b.names))
+		r.b.names = append(r.b.names, r.v.name(r.c, die))
 		if r.names == nil {
-			r.names = make(map[int]text)
+			r.names = make(map[int]int32)
 		}
-		r.names[key] = t
+		r.names[key] = n
 	}
-	return t
+	return n
 }
