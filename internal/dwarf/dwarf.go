@@ -138,6 +138,7 @@ func (d *Data) readUnits() (units []unit) {
 			}
 			if ok {
 				units = append(units, u)
+				d.readHeaders(len(units))
 			}
 			pos = u.end
 		}

@@ -34,6 +34,7 @@ func (d *Data) eachSpan(silent bool, yield func(s Span, unit int)) {
 	units := d.units()
 	for i := range units {
 		u := &units[i]
+		d.readHeaders(i + 1)
 		if u.typ == unitPartial || u.typ == unitSplitCompile {
 			continue
 		}

@@ -354,8 +354,20 @@ func (l *lookup) visit(v *visitor, j *job) {
 	l.d.visited(v, j)
 }
 
-// releaseEvery is after how many bytes of units Release is called.
-const releaseEvery = 24 << 20
+// releaseEvery is after how many bytes of units Release is called, and releaseHeaders
+// after how many units of which the header or the root entry alone were read: the kernel
+// maps some 64 KB around each.
+const (
+	releaseEvery   = 12 << 20
+	releaseHeaders = 200
+)
+
+// readHeaders notes that n units' headers have been read.
+func (d *Data) readHeaders(n int) {
+	if d.o.Release != nil && n%releaseHeaders == 0 {
+		d.o.Release()
+	}
+}
 
 func (d *Data) visited(v *visitor, j *job) {
 	if d.o.Release == nil {
