@@ -80,8 +80,8 @@ func New(s Sections, o Options) *Data {
 	d := &Data{s: s, o: o, big: o.BigEndian}
 	d.texts.name = o.Name
 	d.units = sync.OnceValue(d.readUnits)
-	d.index = sync.OnceValue(func() *index { return d.buildIndex(false) })
-	d.silent = sync.OnceValue(func() *index { return d.buildIndex(true) })
+	d.index = sync.OnceValue(d.buildIndex)
+	d.silent = sync.OnceValue(d.silentIndex)
 	return d
 }
 

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"slices"
 	"sort"
+	"sync/atomic"
 )
 
 // index tells which units cover an address.
@@ -23,16 +24,13 @@ func (d *Data) maxWork() int {
 	return (len(d.s.Ranges)/4+len(d.s.RngLists)+len(d.s.Aranges)/4)*4 + 1<<16
 }
 
-// eachSpan calls yield for each range of each unit's root entry, and for the
-// ranges that .debug_aranges gives for a unit without. That of a unit of version 2
-// is one range, even if the unit has code elsewhere. silent has it go through
-// the units that have neither instead, by their functions' ranges.
-func (d *Data) eachSpan(silent bool, yield func(s Span, unit int)) {
-	var told []bool
-	work := d.maxWork()
-	v := newVisitor(d)
+// rootSpans calls yield for each range of the root entries of the units from lo up to hi,
+// and bare for the units that do not tell by those where all of their code is: has is
+// true of one of version 2, which tells one range, even if the unit has code elsewhere.
+// It takes from work what it reads. yield is nil where ranges are not wanted.
+func (d *Data) rootSpans(v *visitor, lo, hi int, work *int, yield func(s Span, unit int), bare func(unit int, has bool)) {
 	units := d.units()
-	for i := range units {
+	for i := lo; i < hi; i++ {
 		u := &units[i]
 		d.readHeaders(i + 1)
 		if u.typ == unitPartial || u.typ == unitSplitCompile {
@@ -43,24 +41,16 @@ func (d *Data) eachSpan(silent bool, yield func(s Span, unit int)) {
 			continue
 		}
 		it, has := c.iterate(&c.root)
-		if has {
-			for !silent && work > 0 {
-				s, ok := it.next()
-				if !ok {
-					break
-				}
-				work--
-				yield(s, i)
+		for has && yield != nil && *work > 0 {
+			s, ok := it.next()
+			if *work -= 1 + it.steps; !ok {
+				break
 			}
-			if u.sizes.version > 2 {
-				continue
-			}
+			it.steps = 0
+			yield(s, i)
 		}
-		if told == nil {
-			told = d.aranges(v, silent, yield)
-		}
-		if silent && !has && !told[i] {
-			v.functions(u, func(s Span) { yield(s, i) })
+		if !has || u.sizes.version == 2 {
+			bare(i, has)
 		}
 	}
 }
@@ -145,23 +135,87 @@ func (v *visitor) hasRanges(u *unit) bool {
 	return c != nil && (c.root.has&(1<<sRanges) != 0 || c.root.has&(1<<sLow|1<<sHigh) == 1<<sLow|1<<sHigh)
 }
 
-// buildIndex makes the index of the units' ranges.
-func (d *Data) buildIndex(silent bool) *index {
-	ix := new(index)
-	protect(func() {
-		d.eachSpan(silent, func(s Span, unit int) {
-			if !d.isCode(s.Start) {
-				return
-			}
-			if n := len(ix.spans); n > 0 && ix.spans[n-1].unit == int32(unit) && ix.spans[n-1].End == s.Start {
-				ix.spans[n-1].End = s.End
-				return
-			}
-			ix.spans = append(ix.spans, unitSpan{s, int32(unit)})
-		})
+// indexBlock is how many units' root entries one goroutine reads at a time.
+const indexBlock = 16
+
+// buildIndex makes the index of the units' ranges, which are those of their root entries,
+// and those that .debug_aranges gives for a unit without.
+func (d *Data) buildIndex() *index {
+	blocks := (len(d.units()) + indexBlock - 1) / indexBlock
+	parts := make([]index, blocks)
+	var bare atomic.Bool
+	each(blocks, func(next func() (int, bool)) {
+		v, work := newVisitor(d), d.maxWork()
+		for i, ok := next(); ok; i, ok = next() {
+			hi := min((i+1)*indexBlock, len(d.units()))
+			protect(func() {
+				d.rootSpans(v, i*indexBlock, hi, &work, parts[i].adder(d), func(int, bool) { bare.Store(true) })
+			})
+		}
 	})
-	slices.SortStableFunc(ix.spans, func(a, b unitSpan) int { return cmp.Compare(a.Start, b.Start) })
-	ix.top = make([]uint64, len(ix.spans))
+	if bare.Load() {
+		var more index
+		protect(func() { d.aranges(newVisitor(d), false, more.adder(d)) })
+		parts = append(parts, more)
+	}
+	return joined(parts)
+}
+
+// silentIndex is buildIndex for the units that have no ranges of either kind, by their
+// functions' ranges.
+func (d *Data) silentIndex() *index {
+	var list []int
+	protect(func() {
+		v, work := newVisitor(d), d.maxWork()
+		d.rootSpans(v, 0, len(d.units()), &work, nil, func(unit int, has bool) {
+			if !has {
+				list = append(list, unit)
+			}
+		})
+		if len(list) > 0 {
+			told := d.aranges(v, true, nil)
+			list = slices.DeleteFunc(list, func(unit int) bool { return told[unit] })
+		}
+	})
+	parts := make([]index, len(list))
+	each(len(list), func(next func() (int, bool)) {
+		v := newVisitor(d)
+		for i, ok := next(); ok; i, ok = next() {
+			add := parts[i].adder(d)
+			protect(func() { v.functions(&d.units()[list[i]], func(s Span) { add(s, list[i]) }) })
+			v.recycle()
+		}
+	})
+	return joined(parts)
+}
+
+// adder returns what adds a range of a unit to ix.
+func (ix *index) adder(d *Data) func(s Span, unit int) {
+	return func(s Span, unit int) {
+		if !d.isCode(s.Start) {
+			return
+		}
+		if n := len(ix.spans); n > 0 && ix.spans[n-1].unit == int32(unit) && ix.spans[n-1].End == s.Start {
+			ix.spans[n-1].End = s.End
+			return
+		}
+		ix.spans = append(ix.spans, unitSpan{s, int32(unit)})
+	}
+}
+
+// joined makes one index of parts.
+func joined(parts []index) *index {
+	n := 0
+	for i := range parts {
+		n += len(parts[i].spans)
+	}
+	ix := &index{spans: make([]unitSpan, 0, n), top: make([]uint64, n)}
+	for i := range parts {
+		ix.spans = append(ix.spans, parts[i].spans...)
+	}
+	slices.SortFunc(ix.spans, func(a, b unitSpan) int {
+		return cmp.Or(cmp.Compare(a.Start, b.Start), cmp.Compare(a.unit, b.unit), cmp.Compare(a.End, b.End))
+	})
 	top := uint64(0)
 	for i := range ix.spans {
 		top = max(top, ix.spans[i].End)
@@ -204,10 +258,15 @@ const maxScans = 8
 
 // scan finds the units that cover a single address without making an index.
 func (d *Data) scan(addr uint64) (list []int32) {
-	d.eachSpan(false, func(s Span, unit int) {
+	v, work, bare := newVisitor(d), d.maxWork(), false
+	found := func(s Span, unit int) {
 		if addr >= s.Start && addr < s.End && d.isCode(s.Start) && len(list) < maxOwners && !slices.Contains(list, int32(unit)) {
 			list = append(list, int32(unit))
 		}
-	})
+	}
+	d.rootSpans(v, 0, len(d.units()), &work, found, func(int, bool) { bare = true })
+	if bare {
+		d.aranges(v, false, found)
+	}
 	return list
 }
