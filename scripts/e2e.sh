@@ -12,6 +12,7 @@
 #   demo32    the 32-bit half of the demo, for scripts/demo.sh
 #   tests-arm64  tests that run arm64 programs, on a CPU with all that qemu knows
 #   plain-arm64  some of them on one without pointer authentication
+#   pages16-arm64  some of them on a kernel whose pages have 16 KiB (downloads 90 MB)
 #
 # Default: amd64, arm64, tests32, no32, attack. --update writes the sessions anew. What is downloaded
 # stays in build/e2e, `make clean` removes it. Nothing is installed.
@@ -95,15 +96,16 @@ depends() {
 # static busybox into DIR/root, once. For the machines that get a module, the kernel's
 # headers, too, with programs that run here.
 fetch() {
-	local dir=$work/$1 cpu=$2 release=${3-} kernel build packages
+	local dir=$work/$1 cpu=$2 release=${3-} kernel build packages meta=linux-image-cloud-$2
+	[ "$1" != pages16 ] || meta=linux-image-$cpu-16k
 	[ ! -e "$dir/fetched" ] || return 0
 	echo "e2e: downloading Debian's $cpu kernel${release:+ of $release}"
 	rm -rf "$dir"
 	mkdir -p "$dir/debs" "$dir/root"
 	[ -e "$work/apt/updated" ] || apt get update || true
 	touch "$work/apt/updated"
-	kernel=$(depends "linux-image-cloud-$cpu:$cpu" '^linux-image-') ||
-		die "no linux-image-cloud-$cpu to download: needs the package sources of Debian 12, and once a network"
+	kernel=$(depends "$meta:$cpu" '^linux-image-') ||
+		die "no $meta to download: needs the package sources of Debian 12, and once a network"
 	packages="$kernel busybox-static:$cpu"
 	if [ "$1" = "$cpu" ]; then
 		# The headers of the same build.
@@ -288,6 +290,15 @@ tests_arm64_plain() {
 	END
 }
 
+# tests_pages16 lists those that are run again on pages of 16 KiB.
+tests_pages16() {
+	cat <<-'END'
+		internal/process/live . -test.short
+		internal/suite ^Test(Signals|Chains|MuslThreads|Deep|ThousandThreads|GoPrograms|Vfork|ZombieLeader|ExecutableDeleted|LibraryReplaced)$ -test.short
+		internal/steptest TestEveryInstruction/^O2$ -test.short
+	END
+}
+
 # libraries CPU copies what the tests' programs need into $tree.
 libraries() {
 	local lib
@@ -353,7 +364,8 @@ build_only() {
 # tree_tests LIST NAME KERNEL [CPU] makes the tree for the tests that LIST prints: their
 # binaries and the programs that they run, both built here, and what those need.
 tree_tests() {
-	local list=$1 name=$2 cpu=${4-amd64} package tests flags binary
+	local list=$1 name=$2 cpu=${4-amd64} package tests flags binary slow=
+	[ "$cpu" != arm64 ] || slow=1
 	tree "$3" "$name" "$cpu"
 	mkdir -p "$tree/programs" "$tree/tests" "$tree/demo"
 	[ "$cpu" != arm64 ] || cross
@@ -368,7 +380,7 @@ tree_tests() {
 		}
 		mkdir -p "$tree/$package"
 		[ ! -d "$package/testdata" ] || [ -e "$tree/$package/testdata" ] || cp -r "$package/testdata" "$tree/$package/"
-		echo "cd /$package && BT_SUITE_BT=/bin/bt BT_PROGRAMS=/programs BT_TEST_STRICT=1 $binary -test.v -test.timeout 4m -test.run '$tests' $flags"
+		echo "cd /$package && BT_SUITE_BT=/bin/bt BT_PROGRAMS=/programs BT_TEST_STRICT=1 BT_SUITE_SLOW=$slow $binary -test.v -test.timeout 4m -test.run '$tests' $flags"
 	done >"$tree/commands"
 	rm "$tree/build.log"
 }
@@ -412,9 +424,10 @@ tests_pass() {
 	echo "e2e: tests32: $(grep -cE '^ *--- PASS' "$work/tests32/console") tests passed, and the demo"
 }
 
-# arm64_pass NAME CPU boots an arm64 machine whose CPU is qemu's CPU.
+# arm64_pass NAME CPU [DIR] boots an arm64 machine whose CPU is qemu's CPU, with the
+# kernel of DIR.
 arm64_pass() {
-	MACHINE_CPU=$2 MACHINE_MEMORY=1024 MACHINE_TIMEOUT=${MACHINE_TIMEOUT:-600} boot arm64 arm64 "$1" || [ $? -eq 1 ] || return 1
+	MACHINE_CPU=$2 MACHINE_MEMORY=1024 MACHINE_TIMEOUT=${MACHINE_TIMEOUT:-900} boot "${3-arm64}" arm64 "$1" || [ $? -eq 1 ] || return 1
 	results "$1" PASS || return 1
 	echo "e2e: $1: $(grep -cE '^ *--- PASS' "$work/$1/console") tests passed"
 }
@@ -483,6 +496,11 @@ prepare() {
 		fetch arm64 arm64
 		tree_tests tests_arm64_plain plain-arm64 arm64 arm64
 		;;
+	pages16-arm64)
+		fetch arm64 arm64
+		fetch pages16 arm64 bookworm-backports
+		tree_tests tests_pages16 pages16-arm64 arm64 arm64
+		;;
 	no32)
 		fetch no32 amd64 bookworm-backports # ia32_emulation= came with Linux 6.7
 		tree32 no32
@@ -503,6 +521,7 @@ check() {
 	tests32) tests_pass ;;
 	tests-arm64) arm64_pass tests-arm64 max,pauth-impdef=on ;; # signs with what is quick to emulate
 	plain-arm64) arm64_pass plain-arm64 cortex-a72 ;;
+	pages16-arm64) arm64_pass pages16-arm64 max,pauth-impdef=on pages16 ;;
 	no32) tests_skip ;;
 	attack) attack ;;
 	demo32) demo32 ;;

@@ -26,7 +26,17 @@ import (
 
 // patience bounds every wait: far more than anything here takes on an idle
 // machine, because other tests may keep this one busy.
-const patience = 30 * time.Second
+var patience = 30 * time.Second
+
+// slow is set on a machine that is emulated: what takes a moment elsewhere may take a
+// second there.
+var slow = os.Getenv("BT_SUITE_SLOW") == "1"
+
+func init() {
+	if slow {
+		patience *= 4
+	}
+}
 
 var (
 	btPath  string // the bt under test
@@ -260,6 +270,9 @@ func bt(t testing.TB, args ...string) result {
 // btCmd prepares a run of bt that is killed when it takes too long.
 func btCmd(t testing.TB, args ...string) *exec.Cmd {
 	testenv.Running(t)
+	if slow && len(args) > 0 && args[0] == "--pid" {
+		args = append([]string{"--max-pause", "30s"}, args...)
+	}
 	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	t.Cleanup(cancel)
 	cmd := exec.CommandContext(ctx, btPath, args...)
