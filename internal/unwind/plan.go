@@ -137,32 +137,37 @@ func (w *Walker) makePlan(pc uint64, exact bool) *plan {
 	if w.matchTrampoline(p, pc) {
 		return p
 	}
+	w.planByCode(p, pc, lookup, exact)
+	return p
+}
+
+// planByCode completes p for a pc that no row describes.
+func (w *Walker) planByCode(p *plan, pc, lookup uint64, exact bool) {
 	if !exact && w.startsThread(pc) {
 		p.method = byStart
-		return p
+		return
 	}
 	if layout, ok := w.analyze(pc, lookup); ok {
 		p.method, p.how, p.layout = byLayout, HowAnalysis, layout
-		return p
+		return
 	}
 	if exact {
 		if layout, ok := w.edge(pc); ok {
 			p.method, p.how, p.layout = byLayout, HowAnalysis, layout
-			return p
+			return
 		}
 	}
 	if last, ok := w.code.(LastResort); ok {
 		if row, how := last.LastRow(lookup); row != nil {
 			p.method, p.how, p.row = byRow, how, row
-			return p
+			return
 		}
 	}
 	if layout, ok := w.ahead(pc, exact); ok {
 		p.method, p.how, p.layout = byLayout, HowAnalysis, layout
-		return p
+		return
 	}
 	p.method, p.how = byNothing, HowFramePointer
-	return p
 }
 
 // begins reports whether pc, a return address that no call precedes, is the first
