@@ -50,12 +50,12 @@ func locate(space *image.Space) *engine {
 		if err != nil {
 			continue
 		}
-		major, ok1 := im.Variable(majorSymbol, false)
-		minor, ok2 := im.Variable(minorSymbol, false)
+		in := &engine{module: m, image: im}
+		major, ok1 := im.Exported(majorSymbol)
+		minor, ok2 := im.Exported(minorSymbol)
 		if !ok1 || !ok2 {
 			continue
 		}
-		in := &engine{module: m, image: im}
 		a, ok1 := in.number(major)
 		b, ok2 := in.number(minor)
 		if !ok1 || !ok2 || a > 1000 || b > 1000 {
@@ -95,12 +95,11 @@ func (in *engine) layout() (*layout, error) {
 	if in.image.Order != binary.LittleEndian || in.image.Arch() == nil {
 		return nil, fmt.Errorf("bt does not read it on this CPU")
 	}
-	const prefix = "v8dbg_"
-	values := make(map[string]uint32)
-	for name, link := range in.image.Variables(prefix) {
-		if v, ok := in.number(link); ok {
-			values[name[len(prefix):]] = v
+	return newLayout(in.version, func(name string) (uint32, bool) {
+		link, ok := in.image.Exported("v8dbg_" + name)
+		if !ok {
+			return 0, false
 		}
-	}
-	return newLayout(in.version, values)
+		return in.number(link)
+	})
 }

@@ -19,10 +19,11 @@ type heap struct {
 	room      int // bytes of scripts' text that may still be read in the stop
 	most      int // of one script
 	work      int // bytes of tables that may still be gone through
-	// large finds the lines of a script whose text was too long; nil while the process
-	// stands still.
-	large    func(s *script) []int
-	searches int // pages of code that were looked through
+	// large finds where the lines of a script begin; with read set also of one whose text
+	// must be read for that, while the process runs. It is nil of a core.
+	large    func(s *script, read bool) []int
+	stopped  bool // the process stands still
+	searches int  // pages of code that were looked through
 }
 
 func newHeap(m *process.Recorder, l *layout) *heap {

@@ -15,14 +15,14 @@ type scriptKey struct {
 }
 
 // maxLargeScripts bounds the scripts whose lines are remembered.
-const maxLargeScripts = 64
+const maxLargeScripts = 256
 
 // linesOf finds where the lines of a script begin whose text was too long to read while the
-// process stood still; nil where that cannot be told. Such a text does not move, and never
-// changes. That it was still there when it was read is seen by what leads to it, which is
-// read again after it.
-func (r *reader) linesOf(s *script) []int {
-	if !s.hasSource || r.running == nil {
+// process stood still, or is not in V8's heap; nil where that cannot be told. Such a text
+// does not move, and never changes. That it was still there when it was read is seen by
+// what leads to it, which is read again after it.
+func (r *reader) linesOf(s *script, read bool) []int {
+	if !s.hasSource {
 		return nil
 	}
 	t := &s.source
@@ -30,7 +30,7 @@ func (r *reader) linesOf(s *script) []int {
 	if starts, known := r.large[key]; known {
 		return starts
 	}
-	if len(r.large) >= maxLargeScripts || t.size(t.length) > maxLarge {
+	if !read || r.heap.stopped || len(r.large) >= maxLargeScripts || t.size(t.length) > maxLarge {
 		return nil
 	}
 	if r.large == nil {

@@ -69,14 +69,14 @@ const maxField = 1 << 12
 
 // postmortem is what the v8dbg_ symbols say.
 type postmortem struct {
-	values  map[string]uint32
+	look    func(name string) (uint32, bool)
 	missing string // the first that is needed and not there
 }
 
 // value returns the first of names that is there.
 func (p *postmortem) value(names ...string) uint32 {
 	for _, n := range names {
-		if v, ok := p.values[n]; ok {
+		if v, ok := p.look(n); ok {
 			return v
 		}
 	}
@@ -102,25 +102,25 @@ func (p *postmortem) field(names ...string) uint64 {
 func (p *postmortem) typ(name string) uint16 { return uint16(p.value("type_" + name)) }
 
 // has reports whether a symbol is there.
-func (p *postmortem) has(name string) bool { _, ok := p.values[name]; return ok }
+func (p *postmortem) has(name string) bool { _, ok := p.look(name); return ok }
 
 // optional returns those of types that are there.
 func (p *postmortem) optional(names ...string) (list []uint16) {
 	for _, n := range names {
-		if v, ok := p.values["type_"+n]; ok {
+		if v, ok := p.look("type_" + n); ok {
 			list = append(list, uint16(v))
 		}
 	}
 	return list
 }
 
-// newLayout makes a layout of what the v8dbg_ symbols say, and of what is known of the
-// version.
-func newLayout(v version, values map[string]uint32) (*layout, error) {
-	p := &postmortem{values: values}
+// newLayout makes a layout of what the v8dbg_ symbols say, which look finds by what follows
+// that, and of what is known of the version.
+func newLayout(v version, look func(name string) (uint32, bool)) (*layout, error) {
+	p := &postmortem{look: look}
 	jumpLoop, isKnown := known[v]
 	switch {
-	case len(values) == 0:
+	case !p.has("TaggedSize"):
 		return nil, fmt.Errorf("it has no v8dbg_ symbols, which tell how it is laid out")
 	case !isKnown:
 		return nil, fmt.Errorf("bt does not know this version")

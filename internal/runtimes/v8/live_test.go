@@ -72,16 +72,28 @@ func start(t testing.TB, node string, n int, args ...string) (pid int, lines []s
 	return cmd.Process.Pid, lines
 }
 
-// take takes the stacks of a process.
-func take(t *testing.T, pid int) *stack.Process {
+// take takes the stacks of a process when n of its threads have said their line, and wait in
+// a function of that name.
+func take(t *testing.T, pid, n int, name string) *stack.Process {
 	t.Helper()
 	s := bt.New(&bt.Options{MaxFrames: 100000})
 	defer s.Close()
-	p, err := s.Stacks(context.Background(), pid)
-	if err != nil {
-		t.Fatal(err)
+	for try := 0; ; try++ {
+		p, err := s.Stacks(context.Background(), pid)
+		if err != nil {
+			t.Fatal(err)
+		}
+		waiting := 0
+		for i := range p.Threads {
+			if got := calls(&p.Threads[i]); len(got) > 0 && got[0].name == name {
+				waiting++
+			}
+		}
+		if waiting == n || try == 100 {
+			return p
+		}
+		time.Sleep(10 * time.Millisecond)
 	}
-	return p
 }
 
 // call is a call as the program or bt tells it.
@@ -186,7 +198,7 @@ func TestOptimised(t *testing.T) {
 					t.Skip("V8 12.9 keeps no positions of optimised code")
 				}
 				pid, lines := start(t, node, 1, args...)
-				p := take(t, pid)
+				p := take(t, pid, 1, "wait")
 				compiled := 0
 				for i := range p.Threads[0].Frames {
 					if p.Threads[0].Frames[i].Found == "runtime" {
@@ -222,7 +234,7 @@ func TestWorkers(t *testing.T) {
 	each(t, func(t *testing.T, node string) {
 		const workers = 3
 		pid, lines := start(t, node, workers, "testdata/still.js", "worker")
-		p := take(t, pid)
+		p := take(t, pid, workers, "wait")
 		want := view(t, lines[0])
 		found := 0
 		for i := range p.Threads {
@@ -243,6 +255,7 @@ func TestCore(t *testing.T) {
 	gcore := testenv.Need(t, "gcore", "gdb")
 	each(t, func(t *testing.T, node string) {
 		pid, lines := start(t, node, 1, "--always-sparkplug", "testdata/still.js")
+		take(t, pid, 1, "wait")
 		core := filepath.Join(t.TempDir(), "core")
 		if out, err := exec.Command(gcore, "-o", core, strconv.Itoa(pid)).CombinedOutput(); err != nil {
 			t.Fatalf("gcore: %v\n%s", err, out)
@@ -274,7 +287,7 @@ func TestLongScript(t *testing.T) {
 				t.Fatal(err)
 			}
 			pid, _ := start(t, node, 1, file)
-			got := calls(&take(t, pid).Threads[0])
+			got := calls(&take(t, pid, 1, "late").Threads[0])
 			want := []call{{"late", file, lines + 2, 11}, {"<anonymous>", file, lines + 5, 1}}
 			if len(got) < 2 || !slices.Equal(got[:2], want) {
 				t.Errorf("%v, want %v", got, want)
@@ -385,7 +398,7 @@ func TestOwnView(t *testing.T) {
 		for _, flags := range variants() {
 			t.Run(fmt.Sprint(flags), func(t *testing.T) {
 				pid, lines := start(t, node, 1, append(slices.Clone(flags), "testdata/still.js")...)
-				p := take(t, pid)
+				p := take(t, pid, 1, "wait")
 				for _, n := range p.Notes {
 					t.Errorf("note: %s", n.Text)
 				}

@@ -5,6 +5,8 @@ import (
 	"net/url"
 	"sort"
 	"strings"
+
+	"github.com/gatedso/bt/internal/process"
 )
 
 // script is what was read of a Script.
@@ -74,13 +76,16 @@ func (h *heap) lineOf(s *script, pos int) (line, column int) {
 	p, known := s.places[pos]
 	if !known {
 		at, start, ok := h.byEnds(s, pos)
+		if !ok && h.large != nil {
+			at, start, ok = byStarts(h.large(s, false), pos)
+		}
 		if !ok {
 			at, start, ok = h.byText(s, pos)
 		}
 		if !ok && h.large != nil {
-			at, start, ok = byStarts(h.large(s), pos)
+			at, start, ok = byStarts(h.large(s, true), pos)
 		}
-		if !ok && h.large == nil {
+		if !ok && h.stopped {
 			return 0, 0
 		}
 		if ok {
@@ -147,10 +152,13 @@ func (h *heap) byText(s *script, pos int) (line, start int, ok bool) {
 		return 0, 0, false
 	}
 	n := t.size(pos)
-	if n > h.most || n > h.room {
-		return 0, 0, false
+	if n > h.most || n > h.room || h.most == maxOne && !t.inHeap {
+		return 0, 0, false // that text does not move
 	}
 	h.room -= n
+	if h.stopped {
+		h.Prefetch([]process.Range{{Start: t.addr, Len: uint64(n)}})
+	}
 	raw := make([]byte, n)
 	if h.Read(t.addr, raw) < n {
 		return 0, 0, false

@@ -108,6 +108,7 @@ func (r *reader) Copy(s *process.Stopped) {
 		r.heap.room, r.heap.most = maxLarge, maxLarge
 		return // all of it can be read when it is asked for
 	}
+	r.heap.large, r.heap.stopped = r.linesOf, true
 	for i := range s.Threads {
 		r.copyThread(&s.Threads[i])
 	}
@@ -155,7 +156,7 @@ func (r *reader) Threads(p *stack.Process, threads []process.Unwound, m *process
 	if r.heap == nil {
 		return nil
 	}
-	r.heap.large = r.linesOf
+	r.heap.stopped = false
 	for i := range threads {
 		if i < len(p.Threads) && threads[i].Arch == r.arch {
 			r.thread(&p.Threads[i], &threads[i])
