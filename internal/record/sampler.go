@@ -12,6 +12,7 @@ import (
 	"github.com/gatedso/bt/internal/guard"
 	"github.com/gatedso/bt/internal/process"
 	"github.com/gatedso/bt/internal/process/live"
+	"github.com/gatedso/bt/internal/runtimes"
 	"github.com/gatedso/bt/internal/session"
 	"github.com/gatedso/bt/internal/snapshot"
 	"github.com/gatedso/bt/internal/trace"
@@ -31,6 +32,7 @@ type sampler struct {
 	pace    *pacer
 
 	view     *view
+	retired  *view         // the one before, until a sample is done
 	readAt   time.Time     // when the maps were read last
 	readCost time.Duration // and how long that took
 
@@ -189,13 +191,30 @@ func (s *sampler) sample(at time.Time) (stood time.Duration, ok bool) {
 	s.live.threads.Store(int64(s.a.Threads()))
 	s.live.stopped.Add(int64(taken.Pause))
 	s.aside(func() {
-		if time.Since(s.readAt) < time.Duration(float64(s.readCost)/mapsShare) || s.reread() {
-			s.take(taken, at)
-		}
+		s.look(taken, at)
 		garbage.collect()
 	})
 	s.sweep()
 	return taken.Pause, true
+}
+
+// look takes in a sample, after a look at what is mapped by now: with each sample where
+// that is quick, and where a stack leads to code that is not known.
+func (s *sampler) look(taken *live.Sample, at time.Time) {
+	set := s.view.set // whose readers have looked at the stopped process
+	since := time.Since(s.readAt)
+	read := since >= time.Duration(float64(s.readCost)/mapsShare)
+	if read && !s.reread() {
+		return
+	}
+	sure := read || since < 2*s.readCost
+	if !s.take(taken, set, at, sure) && s.reread() {
+		s.take(taken, set, at, true)
+	}
+	if s.retired != nil {
+		s.retired.close()
+		s.retired = nil
+	}
 }
 
 // renew begins a view of what is mapped now.
@@ -206,7 +225,10 @@ func (s *sampler) renew(text []byte) bool {
 	}
 	if s.view != nil {
 		s.view.name(s.tables)
-		s.view.close()
+		if s.retired != nil {
+			s.retired.close()
+		}
+		s.retired = s.view // a sample may still need its files
 	}
 	if v.gate != nil && s.stats.Gate == nil {
 		s.stats.Gate = v.gate
@@ -248,9 +270,7 @@ func (s *sampler) reread() bool {
 		return true
 	}
 	s.commit(s.view.replaced(mm))
-	ok := s.renew(text)
-	s.readCost = max(s.readCost, time.Since(begin)/4)
-	return ok
+	return s.renew(text)
 }
 
 // commit counts what is pending, but for stacks with places that were replaced.
@@ -274,42 +294,43 @@ func (s *sampler) touches(n int32, places map[int32]bool) bool {
 	return false
 }
 
-// take counts the stacks of a sample.
-func (s *sampler) take(taken *live.Sample, at time.Time) {
+// take counts the stacks of a sample. set is what the readers of the sample are in. With
+// sure unset it counts nothing, and is false, where a stack leads to code that the maps do
+// not have: they may be older than the sample.
+func (s *sampler) take(taken *live.Sample, set *runtimes.Set, at time.Time, sure bool) bool {
 	v := s.view
-	offset := at.Sub(s.begin).Nanoseconds()
 	walkers, code := v.walkers, unwind.Code(v.space)
-	if wrapped := v.set.Code(v.space, taken.Also); wrapped != unwind.Code(v.space) {
+	if wrapped := set.Code(v.space, taken.Also); wrapped != unwind.Code(v.space) {
 		walkers, code = make(map[*arch.Arch]*unwind.Walker), wrapped
 	}
-	var fresh []*thread
+	var same []*thread
 	var list []process.Unwound
+	var whose []*thread
 	for i := range taken.Threads {
 		t := &taken.Threads[i]
 		th := s.threads.of(t.TID, t.Name)
-		if th.last >= 0 && th.view == v && (t.Still || t.Same && v.set.Empty()) {
-			s.count(th, th.last, offset)
+		if s.isSame(th, t, set) {
+			same = append(same, th)
 			continue
 		}
 		u := process.Unwound{Thread: t.Thread.Thread}
 		u.Stack = v.walk(&u.Thread, taken.Memory(i), walkers, code, s.o.MaxFrames)
-		if u.Stack.End == unwind.EndNoMemory {
-			switch t.Cut {
-			case live.CutByTime:
-				u.Stack.End = unwind.EndMaxPause
-			case live.CutBySize:
-				u.Stack.End = unwind.EndMaxCopy
-			}
+		cut(&u.Stack, t.Cut)
+		if !sure && u.HasRegs && v.unknown(&u.Stack) {
+			return false
 		}
-		fresh, list = append(fresh, th), append(list, u)
+		list, whose = append(list, u), append(whose, th)
+	}
+	offset := at.Sub(s.begin).Nanoseconds()
+	for _, th := range same {
+		s.count(th, th.last, offset)
 	}
 	var model *stack.Process
-	if taken.Also != nil && !v.set.Empty() {
-		st := &snapshot.Stacks{Space: v.space, Threads: list}
-		model = trace.Process(s.p.PID, "", 0, st)
-		v.set.Threads(model, list, taken.Also)
+	if taken.Also != nil && !set.Empty() {
+		model = trace.Process(s.p.PID, "", 0, &snapshot.Stacks{Space: v.space, Threads: list})
+		set.Threads(model, list, taken.Also)
 	}
-	for i, th := range fresh {
+	for i, th := range whose {
 		var m *stack.Thread
 		if model != nil {
 			m = &model.Threads[i]
@@ -325,10 +346,41 @@ func (s *sampler) take(taken *live.Sample, at time.Time) {
 	if len(v.fresh) >= maxFresh {
 		v.name(s.tables)
 	}
+	return true
+}
+
+// isSame reports whether the stack of a thread is the one that was counted last. One that
+// lacks frames is looked at again when there are other maps.
+func (s *sampler) isSame(th *thread, t *live.Sampled, set *runtimes.Set) bool {
+	switch {
+	case th.last < 0:
+		return false
+	case t.Still:
+		return th.view == s.view || s.tables.order[th.last].whole()
+	}
+	return t.Same && th.view == s.view && set.Empty()
+}
+
+// whole reports whether a stack lacks nothing.
+func (c *chain) whole() bool {
+	return c.notStopped == "" && (c.end.Reason == stack.Outermost || c.end.Reason == stack.Coroutine)
+}
+
+// cut tells a stack why its end was not copied.
+func cut(s *unwind.Stack, why live.Cut) {
+	if s.End != unwind.EndNoMemory {
+		return
+	}
+	switch why {
+	case live.CutByTime:
+		s.End = unwind.EndMaxPause
+	case live.CutBySize:
+		s.End = unwind.EndMaxCopy
+	}
 }
 
 func (s *sampler) count(t *thread, n int32, at int64) {
-	if c := &s.tables.order[n]; c.notStopped != "" || c.end.Reason != stack.Outermost && c.end.Reason != stack.Coroutine {
+	if !s.tables.order[n].whole() {
 		s.stats.Incomplete++
 	}
 	s.stats.Stacks++
