@@ -42,6 +42,9 @@ func find(t *runtimes.Target) (runtimes.Reader, error) {
 		return nil, err
 	}
 	r := &reader{in: in, v: v, l: l, space: t.Space, wants: t.Wants}
+	if v.atLeast(14) && t.Wants.Languages {
+		r.asyncio = in.asyncio(t)
+	}
 	m := r.memory(t.Memory)
 	interps, _, _ := m.interps(in.runtime)
 	r.active = m.findActive(interps)
@@ -61,6 +64,7 @@ type reader struct {
 
 	active    map[uint64]uint64 // by interpreter: threading._active
 	taskLists map[uint64]taskLists
+	asyncio   *asyncioOffsets
 
 	// What Copy has read.
 	mem     *memory
@@ -132,7 +136,7 @@ func (r *reader) Copy(s *process.Stopped) {
 }
 
 func (r *reader) memory(rec *process.Recorder) *memory {
-	return &memory{Recorder: rec, l: r.l, v: r.v, order: r.in.image.Order, types: make(map[uint64]string), places: make(map[place]int)}
+	return &memory{Recorder: rec, asyncio: r.asyncio, l: r.l, v: r.v, order: r.in.image.Order, types: make(map[uint64]string), places: make(map[place]int)}
 }
 
 // others finds the thread of a PyThreadState among those that are not wanted.

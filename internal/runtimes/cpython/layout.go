@@ -50,6 +50,7 @@ type layout struct {
 	frameInstr uint64 // f_lasti, an int, until 3.10; then prev_instr; from 3.13 instr_ptr
 	frameOwner uint64
 	frameEntry uint64 // is_entry, 3.11
+	frameStack uint64 // where its stack ends, from 3.14
 	frameTLBC  uint64 // of a free-threaded build, from 3.14
 	frameSize  uint64
 
@@ -136,7 +137,7 @@ func debugOffsets(v version, b []byte, order binary.ByteOrder) (*layout, error) 
 	r.skip(1) // localsplus
 	l.frameOwner = r.next()
 	if later {
-		r.skip(1) // stackpointer
+		l.frameStack = r.next()
 		l.frameTLBC = r.next()
 	}
 	r.code(l, later)

@@ -194,7 +194,9 @@ func FuzzMemory(f *testing.F) {
 				m.types[at] = name
 			}
 		}
-		m.taskObjects(taskLists{weak: uint64(at), eager: uint64(at) + 8})
+		m.taskObjects(taskLists{weak: uint64(at), eager: uint64(at) + 8}, threads[0].interp, threads)
+		m.asyncio = &asyncioOffsets{node: 8, interpHead: uint64(at), threadHead: 8}
+		m.taskObjects(taskLists{}, threads[0].interp, threads[:min(len(threads), 4)])
 		for i := range uint64(4) {
 			if task, _ := m.readTask(uint64(at)+16*i, &limit, 10); task != nil && len(task.frames) > 10 {
 				t.Errorf("%d frames of a task", len(task.frames))

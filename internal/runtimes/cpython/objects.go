@@ -19,6 +19,8 @@ type memory struct {
 	v     version
 	order binary.ByteOrder
 
+	asyncio *asyncioOffsets // from 3.14 on; nil where asyncio is not loaded
+
 	types  map[uint64]string // the names of types by their addresses
 	places map[place]int     // where among the attributes of a class one is
 	looks  int               // how many entries of dicts were looked at

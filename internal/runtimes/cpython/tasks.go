@@ -3,17 +3,20 @@ package cpython
 import (
 	"cmp"
 	"fmt"
+	"path"
 	"slices"
 	"strconv"
 	"strings"
 
 	"github.com/gatedso/bt/internal/escape"
 	"github.com/gatedso/bt/internal/process"
+	"github.com/gatedso/bt/internal/runtimes"
 	"github.com/gatedso/bt/stack"
 )
 
-// The tasks of asyncio, of CPython 3.11 to 3.13. The module asyncio.tasks lists them: in a
-// WeakSet, and those that began eagerly in a set. A task has a coroutine, which has a
+// The tasks of asyncio, of CPython 3.11 to 3.14. Until 3.13 the module asyncio.tasks lists
+// them: in a WeakSet, and those that began eagerly in a set. In 3.14 they are in lists of
+// the threads and the interpreters. A task has a coroutine, which has a
 // frame; a frame that waits has what it waits for on top of its stack: the next
 // coroutine, up to the one that waits for a future.
 
@@ -52,6 +55,64 @@ const (
 	frameLocals   = 72
 )
 
+// asyncioOffsets is what the module _asyncio tells of itself from 3.14 on: a part of
+// _Py_AsyncioModuleDebugOffsets in Modules/_asynciomodule.c.
+type asyncioOffsets struct {
+	node       uint64 // of a task: struct llist_node
+	interpHead uint64 // of a PyInterpreterState
+	threadHead uint64 // of a PyThreadState
+}
+
+// The words of _Py_AsyncioModuleDebugOffsets: seven of a task, two of an interpreter, four
+// of a thread.
+const (
+	asyncioSection = ".AsyncioDebug"
+	asyncioWords   = 13
+)
+
+// asyncio finds asyncioOffsets: the module is a library of its own, or CPython has it in it.
+func (in *interpreter) asyncio(t *runtimes.Target) *asyncioOffsets {
+	for _, m := range t.Space.Modules() {
+		if m != in.module && !strings.HasPrefix(path.Base(m.Path), "_asyncio") {
+			continue
+		}
+		im, err := m.Image()
+		if err != nil {
+			continue
+		}
+		s, ok := im.Section(asyncioSection)
+		start, _ := m.Range()
+		p := t.Space.Locate(start)
+		if !ok || s.Addr == 0 || p.Image != im {
+			continue
+		}
+		r := offsetReader{b: make([]byte, 8*asyncioWords), order: im.Order}
+		if t.Memory.Read(s.Addr+p.Bias, r.b) < len(r.b) {
+			continue
+		}
+		o := new(asyncioOffsets)
+		r.skip(6) // size, name, awaited_by, is_task, awaited_by_is_set, coro
+		o.node = r.next()
+		r.skip(1)
+		o.interpHead = r.next()
+		r.skip(3) // size, running_loop, running_task
+		o.threadHead = r.next()
+		if !r.failed && o.node != 0 && o.node < maxTaskSize && o.interpHead != 0 && o.threadHead != 0 {
+			return o
+		}
+	}
+	return nil
+}
+
+// chained adds the tasks of a list.
+func (m *memory) chained(head, node uint64, add func(obj uint64)) {
+	at, ok := m.word(head)
+	for n := 0; ok && at != head && at > node && n < maxTasks; n++ {
+		add(at - node)
+		at, ok = m.word(at)
+	}
+}
+
 // taskLists are where an interpreter lists its tasks.
 type taskLists struct {
 	weak  uint64 // a WeakSet
@@ -59,7 +120,9 @@ type taskLists struct {
 }
 
 // hasTasks reports whether bt knows how the tasks of a version are listed.
-func (m *memory) hasTasks() bool { return m.v.atLeast(11) && !m.v.atLeast(14) && !m.l.freeThreaded }
+func (m *memory) hasTasks() bool {
+	return m.v.atLeast(11) && !m.l.freeThreaded && (!m.v.atLeast(14) || m.asyncio != nil)
+}
 
 // findTasks finds, before the stop, where each interpreter lists its tasks.
 func (m *memory) findTasks(interps []*interp) map[uint64]taskLists {
@@ -75,7 +138,7 @@ func (m *memory) findTasks(interps []*interp) map[uint64]taskLists {
 		}
 		var l taskLists
 		dict, _ := m.word(module + m.l.objectSize)
-		if !m.hasTasks() {
+		if !m.hasTasks() || m.asyncio != nil {
 			found[in.addr] = l
 			continue
 		}
@@ -110,13 +173,22 @@ func (m *memory) set(obj uint64) (list []uint64) {
 }
 
 // taskObjects returns the task objects of an interpreter, each once.
-func (m *memory) taskObjects(l taskLists) (list []uint64) {
+func (m *memory) taskObjects(l taskLists, in *interp, threads []*pyThread) (list []uint64) {
 	known := make(map[uint64]bool)
 	add := func(obj uint64) {
 		if obj != 0 && !known[obj] && len(list) < maxTasks {
 			known[obj] = true
 			list = append(list, obj)
 		}
+	}
+	if o := m.asyncio; o != nil {
+		m.chained(in.addr+o.interpHead, o.node, add)
+		for _, t := range threads {
+			if t.interp == in {
+				m.chained(t.state+o.threadHead, o.node, add)
+			}
+		}
+		return list
 	}
 	for _, ref := range m.set(m.attribute(l.weak, "data")) {
 		// The set also has an object that stands for what was taken out.
@@ -139,7 +211,11 @@ func (r *reader) readTasks() (tasks []*pyTask, unknown int) {
 	}
 	left := maxTaskCalls
 	for _, in := range r.interps {
-		list := r.mem.taskObjects(r.taskLists[in.addr])
+		lists, ok := r.taskLists[in.addr]
+		if !ok {
+			continue
+		}
+		list := r.mem.taskObjects(lists, in, r.threads)
 		if len(list) == maxTasks {
 			unknown++ // there are more
 		}
@@ -213,6 +289,9 @@ func (m *memory) taskName(at uint64) (string, bool) {
 // genLayout is where a generator or coroutine has its state, a signed byte, and its frame
 // (_PyGenObject_HEAD in Include/cpython/genobject.h).
 func (m *memory) genLayout() (state, frame uint64) {
+	if m.v.atLeast(14) {
+		return m.l.genFrameState, m.l.genFrame
+	}
 	if m.v.atLeast(12) {
 		return 67, 72
 	}
@@ -243,11 +322,10 @@ func (m *memory) await(t *pyTask, coro uint64, limit *int, most int) (waits, ok 
 			return false, false
 		}
 		t.frames = append(t.frames, frame)
-		top := int32(m.order.Uint32(head[frameStackTop:]))
-		if state == created || top < 1 || top > maxStackTop {
+		if state == created {
 			break
 		}
-		next, _ := m.word(coro + frameAt + frameLocals + 8*uint64(top-1))
+		next := m.top(coro+frameAt, head)
 		name, _ := m.typeOf(next)
 		if name != "coroutine" && name != "generator" {
 			if was, _ := m.typeOf(coro); was == "coroutine" && name != "" && name != "_asyncio.FutureIter" {
@@ -277,6 +355,28 @@ func (m *memory) await(t *pyTask, coro uint64, limit *int, most int) (waits, ok 
 	return true, true
 }
 
+// top is what is on top of the stack of the frame at frame, whose start is head; 0 for
+// nothing.
+func (m *memory) top(frame uint64, head []byte) uint64 {
+	n := uint64(m.order.Uint32(head[frameStackTop:]))
+	stack := frame + frameLocals
+	if m.v.atLeast(14) {
+		if m.l.frameStack == 0 || m.l.frameStack+8 > uint64(len(head)) {
+			return 0
+		}
+		stack = frame + frameLocals + 8
+		n = (m.order.Uint64(head[m.l.frameStack:]) - stack) / 8
+	}
+	if n < 1 || n > maxStackTop {
+		return 0
+	}
+	v, _ := m.word(stack + 8*(n-1))
+	if m.v.atLeast(14) {
+		v &^= 3 // a tag, _PyStackRef
+	}
+	return v
+}
+
 // tasks adds the tasks to the model.
 func (r *reader) tasks(p *stack.Process) {
 	names := make(map[uint64]string, len(r.asyncTasks))
@@ -303,7 +403,7 @@ func (r *reader) tasks(p *stack.Process) {
 		p.Tasks = append(p.Tasks, out)
 	}
 	if len(r.taskLists) > 0 && !r.mem.hasTasks() {
-		p.Notes = append(p.Notes, stack.Note{Kind: Language, Text: Language + ": the tasks of asyncio are not shown: bt reads those of CPython 3.11 to 3.13"})
+		p.Notes = append(p.Notes, stack.Note{Kind: Language, Text: Language + ": the tasks of asyncio are not shown: bt reads those of CPython 3.11 to 3.14 that is not free-threaded"})
 	}
 	if r.unknownTasks > 0 {
 		p.Notes = append(p.Notes, stack.Note{Kind: Language, Missing: true, Text: fmt.Sprintf(

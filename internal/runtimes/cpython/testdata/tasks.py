@@ -58,7 +58,7 @@ async def main():
     await asyncio.sleep(0.1)
     late = asyncio.create_task(inner(event), name="late")
     view = {}
-    for t in asyncio.all_tasks() if (3, 11) <= sys.version_info < (3, 14) else ():
+    for t in asyncio.all_tasks() if sys.version_info >= (3, 11) else ():
         if t is not asyncio.current_task():
             view[t.get_name()] = stack(t)
     print(json.dumps(view), flush=True)
