@@ -69,6 +69,7 @@ type Data struct {
 	silent  func() *index // of units whose root entries have no ranges
 
 	notes   atomic.Int32
+	many    atomic.Bool // an index is being made: memory counts more than one address's time
 	texts   pool
 	idle    []*visitor
 	splitMu sync.Mutex
@@ -138,7 +139,9 @@ func (d *Data) readUnits() (units []unit) {
 			}
 			if ok {
 				units = append(units, u)
-				d.readHeaders(len(units))
+				if d.many.Load() && len(units)%(releaseBlocks*indexBlock) == 0 && d.o.Release != nil {
+					d.o.Release()
+				}
 			}
 			pos = u.end
 		}

@@ -32,7 +32,6 @@ func (d *Data) rootSpans(v *visitor, lo, hi int, work *int, yield func(s Span, u
 	units := d.units()
 	for i := lo; i < hi; i++ {
 		u := &units[i]
-		d.readHeaders(i + 1)
 		if u.typ == unitPartial || u.typ == unitSplitCompile {
 			continue
 		}
@@ -141,7 +140,11 @@ const indexBlock = 16
 // buildIndex makes the index of the units' ranges, which are those of their root entries,
 // and those that .debug_aranges gives for a unit without.
 func (d *Data) buildIndex() *index {
+	d.many.Store(true)
 	blocks := (len(d.units()) + indexBlock - 1) / indexBlock
+	if blocks > releaseBlocks && d.o.Release != nil {
+		d.o.Release()
+	}
 	parts := make([]index, blocks)
 	var bare atomic.Bool
 	each(blocks, func(next func() (int, bool)) {
@@ -151,6 +154,9 @@ func (d *Data) buildIndex() *index {
 			protect(func() {
 				d.rootSpans(v, i*indexBlock, hi, &work, parts[i].adder(d), func(int, bool) { bare.Store(true) })
 			})
+			if i%releaseBlocks == releaseBlocks-1 && d.o.Release != nil {
+				d.o.Release()
+			}
 		}
 	})
 	if bare.Load() {

@@ -354,20 +354,13 @@ func (l *lookup) visit(v *visitor, j *job) {
 	l.d.visited(v, j)
 }
 
-// releaseEvery is after how many bytes of units Release is called, and releaseHeaders
-// after how many units of which the header or the root entry alone were read: the kernel
-// maps some 64 KB around each.
+// releaseEvery is after how many bytes of units Release is called, and releaseBlocks after
+// how many blocks of units of which the root entry alone was read: the kernel maps some
+// 64 KB around each.
 const (
-	releaseEvery   = 12 << 20
-	releaseHeaders = 200
+	releaseEvery  = 12 << 20
+	releaseBlocks = 12
 )
-
-// readHeaders notes that n units' headers have been read.
-func (d *Data) readHeaders(n int) {
-	if d.o.Release != nil && n%releaseHeaders == 0 {
-		d.o.Release()
-	}
-}
 
 func (d *Data) visited(v *visitor, j *job) {
 	if d.o.Release == nil {
