@@ -283,7 +283,7 @@ func (c *recordCommand) summary(r *record.Recording) {
 		c.errorf("process %d: %s left out, as bt, or the machine, was busy", r.PID, number(s.Late, "sample"))
 	}
 	if text := s.Missing(); text != "" {
-		c.incomplete("process %d: of %d stacks, %s", r.PID, s.Stacks, text)
+		c.incomplete("process %d: %s", r.PID, text)
 	}
 }
 

@@ -120,6 +120,7 @@ func (s *sampler) end() {
 	s.stats.Time = time.Since(s.begin)
 	s.stats.Execs = s.a.Execs()
 	s.stats.Ended = s.a.Ended()
+	s.stats.Refused = s.a.Refused()
 	s.commit(nil)
 	s.stats.Threads = s.threads.seen
 	s.stats.Lowered, s.stats.Late = s.pace.lowered, s.pace.late

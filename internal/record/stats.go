@@ -28,6 +28,8 @@ type Stats struct {
 	Dropped int // stacks for which there was no room
 	Full    bool
 
+	Refused int // threads that may not be traced, at the end
+
 	Lowered int // samples that were put off, for the share of the time
 	Late    int // samples that were left out because bt was busy
 
@@ -75,7 +77,17 @@ func (s *Stats) Missing() string {
 	add(int64(s.Lost), "are missing: the threads did not stop in time")
 	add(int64(s.Unsure), "are missing: their code was replaced about then")
 	add(int64(s.Dropped), "are missing: there are too many different ones")
-	return strings.Join(list, ", ")
+	text := strings.Join(list, ", ")
+	if text != "" {
+		text = fmt.Sprintf("of %d stacks, %s", s.Stacks, text)
+	}
+	if s.Refused > 0 {
+		if text != "" {
+			text += "; "
+		}
+		text += fmt.Sprintf("threads that may not be traced are missing: %d", s.Refused)
+	}
+	return text
 }
 
 // Stats returns the figures, when the recording is over.

@@ -32,11 +32,11 @@ type Attachment struct {
 	// has to sleep.
 	first bool
 
-	threads map[int]*follower // by TID; those that are traced
-	order   []*follower       // in the order in which they were met
-	refused *tracee           // a thread that may not be traced
-	alarm   *alarm            // nil: there is none, and waits are short sleeps
-	w       *watcher          // for a command; nil for a process that was there before
+	threads map[int]*follower  // by TID; those that are traced
+	order   []*follower        // in the order in which they were met
+	refused map[int]unix.Errno // why threads may not be traced, by TID
+	alarm   *alarm             // nil: there is none, and waits are short sleeps
+	w       *watcher           // for a command; nil for a process that was there before
 
 	end       *Ended // how the process ended; nil: it has not
 	execs     int    // how many execves were seen
@@ -158,14 +158,16 @@ func (a *Attachment) seizeAll() error {
 	switch {
 	case len(a.threads) > 0:
 		return nil
-	case a.refused != nil:
-		return a.p.refused("ptrace of "+strconv.Itoa(a.p.PID), a.refused.tid, a.refused.refused)
+	case len(a.refused) > 0:
+		for tid, errno := range a.refused {
+			return a.p.refused("ptrace of "+strconv.Itoa(a.p.PID), tid, errno)
+		}
 	}
 	return a.p.exited(nil)
 }
 
-// seizeNew seizes the threads that are listed and not known, and reports whether there
-// were any.
+// seizeNew seizes the threads that are listed and not known, and reports whether it has
+// found any more.
 func (a *Attachment) seizeNew() bool {
 	a.listed = time.Now()
 	tids, err := a.t.task.List()
@@ -180,18 +182,27 @@ func (a *Attachment) seizeNew() bool {
 		}
 	}
 	t.seizeAll(0)
+	before := a.refused
+	a.refused = make(map[int]unix.Errno)
+	more := false
 	for i := range t.threads {
 		switch th := &t.threads[i]; th.st {
 		case seized:
 			a.meet(th.tid)
+			more = true
 		case denying:
 			if st, err := t.stat(th.tid); err == nil && !st.Dead() && !t.ours(th.tid) {
-				a.refused = &tracee{tid: th.tid, refused: th.refused}
+				_, known := before[th.tid]
+				more = more || !known
+				a.refused[th.tid] = th.refused
 			}
 		}
 	}
-	return len(t.threads) > 0 && a.refused == nil
+	return more
 }
+
+// Refused is how many threads may not be traced, as when another program traces them.
+func (a *Attachment) Refused() int { return len(a.refused) }
 
 // meet takes in a thread that is traced.
 func (a *Attachment) meet(tid int) *follower {

@@ -444,10 +444,14 @@ func TestAttachRefused(t *testing.T) {
 	ch := mode(t, "work")
 	mode(t, "trace", strconv.Itoa(ch.pid))
 	p := open(t, ch.pid)
-	err := p.Attach(live.AttachOptions{Arches: all.Native()}, func(a *live.Attachment) {})
+	refused := 0
+	err := p.Attach(live.AttachOptions{Arches: all.Native()}, func(a *live.Attachment) { refused = a.Refused() })
 	// One thread alone is traced by the other program: the rest can be recorded.
-	if err != nil && !errors.Is(err, live.ErrTraced) {
+	if err != nil {
 		t.Errorf("%v", err)
+	}
+	if refused != 1 {
+		t.Errorf("%d threads are told to be refused", refused)
 	}
 	one := mode(t, "epoll")
 	mode(t, "trace", strconv.Itoa(one.pid))

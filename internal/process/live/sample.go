@@ -122,7 +122,6 @@ func (t *tracer) begun(mm *maps.Map) {
 func (a *Attachment) tidy() {
 	a.order = slices.DeleteFunc(a.order, func(f *follower) bool { return f.ended })
 	if time.Since(a.listed) >= lookAgain {
-		a.refused = nil
 		a.seizeNew()
 	}
 	a.t.dumping = false
