@@ -5,6 +5,7 @@ import (
 	"slices"
 
 	"github.com/gatedso/bt/internal/process"
+	"github.com/gatedso/bt/maps"
 )
 
 // scriptKey is what a script is recognised by in another stop.
@@ -66,8 +67,8 @@ func (r *reader) readLarge(s *script) []byte {
 	clear(want[0][r.l.scriptLineEnds : r.l.scriptLineEnds+8]) // V8 may make it meanwhile
 	size := t.size(t.length)
 	raw := r.running.Prefetch([]process.Range{{Start: t.addr, Len: uint64(size)}})[0]
-	if len(raw) < size {
-		return nil
+	if len(raw) < size || r.isConstant(t.addr, uint64(size)) {
+		return raw[:min(size, len(raw)):size]
 	}
 	for i, b := range r.running.Prefetch(heads) {
 		if i == 0 && len(b) == len(want[0]) {
@@ -79,4 +80,15 @@ func (r *reader) readLarge(s *script) []byte {
 		}
 	}
 	return raw
+}
+
+// isConstant reports whether memory is that of a file, mapped so that it cannot be written
+// to: V8's own scripts are in the program.
+func (r *reader) isConstant(addr, n uint64) bool {
+	i := r.space.Maps.FindIndex(addr)
+	if i < 0 {
+		return false
+	}
+	e := &r.space.Maps.Entries[i]
+	return e.IsFile() && e.Perm&maps.Write == 0 && addr+n >= addr && addr+n <= e.End
 }
