@@ -339,3 +339,16 @@ func TestFrozen(t *testing.T) {
 		t.Errorf("%d threads are frozen\n%s%s", n, r.stdout, r.stderr)
 	}
 }
+
+// TestUninterruptible is about a thread in state D, which no tracer stops: a parent in vfork.
+func TestUninterruptible(t *testing.T) {
+	p := startCmd(t, command(build(t, "gcc", "vfork.c", "-O2", "-fomit-frame-pointer")))
+	waitFor(t, "vfork", func() bool { return taskStates(p.pid)[p.pid] == 'D' })
+	r := bt(t, "--waits", "--pid", itoa(p.pid)).want(t, 3)
+	if !strings.Contains(r.stdout, "\n# waits in uninterruptible sleep") {
+		t.Errorf("the parent's wait is missing:\n%s", r.stdout)
+	}
+	if os.Geteuid() == 0 && !strings.Contains(r.stdout, "\n# kernel: ") {
+		t.Errorf("the kernel's stack is missing:\n%s", r.stdout)
+	}
+}
