@@ -7,6 +7,7 @@ package gdb
 import (
 	"bufio"
 	"fmt"
+	"strconv"
 
 	"github.com/gatedso/bt/internal/escape"
 	"github.com/gatedso/bt/internal/render"
@@ -78,7 +79,11 @@ func (w *Writer) Rest(p *stack.Process) {
 		if s.Name != "" {
 			name = " \"" + escape.Name(s.Name) + "\""
 		}
-		fmt.Fprintf(w.W, "\nThread %d (%s %d%s [%s]):\n", w.threads, s.Noun, s.Task, name, escape.Text(s.State))
+		noun := s.Noun
+		if s.Task != 0 {
+			noun += " " + strconv.FormatInt(s.Task, 10)
+		}
+		fmt.Fprintf(w.W, "\nThread %d (%s%s [%s]):\n", w.threads, noun, name, escape.Text(s.State))
 		w.stack(s)
 	}
 	w.notes(p.Notes)

@@ -60,7 +60,8 @@ func TestPTPMP(t *testing.T) {
 	if err := os.WriteFile(file, out.Bytes(), 0o666); err != nil {
 		t.Fatal(err)
 	}
-	got, err := exec.Command(pmp, file).CombinedOutput()
+	// GNU awk warns of pt-pmp's own script on standard error.
+	got, err := exec.Command(pmp, file).Output()
 	if err != nil {
 		t.Fatalf("%v: %s", err, got)
 	}
@@ -73,5 +74,21 @@ func TestPTPMP(t *testing.T) {
 	}
 	if d := cmp.Diff(want, lines); d != "" {
 		t.Errorf("(-want +got):\n%s\n%s", d, got)
+	}
+}
+
+// A task without a number has none.
+func TestTask(t *testing.T) {
+	var out bytes.Buffer
+	w := bufio.NewWriter(&out)
+	p := &stack.Process{PID: 1, Name: "python3", WordSize: 8, Tasks: []stack.Task{{
+		Name: "fetch", State: "waiting", End: stack.End{Reason: stack.Outermost},
+		Frames: []stack.Frame{{PC: 0x1000, Exact: true, Managed: true, Names: []stack.Name{{Symbol: "get", File: "/srv/app.py", Line: 7, Language: "python"}}}},
+	}}}
+	render.Process(&Writer{W: w}, p, render.Sample{})
+	w.Flush()
+	want := "Thread 1 (task \"fetch\" [waiting]):\n#0  get () at /srv/app.py:7\n"
+	if _, got, _ := strings.Cut(out.String(), "\n"); !strings.HasSuffix(strings.TrimRight(got, "\n")+"\n", want) {
+		t.Errorf("%q, want %q", got, want)
 	}
 }
