@@ -39,9 +39,9 @@ writes what there is by then. Without --format the name of the file tells the
 format: .html is flame, .pb.gz pprof, .json json, .folded folded, .perf perf,
 and any other name text.
 
-A sample stops only threads that have run since the last one. A rate that would
-stop a process longer than --max-pause of the time is lowered. Standard error
-tells the real figures. If bt is killed, nothing stays stopped.
+A sample stops only threads that have run since the last one, and lets each go
+on as soon as it is copied. A rate that would stop a thread longer than
+--max-pause of the time is lowered. Standard error tells the real figures. If bt is killed, nothing stays stopped.
 
 Exit status: 0 all written, 1 nothing could be recorded, 2 wrong usage,
 3 written, but something is missing. With a command: the command's own, or 128 +
@@ -88,7 +88,7 @@ func newRecordCommand(a *app) *cobra.Command {
 	f.Var((*rate)(&c.hz), "hz", "take `N` samples a second")
 	f.Var((*duration)(&c.duration), "duration", "record for the `TIME`; 0 = until the processes end, or ^C")
 	f.BoolVar(&c.onCPU, "on-cpu", false, "only threads that run, or are ready to run")
-	f.Var((*share)(&c.share), "max-pause", "stop the processes for at most this `SHARE` of the time; the rate is lowered to keep it")
+	f.Var((*share)(&c.share), "max-pause", "stop no thread for more than this `SHARE` of the time; the rate is lowered to keep it")
 	c.framesFlags()
 	c.briefFlag()
 	c.nameFlags(cmd)
@@ -274,10 +274,10 @@ func (c *recordCommand) print(f render.Format, r *record.Recording) {
 func (c *recordCommand) summary(r *record.Recording) {
 	s := r.Stats()
 	c.errorf("process %d: %s of %s in %.1f s, %.3g a second", r.PID, number(s.Samples, "sample"), number(s.Threads, "thread"), s.Time.Seconds(), s.Hz())
-	c.errorf("process %d: stopped for %d of them, %.2g%% of the time: %.3g ms in all, %.3g ms at most",
+	c.errorf("process %d: stopped for %d of them, no thread for more than %.2g%% of the time: %.3g ms in all, %.3g ms at most",
 		r.PID, s.Stops, 100*s.Share(), milliseconds(s.Stopped), milliseconds(s.Longest))
 	if s.Lowered > 0 {
-		c.errorf("process %d: the rate was lowered from %g a second, to stop it no longer than %s of the time (--max-pause)", r.PID, c.hz, (*share)(&c.share))
+		c.errorf("process %d: the rate was lowered from %g a second, to stop no thread for more than %s of the time (--max-pause)", r.PID, c.hz, (*share)(&c.share))
 	}
 	if s.Late > 0 {
 		c.errorf("process %d: %s left out, as bt, or the machine, was busy", r.PID, number(s.Late, "sample"))

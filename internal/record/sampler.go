@@ -178,7 +178,7 @@ func (s *sampler) sample(at time.Time) (stood time.Duration, ok bool) {
 			return 0, false
 		}
 	}
-	taken, err := s.a.Sample(s.view.mm)
+	taken, err := s.a.Sample(s.view.mm, s.view.set.Empty())
 	garbage.release()
 	switch {
 	case errors.Is(err, live.ErrRenewed):

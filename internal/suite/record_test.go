@@ -162,7 +162,7 @@ func TestRecordMaxPause(t *testing.T) {
 	out := filepath.Join(tempDir(t), "out.folded")
 	r := bt(t, "record", "--pid", itoa(p.pid), "--hz", "200", "--max-pause", "0.001%", "--duration", "1s", "-o", out)
 	recorded(t, r)
-	if !strings.Contains(r.stderr, "the rate was lowered from 200 a second, to stop it no longer than 0.001% of the time") {
+	if !strings.Contains(r.stderr, "the rate was lowered from 200 a second, to stop no thread for more than 0.001% of the time") {
 		t.Errorf("%s", r.stderr)
 	}
 	if n := samplesOf(t, r); n > 100 {

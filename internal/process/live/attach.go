@@ -35,8 +35,12 @@ type Attachment struct {
 	threads map[int]*follower  // by TID; those that are traced
 	order   []*follower        // in the order in which they were met
 	refused map[int]unix.Errno // why threads may not be traced, by TID
-	alarm   *alarm             // nil: there is none, and waits are short sleeps
-	w       *watcher           // for a command; nil for a process that was there before
+	group   []tracee           // room for takeApart
+	longest time.Duration      // that threads which it took have stood still
+	copied  int                // bytes that it has copied
+
+	alarm *alarm   // nil: there is none, and waits are short sleeps
+	w     *watcher // for a command; nil for a process that was there before
 
 	end       *Ended // how the process ended; nil: it has not
 	execs     int    // how many execves were seen

@@ -28,10 +28,10 @@ func attach(t testing.TB, p *live.Process, o live.AttachOptions, run func(a *liv
 	}
 }
 
-// sampled takes a sample; it is nil when execve has spoiled it, or the process has ended.
+// sampled takes a sample, of all threads at once or of each by itself; it is nil when execve has spoiled it, or the process has ended.
 func sampled(t testing.TB, a *live.Attachment, mm *maps.Map) *live.Sample {
 	t.Helper()
-	s, err := a.Sample(mm)
+	s, err := a.Sample(mm, rand.IntN(2) == 0)
 	if err != nil && !errors.Is(err, live.ErrRenewed) && a.Ended() == nil {
 		t.Errorf("sample: %v", err)
 	}
@@ -92,7 +92,7 @@ func sampleForever(args []string) {
 	panic(p.Attach(live.AttachOptions{Arches: all.Native(), Walk: walk}, func(a *live.Attachment) {
 		fmt.Println("ready")
 		for a.Ended() == nil {
-			a.Sample(mm)
+			a.Sample(mm, rand.IntN(2) == 0)
 			a.Wait(time.Now().Add(100 * time.Microsecond))
 		}
 	}))

@@ -365,7 +365,7 @@ func (t *tracer) walk() {
 	}
 	for i := range t.threads {
 		th := &t.threads[i]
-		if !th.out.HasRegs || th.st == rests || th.out.Complete && !t.o.WalkAll {
+		if !th.out.HasRegs || th.st == rests || th.st == released || th.out.Complete && !t.o.WalkAll {
 			continue
 		}
 		if t.budget.late() {

@@ -122,7 +122,7 @@ func (a *Attachment) keep(f *follower, th *tracee) {
 	for i := range th.out.segs {
 		size += len(th.out.segs[i].data)
 	}
-	if a.o.OnCPU || th.st != halted || th.out.Arch == nil || !th.out.HasRegs || th.out.Cut != Uncut || len(th.out.segs) == 0 || size > maxKept {
+	if a.o.OnCPU || th.st != halted && th.st != released || th.out.Arch == nil || !th.out.HasRegs || th.out.Cut != Uncut || len(th.out.segs) == 0 || size > maxKept {
 		return
 	}
 	if size > cap(f.keptRoom) {

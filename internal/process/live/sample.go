@@ -19,7 +19,7 @@ type Sample struct {
 	Threads []Sampled
 	// Pause is how long the threads stood still that had to: from when the first of
 	// them did, as far as that is known, to the release of the last. It is 0 when none
-	// had to.
+	// had to. Where they were taken apart it is the longest time of any.
 	Pause   time.Duration
 	Stopped int               // how many threads had to
 	Lost    int               // threads that run and did not stop in time
@@ -54,6 +54,7 @@ const (
 const (
 	maxKept      = 64 << 10  // bytes of a thread
 	maxKeptTotal = 128 << 20 // bytes of all threads
+	maxArena     = 64 << 20  // bytes that are ready for copies
 )
 
 // Names of threads and what Wait could not see are looked at again after this long.
@@ -64,7 +65,11 @@ const lookAgain = time.Second
 // that sleep as they did are left alone, since what interrupts them is not always
 // unnoticed: epoll_wait and others return EINTR. With OnCPU those that sleep are left
 // out. The error is ErrRenewed, or that the process has ended.
-func (a *Attachment) Sample(mm *maps.Map) (*Sample, error) {
+//
+// With apart each thread goes on as soon as it has been copied: none waits until another
+// one has got the CPU that it takes to stop. The picture is of one moment for each thread,
+// and not for all. What Also reads has to be of one moment: it is not called.
+func (a *Attachment) Sample(mm *maps.Map, apart bool) (*Sample, error) {
 	for n := len(a.threads) + 1; n > 0 && a.end == nil && a.event(unix.WNOHANG); n-- {
 	}
 	if a.end != nil {
@@ -80,18 +85,29 @@ func (a *Attachment) Sample(mm *maps.Map) (*Sample, error) {
 	if a.base.MaxPause > 0 {
 		t.budget.deadline = start.Add(a.base.MaxPause)
 	}
-	from := a.stop(chosen)
+	arena := t.arena
+	a.longest, a.copied = 0, 0
+	from := a.stop(chosen, apart)
+	rest := slices.ContainsFunc(chosen, func(f *follower) bool { return f.halted })
 	t.registers()
 	t.copyStacks()
 	t.walk()
-	if len(chosen) > 0 || slices.ContainsFunc(resting, func(f *follower) bool { return !f.still }) {
+	moved := func(f *follower) bool { return !f.still }
+	if !apart && (len(chosen) > 0 || slices.ContainsFunc(resting, moved)) {
 		t.also()
 	}
 	for _, f := range chosen {
 		a.release(f)
 	}
-	if len(chosen) > 0 {
-		s.Pause, s.Stopped = time.Since(from), len(chosen)
+	s.Pause, s.Stopped = a.longest, len(chosen)
+	if rest {
+		s.Pause = max(s.Pause, time.Since(from))
+	}
+	if apart {
+		t.arena = arena
+		if a.copied > len(arena) {
+			t.arena = touched(min(a.copied+a.copied/4, maxArena))
+		}
 	}
 	a.suspend()
 	s.Also = t.recorder
@@ -169,7 +185,7 @@ func (a *Attachment) choose() (chosen, resting []*follower) {
 // stop interrupts the chosen threads, which are the first of the tracer's, and waits
 // until they stand still. It returns when the first of them did, or a little earlier: a
 // thread that waits for a CPU runs no less for being told to stop.
-func (a *Attachment) stop(chosen []*follower) (from time.Time) {
+func (a *Attachment) stop(chosen []*follower, apart bool) (from time.Time) {
 	t := a.t
 	for i, f := range chosen {
 		th := &t.threads[i]
@@ -191,6 +207,10 @@ func (a *Attachment) stop(chosen []*follower) (from time.Time) {
 		pending, progress := a.pollAll(chosen)
 		if stands = stands || progress; !stands {
 			from = now
+		}
+		if apart && progress {
+			a.takeApart(chosen, from)
+			stands = false
 		}
 		if pending == 0 {
 			return from
@@ -225,6 +245,41 @@ func (a *Attachment) yield() {
 	} else {
 		yield()
 	}
+}
+
+// takeApart copies the threads that stand still by now, and lets them go on. from is when
+// the first of them was seen to run last.
+func (a *Attachment) takeApart(chosen []*follower, from time.Time) {
+	t := a.t
+	all, group := t.threads, a.group[:0]
+	var index []int
+	for i := range chosen {
+		if all[i].st == halted {
+			group, index = append(group, all[i]), append(index, i)
+		}
+	}
+	t.threads = group
+	t.registers()
+	t.copyStacks()
+	t.walk()
+	used := 0
+	for k, i := range index {
+		th := &group[k]
+		used += int(th.hi - th.lo)
+		th.lo, th.hi, th.sp = 0, 0, 0
+		if th.st == halted {
+			th.st = released
+		}
+		all[i] = *th
+		a.release(chosen[i])
+	}
+	if len(index) > 0 {
+		a.longest = max(a.longest, time.Since(from))
+	}
+	// What the others are copied to comes behind that.
+	a.copied += used
+	t.arena = t.arena[min(used, len(t.arena)):]
+	t.threads, a.group = all, group
 }
 
 // pollAll looks at the chosen threads that are to stop.

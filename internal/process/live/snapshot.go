@@ -206,6 +206,7 @@ const (
 	denying                     // may not be seized
 	withheld                    // must not be interrupted, and is not seized
 	rests                       // of an Attachment: sleeps as it did, and is not stopped
+	released                    // of an Attachment: was copied, and goes on
 	over                        // ended
 )
 
