@@ -17,11 +17,10 @@ type heap struct {
 	scripts   map[uint64]*script
 	bytecode  map[uint64]*bytecodes
 	room      int // bytes of scripts' text that may still be read in the stop
-	most      int // of one script
 	work      int // bytes of tables that may still be gone through
 	// large finds where the lines of a script begin; with read set also of one whose text
-	// must be read for that, while the process runs. It is nil of a core.
-	large    func(s *script, read bool) []int
+	// must be read for that, but not in the stop.
+	large    func(s *script, read bool) []int32
 	stopped  bool // the process stands still
 	searches int  // pages of code that were looked through
 }
@@ -29,7 +28,7 @@ type heap struct {
 func newHeap(m *process.Recorder, l *layout) *heap {
 	return &heap{
 		Recorder: m, l: l, types: make(map[uint64]uint16), functions: make(map[uint64]*function),
-		scripts: make(map[uint64]*script), bytecode: make(map[uint64]*bytecodes), room: maxText, most: maxOne, work: maxWork,
+		scripts: make(map[uint64]*script), bytecode: make(map[uint64]*bytecodes), room: maxText, work: maxWork,
 	}
 }
 

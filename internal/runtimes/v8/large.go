@@ -15,14 +15,17 @@ type scriptKey struct {
 	name                  string
 }
 
-// maxLargeScripts bounds the scripts whose lines are remembered.
-const maxLargeScripts = 256
+// Bounds of what is remembered of scripts.
+const (
+	maxLargeScripts = 256
+	maxLines        = 8 << 20 // of all of them
+)
 
 // linesOf finds where the lines of a script begin whose text was too long to read while the
 // process stood still, or is not in V8's heap; nil where that cannot be told. Such a text
 // does not move, and never changes. That it was still there when it was read is seen by
 // what leads to it, which is read again after it.
-func (r *reader) linesOf(s *script, read bool) []int {
+func (r *reader) linesOf(s *script, read bool) []int32 {
 	if !s.hasSource {
 		return nil
 	}
@@ -35,12 +38,18 @@ func (r *reader) linesOf(s *script, read bool) []int {
 		return nil
 	}
 	if r.large == nil {
-		r.large = make(map[scriptKey][]int)
+		r.large = make(map[scriptKey][]int32)
 	}
-	var starts []int
+	var starts []int32
 	if raw := r.readLarge(s); raw != nil {
 		starts = append(starts, 0)
-		eachLine(raw, t.wide, func(start int) { starts = append(starts, start) })
+		eachLine(raw, t.wide, func(start int) bool {
+			starts = append(starts, int32(start))
+			return r.lines+len(starts) <= maxLines
+		})
+	}
+	if r.lines += len(starts); r.lines > maxLines {
+		starts = nil
 	}
 	r.large[key] = slices.Clip(starts)
 	return starts

@@ -24,9 +24,10 @@ type place struct{ line, column int } // from 1; 0: not known
 
 // Bounds of the text that is read, in bytes.
 const (
-	maxText  = 2 << 20   // in one stop
-	maxOne   = 192 << 10 // of one script: V8 puts what is larger where it does not move
-	maxLarge = 256 << 20 // of one script after the stop, and of all scripts of a core
+	maxText     = 2 << 20   // in one stop
+	maxCoreText = 64 << 20  // of a core
+	maxOne      = 192 << 10 // of one script: V8 puts what is larger where it does not move
+	maxLarge    = 64 << 20  // of one script after the stop
 )
 
 func (h *heap) script(obj uint64) *script {
@@ -152,7 +153,7 @@ func (h *heap) byText(s *script, pos int) (line, start int, ok bool) {
 		return 0, 0, false
 	}
 	n := t.size(pos)
-	if n > h.most || n > h.room || h.most == maxOne && !t.inHeap {
+	if n > maxOne || n > h.room || !t.inHeap {
 		return 0, 0, false // that text does not move
 	}
 	h.room -= n
@@ -168,28 +169,30 @@ func (h *heap) byText(s *script, pos int) (line, start int, ok bool) {
 }
 
 // byStarts finds a position's line, from 0, and where that begins, by where all lines begin.
-func byStarts(starts []int, pos int) (line, start int, ok bool) {
-	n := sort.Search(len(starts), func(i int) bool { return starts[i] > pos })
+func byStarts(starts []int32, pos int) (line, start int, ok bool) {
+	n := sort.Search(len(starts), func(i int) bool { return int(starts[i]) > pos })
 	if n == 0 {
 		return 0, 0, false
 	}
-	return n - 1, starts[n-1], true
+	return n - 1, int(starts[n-1]), true
 }
 
 // countLines counts the line ends in a text, and tells where the last line begins, in
 // characters.
 func countLines(raw []byte, wide bool) (lines, start int) {
-	eachLine(raw, wide, func(next int) { lines, start = lines+1, next })
+	eachLine(raw, wide, func(next int) bool { lines, start = lines+1, next; return true })
 	return lines, start
 }
 
 // eachLine calls next with where each line of a text but the first begins, in characters
-// (ECMAScript, section 12.3).
-func eachLine(raw []byte, wide bool, next func(start int)) {
+// (ECMAScript, section 12.3), until that returns false.
+func eachLine(raw []byte, wide bool, next func(start int) bool) {
 	if !wide {
 		for i, c := range raw {
 			if c == '\n' || c == '\r' && (i+1 == len(raw) || raw[i+1] != '\n') {
-				next(i + 1)
+				if !next(i + 1) {
+					return
+				}
 			}
 		}
 		return
@@ -198,7 +201,9 @@ func eachLine(raw []byte, wide bool, next func(start int)) {
 	for i := range len(raw) / 2 {
 		switch c := at(i); {
 		case c == '\n', c == 0x2028, c == 0x2029, c == '\r' && (2*i+2 == len(raw) || at(i+1) != '\n'):
-			next(i + 1)
+			if !next(i + 1) {
+				return
+			}
 		}
 	}
 }

@@ -39,8 +39,9 @@ type reader struct {
 	jit   []span // memory that may hold compiled code, sorted
 	core  bool
 
-	running *process.Recorder   // of a process; what it has read may have changed since
-	large   map[scriptKey][]int // where the lines of long scripts begin
+	running *process.Recorder     // what it has read of a process may have changed since
+	large   map[scriptKey][]int32 // where the lines of long scripts begin
+	lines   int                   // how many they are
 
 	heap   *heap
 	frames map[uint64]*frame // by frame pointer; nil: not one of JavaScript
@@ -88,6 +89,9 @@ func compiledMemory(m *maps.Map) (list []span) {
 // mayBeCompiled reports whether addr lies in memory that may hold compiled code, and
 // where that begins.
 func (r *reader) mayBeCompiled(addr uint64) (start uint64, ok bool) {
+	if len(r.jit) == 0 || addr < r.jit[0].start || addr >= r.jit[len(r.jit)-1].end {
+		return 0, false // as most words of a stack
+	}
 	i := sort.Search(len(r.jit), func(i int) bool { return r.jit[i].end > addr })
 	if i == len(r.jit) || addr < r.jit[i].start {
 		return 0, false
@@ -104,11 +108,12 @@ func (r *reader) Language() string { return language }
 func (r *reader) Copy(s *process.Stopped) {
 	r.heap = newHeap(s.Memory, r.l)
 	r.frames, r.codes, r.missed = make(map[uint64]*frame), nil, make(map[uint64]bool)
+	r.heap.large = r.linesOf
 	if r.core {
-		r.heap.room, r.heap.most = maxLarge, maxLarge
+		r.running, r.heap.room = s.Memory, maxCoreText
 		return // all of it can be read when it is asked for
 	}
-	r.heap.large, r.heap.stopped = r.linesOf, true
+	r.heap.stopped = true
 	for i := range s.Threads {
 		r.copyThread(&s.Threads[i])
 	}
