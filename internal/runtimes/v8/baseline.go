@@ -25,7 +25,10 @@ func (r *reader) compiledNames(c *code, u *process.Unwound, j int, owns bool) []
 	if c.optimised {
 		return r.heap.names(r.calls(c, f.PC, f.Exact))
 	}
-	if !c.baseline || !owns || f.FP < frameSize || f.SP > f.FP+uint64(r.l.fpBytecodes) {
+	if !c.baseline && owns { // the interpreter, a copy for each function
+		return r.interpretedNames(f.SP, f.FP)
+	}
+	if !owns || f.FP < frameSize || f.SP > f.FP+uint64(r.l.fpBytecodes) {
 		return nil
 	}
 	return r.heap.names(r.baseline(c, f.PC, f.FP, f.Exact))

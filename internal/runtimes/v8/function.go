@@ -30,7 +30,7 @@ func (h *heap) function(shared uint64) *function {
 	}
 	f := &function{obj: shared}
 	h.functions[shared] = f
-	if p, ok := h.object(shared, h.l.sharedScript, h.l.scriptType); ok {
+	if p, ok := h.scriptOf(shared); ok {
 		f.script = h.script(p)
 	}
 	p, ok := h.field(shared, h.l.sharedName)
@@ -42,6 +42,20 @@ func (h *heap) function(shared uint64) *function {
 		f.name, _ = h.str(p)
 	}
 	return f
+}
+
+// scriptOf finds the script of a function. Until V8 12 a function that the debugger knows
+// has a DebugInfo there, which leads to it (objects/debug-objects.tq).
+func (h *heap) scriptOf(shared uint64) (uint64, bool) {
+	p, ok := h.field(shared, h.l.sharedScript)
+	if !ok {
+		return 0, false
+	}
+	if t, _ := h.typeOf(p); h.l.debugType != 0 && t == h.l.debugType {
+		const script = 0x18
+		return h.object(p, script, h.l.scriptType)
+	}
+	return p, h.is(p, h.l.scriptType)
 }
 
 // Bits of a ScopeInfo's flags (objects/scope-info.tq).

@@ -11,10 +11,10 @@ type layout struct {
 	jumpLoop byte // the bytecode
 
 	// Types of objects, Map::instance_type.
-	mapType, sharedType, scriptType, scopeType, bytecodeType, codeType, streamType, wrapperType, dataType uint16
-	firstContext, lastContext, firstFunction, lastFunction                                                uint16
-	firstNonstring                                                                                        uint16
-	byteArrays, arrays                                                                                    []uint16 // whose elements follow a length
+	mapType, sharedType, scriptType, scopeType, bytecodeType, codeType, streamType, wrapperType, dataType, debugType uint16
+	firstContext, lastContext, firstFunction, lastFunction                                                           uint16
+	firstNonstring                                                                                                   uint16
+	byteArrays, arrays                                                                                               []uint16 // whose elements follow a length
 
 	mapInstance uint64 // Map
 
@@ -166,6 +166,9 @@ func (p *postmortem) types(l *layout) {
 	}
 	if d := p.optional("InterpreterData__INTERPRETER_DATA_TYPE"); d != nil {
 		l.dataType = d[0]
+	}
+	if d := p.optional("DebugInfo__DEBUG_INFO_TYPE"); d != nil {
+		l.debugType = d[0]
 	}
 	l.mapInstance = p.field("Map__instance_type__uint16_t")
 }
