@@ -70,6 +70,13 @@ rpm --root "$work/rpm" -e --noscripts bt
 rpm -qp --scripts "bt-$version-1.x86_64.rpm" | grep -q 'bt crash uninstall' || fail "the .rpm has no script"
 ok ".rpm"
 
+make -C "$work/one" install DESTDIR="$work/installed" PREFIX=/usr >"$work/log" 2>&1 || { cat "$work/log"; exit 1; }
+for f in bin/bt bin/bt-debuginfod share/man/man1/bt{,-run,-crash-install,-debuginfod}.1 share/bash-completion/completions/bt \
+	share/zsh/site-functions/_bt share/fish/vendor_completions.d/bt.fish; do
+	[ -s "$work/installed/usr/$f" ] || fail "make install leaves out $f"
+done
+ok "make install"
+
 # An .apk is three gzipped tars; the second has the digest of the third.
 python3 - ./*.apk <<'PYTHON'
 import hashlib, io, sys, tarfile, zlib

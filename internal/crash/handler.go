@@ -64,7 +64,7 @@ func (h *Handler) Run() error {
 	if h.log.file == "" {
 		h.log.file = settings.Log
 	}
-	h.log.json = settings.Format == FormatJSON
+	h.log.json, h.log.max = settings.Format == FormatJSON, settings.Limits.sane().MaxBytes
 	if settings.Chain {
 		if h.chain, err = h.startChain(proc, settings.Previous); err != nil {
 			h.log.printf("%s: %v", h.Request.describe(), err)

@@ -13,6 +13,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -160,6 +161,92 @@ func TestLogJSON(t *testing.T) {
 	}
 	if !bytes.Contains(rest, []byte(`"no report: x\\x1b[2J\\x0a"`)) {
 		t.Errorf("%s", rest)
+	}
+}
+
+// A file of objects does not grow without end, however many handlers write to it, and no
+// line is torn.
+func TestLogBounded(t *testing.T) {
+	l := logger{file: filepath.Join(t.TempDir(), "log"), json: true, max: 100_000}
+	e := testEntry()
+	e.Report = strings.Repeat("# a report\n", 200)
+	var all sync.WaitGroup
+	for range 8 {
+		all.Go(func() {
+			for range 25 {
+				l.write(e)
+			}
+		})
+	}
+	all.Wait()
+	total, lines := 0, 0
+	for _, name := range []string{l.file, l.file + ".1"} {
+		data, err := os.ReadFile(name)
+		if err != nil || len(data) > 50_000 {
+			t.Errorf("%s: %d bytes, %v", name, len(data), err)
+		}
+		for line := range bytes.Lines(data) {
+			var got entry
+			if err := json.Unmarshal(line, &got); err != nil || got.PID != 12 {
+				t.Errorf("%v: %.100q", err, line)
+			}
+			lines++
+		}
+		total += len(data)
+	}
+	if list, _ := filepath.Glob(filepath.Dir(l.file) + "/*"); len(list) != 2 || total < 40_000 || lines < 10 {
+		t.Errorf("%q: %d lines of %d bytes", list, lines, total)
+	}
+	// One that is larger than all that may be is there all the same, alone.
+	e.Report = strings.Repeat("# a report\n", 20_000)
+	l.write(e)
+	if data, err := os.ReadFile(l.file); err != nil || bytes.Count(data, []byte("\n")) != 1 {
+		t.Errorf("%d bytes, %v", len(data), err)
+	}
+}
+
+// Nobody who locks the log keeps a crash from being noted there.
+func TestLogLocked(t *testing.T) {
+	l := logger{file: filepath.Join(t.TempDir(), "log"), json: true, max: 1000}
+	for want := 1; want <= 2; want++ {
+		l.write(testEntry())
+		f, err := os.Open(l.file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer f.Close()
+		data, _ := io.ReadAll(f)
+		if bytes.Count(data, []byte("\n")) != 1 {
+			t.Errorf("%q", data)
+		}
+		if err := unix.Flock(int(f.Fd()), unix.LOCK_EX); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if _, err := os.Stat(l.file + ".1"); err != nil {
+		t.Error(err)
+	}
+}
+
+// Where there is little room the log goes without reports.
+func TestLogLittleRoom(t *testing.T) {
+	d := private(t)
+	if err := unix.Mount("tmpfs", d.Path, "tmpfs", 0, "size=1m,mode=700"); err != nil {
+		t.Skipf("no file system can be mounted here: %v", err)
+	}
+	t.Cleanup(func() { unix.Unmount(d.Path, unix.MNT_DETACH) })
+	l := logger{file: filepath.Join(d.Path, "log"), json: true}
+	for _, want := range []bool{true, false} {
+		l.write(testEntry())
+		data, err := os.ReadFile(l.file)
+		var last string
+		for line := range strings.Lines(string(data)) {
+			last = line
+		}
+		if err != nil || strings.Contains(last, `"report":`) != want || strings.Contains(last, "little room") == want {
+			t.Errorf("%s, %v", last, err)
+		}
+		os.WriteFile(filepath.Join(d.Path, "big"), make([]byte, 900<<10), 0o600)
 	}
 }
 

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net"
 	"os"
+	"slices"
 	"strings"
 	"time"
 	"unicode/utf8"
@@ -20,6 +21,7 @@ import (
 type logger struct {
 	file string // in place of the system's log: see Options.Log; or empty
 	json bool   // an entry is a JSON object
+	max  int64  // what a file of JSON and the one before it may have together, in bytes; 0: no limit
 }
 
 // priority is LOG_DAEMON and LOG_CRIT of RFC 3164.
@@ -87,22 +89,87 @@ func shorten(text string) string {
 	return text[:end]
 }
 
-// toFile appends a line to the file.
+// toFile appends an entry to the file. One of JSON has reports, and a user whose programs
+// crash again and again is not to fill the disk: the file is kept below a size, and has
+// no reports where there is little room.
 func (l *logger) toFile(e *entry) error {
-	line := fmt.Sprintf("%s bt[%d]: %s", time.Now().Format(time.RFC3339), os.Getpid(), shorten(e.Message))
-	if l.json {
-		line = string(e.json())
-	}
-	f, err := os.OpenFile(l.file, os.O_WRONLY|os.O_APPEND|os.O_CREATE|unix.O_NOFOLLOW|unix.O_NONBLOCK|unix.O_NOCTTY, 0o600)
+	f, err := l.open()
 	if err != nil {
 		return err
 	}
-	defer f.Close()
-	if st, err := f.Stat(); err != nil || !st.Mode().IsRegular() {
-		return fmt.Errorf("%s: no regular file", l.file)
+	defer func() { f.Close() }() // the one that it is by then
+	line := fmt.Sprintf("%s bt[%d]: %s", time.Now().Format(time.RFC3339), os.Getpid(), shorten(e.Message))
+	if l.json {
+		if lacks := short(int(f.Fd())); lacks > 0 && e.Report != "" {
+			bare := *e
+			bare.Report = ""
+			bare.Problems = append(slices.Clone(e.Problems), "the report is not in the log, whose file system has little room left")
+			e = &bare
+		}
+		line = string(e.json())
+	}
+	if f, err = l.rotate(f, int64(len(line))+1); err != nil {
+		return err
 	}
 	_, err = f.WriteString(line + "\n") // at once: other handlers append, too
 	return err
+}
+
+// How often, and how long apart, the log's file is tried to be locked.
+const (
+	lockTries = 100
+	lockPause = 20 * time.Millisecond
+)
+
+// open opens the file, locked against other handlers, unless somebody else keeps the lock:
+// then two that rename the file at once may lose the older lines.
+func (l *logger) open() (*os.File, error) {
+	const tries = 10 // another handler may put another file in its place meanwhile
+	for range tries {
+		f, err := os.OpenFile(l.file, os.O_WRONLY|os.O_APPEND|os.O_CREATE|unix.O_NOFOLLOW|unix.O_NONBLOCK|unix.O_NOCTTY, 0o600)
+		if err != nil {
+			return nil, err
+		}
+		st, err := f.Stat()
+		if err == nil && !st.Mode().IsRegular() {
+			err = fmt.Errorf("%s: no regular file", l.file)
+		}
+		if err != nil {
+			f.Close()
+			return nil, err
+		}
+		// Whoever may read the file can lock it, for ever.
+		for range lockTries {
+			if unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB) == nil {
+				break
+			}
+			time.Sleep(lockPause)
+		}
+		if now, err := os.Lstat(l.file); err == nil && os.SameFile(st, now) {
+			return f, nil
+		}
+		f.Close()
+	}
+	return nil, fmt.Errorf("%s: replaced again and again", l.file)
+}
+
+// rotate makes room for so many bytes: a file that would get too large is renamed, and
+// the one that was renamed before is lost. It returns the file to write to, and closes f
+// where that is another.
+func (l *logger) rotate(f *os.File, size int64) (*os.File, error) {
+	st, err := f.Stat()
+	if err != nil || l.max == 0 || !l.json || st.Size() == 0 || st.Size()+size <= l.max/2 {
+		return f, err
+	}
+	if err := os.Rename(l.file, l.file+".1"); err != nil {
+		return f, err
+	}
+	next, err := l.open()
+	if err != nil {
+		return f, err
+	}
+	f.Close()
+	return next, nil
 }
 
 // toSyslog sends a line to the socket that syslogd or journald listens on, and

@@ -189,9 +189,12 @@ const (
 
 // short reports how many bytes the directory's file system lacks to have as much
 // free as it should. 0 where it cannot be told.
-func (d *Dir) short() int64 {
+func (d *Dir) short() int64 { return short(int(d.f.Fd())) }
+
+// short is Dir.short for the file system of an open file.
+func short(fd int) int64 {
 	var st unix.Statfs_t
-	if err := unix.Fstatfs(int(d.f.Fd()), &st); err != nil {
+	if err := unix.Fstatfs(fd, &st); err != nil {
 		return 0
 	}
 	size := float64(st.Bsize)
