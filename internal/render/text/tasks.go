@@ -58,7 +58,7 @@ func taskGroups(tasks []stack.Task, system bool) [][]*stack.Task {
 		if t.System && !system {
 			continue
 		}
-		key := taskKey{t.State, t.Name, t.CreatedBy, t.Thread, t.System, t.End, hashStack(seed, stacks, t.Frames)}
+		key := taskKey{t.State, t.CreatedBy, t.Thread, t.System, t.End, hashStack(seed, stacks, t.Frames)}
 		at := slices.IndexFunc(by[key], func(g int) bool { return alikeTasks(out[g][0], t) })
 		if at >= 0 {
 			g := by[key][at]
@@ -73,11 +73,11 @@ func taskGroups(tasks []stack.Task, system bool) [][]*stack.Task {
 
 // taskKey is what tasks of a group agree in, beside their labels.
 type taskKey struct {
-	state, name, createdBy string
-	thread                 int
-	system                 bool
-	end                    stack.End
-	frames                 uint64
+	state, createdBy string
+	thread           int
+	system           bool
+	end              stack.End
+	frames           uint64
 }
 
 // hashStack returns a hash of a stack's addresses. known has those of stacks that were

@@ -2,6 +2,7 @@ package text
 
 import (
 	"bufio"
+	"bytes"
 	"strings"
 	"testing"
 
@@ -80,5 +81,24 @@ func TestLanguages(t *testing.T) {
 	want = head + "0000000000001000 <f> /srv/app.py:7 (python)\n0000000000003000 <mine+0x1>\n0000000000004000 <A.f> A.java:3 (java)\n"
 	if got := print(Options{Brief: true}); got != want {
 		t.Errorf("brief: got\n%swant\n%s", got, want)
+	}
+}
+
+// Tasks of the same stack are one group, whatever they are called.
+func TestNamedTasks(t *testing.T) {
+	p := &stack.Process{PID: 1, Name: "python3", WordSize: 8}
+	for _, name := range []string{"Task-1", "fetch", "Task-3", "Task-4", "Task-5"} {
+		p.Tasks = append(p.Tasks, stack.Task{
+			Name: name, State: "waiting", End: stack.End{Reason: stack.Outermost},
+			Frames: []stack.Frame{{PC: 0x1000, Exact: true, Managed: true, Names: []stack.Name{{Symbol: "get", File: "/srv/app.py", Line: 7, Language: "python"}}}},
+		})
+	}
+	var out bytes.Buffer
+	w := bufio.NewWriter(&out)
+	(&Printer{W: w}).Rest(p)
+	w.Flush()
+	const want = "# tasks \"Task-1\", \"fetch\", \"Task-3\" and 2 more [waiting]\n0000000000001000 <get> /srv/app.py:7 (python)\n"
+	if out.String() != want {
+		t.Errorf("%q, want %q", out.String(), want)
 	}
 }

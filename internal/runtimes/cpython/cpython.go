@@ -120,19 +120,23 @@ func (r *reader) Copy(s *process.Stopped) {
 		}
 	}
 	if r.wants.Languages {
-		r.asyncTasks, r.unknownTasks = nil, 0
-		all := r.threads
-		if len(s.Threads) == len(s.TIDs) {
-			r.asyncTasks, r.unknownTasks = r.readTasks()
-			parked := new(pyThread)
-			for _, t := range r.asyncTasks {
-				parked.segs = append(parked.segs, segment{frames: t.frames})
-			}
-			all = append(all[:len(all):len(all)], parked)
-		}
-		r.codes = r.mem.readCodes(all)
+		r.codes = r.mem.readCodes(r.threads)
 	}
 	r.names()
+	r.asyncTasks, r.unknownTasks = nil, 0
+	if r.wants.Languages && len(s.Threads) == len(s.TIDs) {
+		// Last: where the time is up, it is the tasks that lack something.
+		r.asyncTasks, r.unknownTasks = r.readTasks()
+		parked := new(pyThread)
+		for _, t := range r.asyncTasks {
+			parked.segs = append(parked.segs, segment{frames: t.frames})
+		}
+		for addr, c := range r.mem.readCodes([]*pyThread{parked}) {
+			if r.codes[addr] == nil {
+				r.codes[addr] = c
+			}
+		}
+	}
 }
 
 func (r *reader) memory(rec *process.Recorder) *memory {

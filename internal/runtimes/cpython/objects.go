@@ -21,6 +21,8 @@ type memory struct {
 
 	asyncio *asyncioOffsets // from 3.14 on; nil where asyncio is not loaded
 
+	coroAt uint64 // where in a task its coroutine is; 0: not known yet
+
 	types  map[uint64]string // the names of types by their addresses
 	places map[place]int     // where among the attributes of a class one is
 	looks  int               // how many entries of dicts were looked at

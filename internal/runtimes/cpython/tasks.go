@@ -250,28 +250,41 @@ func (m *memory) readTask(obj uint64, limit *int, most int) (t *pyTask, ok bool)
 	if !ok || size > maxTaskSize {
 		return nil, false
 	}
-	for at := obj + 24; at+16 <= obj+size; at += 8 {
-		coro, _ := m.word(at)
-		if !m.is(coro, "coroutine") {
-			continue
+	if m.coroAt != 0 && m.coroAt+16 <= size {
+		if t, found, ok := m.taskAt(obj, m.coroAt, limit, most); found {
+			return t, ok
 		}
-		name, ok := m.taskName(at + 8)
-		if !ok {
-			continue
+	}
+	for at := uint64(24); at+16 <= size; at += 8 {
+		if t, found, ok := m.taskAt(obj, at, limit, most); found {
+			m.coroAt = at
+			return t, ok
 		}
-		t := &pyTask{addr: obj, name: name}
-		if waiter, _ := m.word(at - 8); waiter != 0 {
-			if t.kind, _ = m.typeOf(waiter); t.kind != "NoneType" && t.kind != "" {
-				t.waiter = waiter
-			}
-		}
-		waits, ok := m.await(t, coro, limit, most)
-		if !waits {
-			return nil, ok
-		}
-		return t, true
 	}
 	return nil, true // its coroutine is gone: it is done
+}
+
+// taskAt reads a task whose coroutine is at an offset; found is false where it is not there.
+func (m *memory) taskAt(obj, at uint64, limit *int, most int) (t *pyTask, found, ok bool) {
+	coro, _ := m.word(obj + at)
+	if !m.is(coro, "coroutine") {
+		return nil, false, false
+	}
+	name, ok := m.taskName(obj + at + 8)
+	if !ok {
+		return nil, false, false
+	}
+	t = &pyTask{addr: obj, name: name}
+	if waiter, _ := m.word(obj + at - 8); waiter != 0 {
+		if t.kind, _ = m.typeOf(waiter); t.kind != "NoneType" && t.kind != "" {
+			t.waiter = waiter
+		}
+	}
+	waits, ok := m.await(t, coro, limit, most)
+	if !waits {
+		t = nil
+	}
+	return t, true, ok
 }
 
 // taskName reads a task's name: a str, or the number of one that nobody has named.
@@ -407,7 +420,7 @@ func (r *reader) tasks(p *stack.Process) {
 	}
 	if r.unknownTasks > 0 {
 		p.Notes = append(p.Notes, stack.Note{Kind: Language, Missing: true, Text: fmt.Sprintf(
-			"%s: %d tasks or more of asyncio cannot be read, or are of a type that bt does not know", Language, r.unknownTasks)})
+			"%s: %d tasks or more of asyncio are missing: they cannot be read, are of a type that bt does not know, or the process had to go on before (--max-pause)", Language, r.unknownTasks)})
 	}
 }
 
