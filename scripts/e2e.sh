@@ -339,7 +339,7 @@ cross() {
 	local tool
 	musl
 	mkdir -p "$work/cross"
-	printf '#!/bin/sh\nexec aarch64-linux-gnu-gcc-12 -specs="%s" "$@"\n' "$work/arm64/musl/specs" >"$work/cross/musl-gcc"
+	printf '#!/bin/sh\nexec aarch64-linux-gnu-gcc-12 -mno-outline-atomics -specs="%s" "$@"\n' "$work/arm64/musl/specs" >"$work/cross/musl-gcc"
 	chmod +x "$work/cross/musl-gcc"
 	for tool in gcc-12:gcc g++-12:g++ strip:strip objcopy:objcopy; do
 		ln -sf "$(command -v "aarch64-linux-gnu-${tool%:*}")" "$work/cross/${tool#*:}"

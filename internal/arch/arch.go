@@ -217,6 +217,10 @@ type GoFrames struct {
 	// prologue or epilogue that finds the stack pointer moved, but the caller's
 	// frame pointer. It is nil where there is none.
 	Unframed func(code []byte) bool
+	// Restarts reports whether code, which lies at addr, jumps to a function's entry: as
+	// behind the call that asks for a larger stack, before the function has a frame. It
+	// is nil where that call has the return address on the stack.
+	Restarts func(code []byte, addr, entry uint64) bool
 	// Injected is how many bytes below the stack pointer a signal handler takes when
 	// it makes the interrupted function call another: it saves the link register
 	// at the bottom of them.

@@ -139,7 +139,8 @@ func (im *Image) goRow(pc uint64, exact bool) (row *cfi.Row, how unwind.How, kno
 	if a == nil || !ok {
 		return nil, 0, false
 	}
-	if a.Entry.Return.InReg && !exact && delta == 0 && f.Kind() == gopcln.Normal {
+	if a.Entry.Return.InReg && !exact && delta == 0 && f.Kind() == gopcln.Normal &&
+		(a.Go.Restarts == nil || !a.Go.Restarts(im.Code(pc+1, a.MaxCall), pc+1, f.Entry)) {
 		return nil, 0, true // it has saved the return address by itself
 	}
 	b := goRows{arch: a, delta: delta, row: &cfi.Row{Func: f.Entry, FuncEnd: f.End, Start: pc, End: pc + 1, RA: uint8(a.PC)}}

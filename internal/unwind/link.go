@@ -46,12 +46,13 @@ func (p *plan) bySP(a *arch.Arch) (toCFA, record int64, ok bool) {
 	return 0, 0, false
 }
 
-// lastRecord reports whether the frame of p has a frame record, and that both of its
-// words, which next has got from there, are zero: the chain ends there (AAPCS64, section
-// 6.4.6), as musl's _start leaves them.
+// lastRecord reports whether the frame of p has a frame record, or was found by it, and
+// that both of its words, which next has got from there, are zero: the chain ends there
+// (AAPCS64, section 6.4.6), as musl's _start leaves them.
 func (p *plan) lastRecord(next Frame, a *arch.Arch) bool {
 	_, _, ok := p.bySP(a)
-	return a.Entry.Return.InReg && ok && p.method == byLayout && next.PC == 0 && next.FP == 0
+	ok = ok && p.method == byLayout || p.method == byNothing
+	return a.Entry.Return.InReg && ok && next.PC == 0 && next.FP == 0
 }
 
 // recordless is what is known of the frame record of code that nothing describes.

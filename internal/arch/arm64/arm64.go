@@ -52,7 +52,7 @@ var Arch = &arch.Arch{
 	},
 	StripPAC: stripPAC,
 	Tag:      0xff << 56, // Documentation/arch/arm64/tagged-pointers.rst of the kernel
-	Go:       arch.GoFrames{FramePointer: true, Unframed: goUnframed, Injected: 16, Exit: goExit, References: references, G: X0 + 28},
+	Go:       arch.GoFrames{FramePointer: true, Unframed: goUnframed, Restarts: goRestarts, Injected: 16, Exit: goExit, References: references, G: X0 + 28},
 	HotSpot:  &arch.HotSpot{BCP: 22},
 
 	RegsetSize:   regsetSize,
@@ -236,6 +236,15 @@ func goUnframed(code []byte) bool {
 	}
 	in := binary.LittleEndian.Uint32(code)
 	return in == storeFP || in == setFP || in&^(0xfff<<10) == addSP
+}
+
+// goRestarts implements arch.GoFrames.Restarts: b.
+func goRestarts(code []byte, addr, entry uint64) bool {
+	if len(code) < 4 {
+		return false
+	}
+	in := word(code)
+	return in>>26 == 5 && addr+uint64(int64(int32(in<<6)>>4)) == entry
 }
 
 // goExit implements arch.GoFrames.Exit: mov x0, x0; bl.

@@ -111,3 +111,21 @@ func TestCallTarget(t *testing.T) {
 		}
 	}
 }
+
+func TestGoRestarts(t *testing.T) {
+	const back, bl, forward = 0x17ffff5c, 0x97ffff5c, 0x14000010 // b .-656, bl .-656, b .+64: GNU as
+	for _, tt := range []struct {
+		in    uint32
+		entry uint64
+		want  bool
+	}{
+		{back, 0x7d580, true}, {back, 0x7d584, false}, {bl, 0x7d580, false}, {forward, 0x7d850, true},
+	} {
+		if got := goRestarts(binary.LittleEndian.AppendUint32(nil, tt.in), 0x7d810, tt.entry); got != tt.want {
+			t.Errorf("%08x to %x: %v", tt.in, tt.entry, got)
+		}
+	}
+	if goRestarts(nil, 0x7d810, 0x7d580) {
+		t.Error("without code")
+	}
+}
