@@ -253,6 +253,9 @@ type Syscalls struct {
 	// that the stop, or the signal that a core was made for, has interrupted. It
 	// reports false where the thread was not in a system call.
 	Asleep func(regset []byte) (Call, bool)
+	// Rewound is how many bytes before the pc that procfs tells of a thread in a system
+	// call a tracer finds it, when its stop has interrupted a call that is made again.
+	Rewound int
 	// Instructions are those that enter the kernel.
 	Instructions [][]byte
 	// Number tells which system call the instructions make, the last of which enters

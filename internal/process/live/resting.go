@@ -99,7 +99,7 @@ func (a *Attachment) runs(f *follower) (uint64, bool) {
 // stack that are kept of it. The caller makes sure that it does not run meanwhile.
 func (a *Attachment) sleepsAsKept(f *follower) bool {
 	_, _, sp, pc, ok := a.t.syscall(&tracee{tid: f.tid})
-	if !ok || sp != f.keptSP || pc != f.keptPC {
+	if !ok || sp != f.keptSP || pc != f.keptPC && pc != f.keptPC+uint64(f.kept.Arch.Syscalls.Rewound) {
 		return false
 	}
 	for i := range f.kept.segs {
