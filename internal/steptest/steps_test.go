@@ -142,12 +142,13 @@ func (r *run) below() []unwind.Frame {
 	if ret := p.arch.Entry.Return; ret.InReg {
 		lr, _ := regs.Get(ret.Reg)
 		regs.Set(p.arch.PC, lr)
+		regs.Clear(ret.Reg)
 	} else {
 		pc, _ := p.mem.Word(p.sp, p.arch.PtrSize)
 		regs.Set(p.arch.PC, pc)
 		regs.Set(p.arch.SP, p.sp+uint64(p.arch.PtrSize))
 	}
-	r.stack = r.walker.Walk(unwind.Start{Regs: regs}, &p.mem)
+	r.stack = r.walker.Walk(unwind.Start{Regs: regs, Called: true}, &p.mem)
 	return r.stack.Frames
 }
 

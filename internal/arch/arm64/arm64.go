@@ -64,7 +64,7 @@ var Arch = &arch.Arch{
 		Vfork: []int{220, 435}, // clone, clone3: include/uapi/asm-generic/unistd.h
 
 		Asleep:       asleep,
-		Rewound:      4, // see asleep
+		Rewound:      4,                                  // see asleep
 		Instructions: [][]byte{{0x01, 0x00, 0x00, 0xd4}}, // svc #0
 		Number:       syscallNumber,
 		Names:        syscallNames[:],
