@@ -269,11 +269,12 @@ attacks() {
 	END
 }
 
-# tests_arm64 lists those that run arm64 programs; tests_arm64_plain those that are
-# run again on a CPU that signs no addresses and has no atomic instructions.
+# tests_arm64 lists those that run arm64 programs, but for TestAttached…, which takes
+# minutes there; tests_arm64_plain those that are run again on a CPU that signs no
+# addresses and has no atomic instructions.
 tests_arm64() {
 	cat <<-'END'
-		internal/process/live . -test.short
+		internal/process/live . -test.short -test.skip=^TestAttached
 		internal/suite ^Test(Signals|Chains|NoReturn|MuslThreads|Waits)$
 		internal/suite ^Test(Deep|ThousandThreads|Churn|GoPrograms|GoAndC|Vfork|Coroutines|WrongRow|ZombieLeader)$ -test.short
 		internal/suite ^Test(ExecutableDeleted|ExecutableReplaced|LibraryReplaced|OddPaths|Chroot)$ -test.short
@@ -293,7 +294,7 @@ tests_arm64_plain() {
 # tests_pages16 lists those that are run again on pages of 16 KiB.
 tests_pages16() {
 	cat <<-'END'
-		internal/process/live . -test.short
+		internal/process/live . -test.short -test.skip=^TestAttached
 		internal/suite ^Test(Signals|Chains|MuslThreads|Deep|ThousandThreads|GoPrograms|Vfork|ZombieLeader|ExecutableDeleted|LibraryReplaced)$ -test.short
 		internal/steptest TestEveryInstruction/^O2$ -test.short
 	END
