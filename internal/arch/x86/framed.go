@@ -5,10 +5,9 @@ import "bytes"
 // What V8's compilers begin and end a function with (codegen/x64/macro-assembler-x64.cc).
 var (
 	enterFrame  = []byte{0x55, 0x48, 0x89, 0xe5} // push rbp; mov rbp,rsp
-	leaveFrames = [][]byte{
+	leaveFrames = [][]byte{                      // leave is one byte, which others contain: V8 does not use it
 		{0x48, 0x8b, 0xe5, 0x5d}, // mov rsp,rbp; pop rbp
 		{0x48, 0x89, 0xec, 0x5d}, // the same
-		{0xc9},                   // leave
 	}
 )
 
