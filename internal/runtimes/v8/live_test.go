@@ -330,14 +330,20 @@ func TestBusy(t *testing.T) {
 				pid, _ := start(t, node, 1, append(slices.Clone(flags), "testdata/busy.js")...)
 				s := bt.New(&bt.Options{MaxFrames: 100000, Threads: []int{pid}})
 				defer s.Close()
-				known, unknown := 0, 0
+				known, unknown, ended := 0, 0, 0
 				for range samples {
 					p, err := s.Stacks(context.Background(), pid)
 					if err != nil {
 						t.Fatal(err)
 					}
 					k, u := checkCalls(t, &p.Threads[0], lines)
+					if u < 0 {
+						ended, u = ended+1, 0
+					}
 					known, unknown = known+k, unknown+u
+				}
+				if ended > 1+samples/100 {
+					t.Errorf("%d of %d stacks are not whole", ended, samples)
 				}
 				// V8 keeps nothing certain of code that it has given up, nor of some
 				// loops that Maglev has compiled.
@@ -351,15 +357,21 @@ func TestBusy(t *testing.T) {
 
 // checkCalls checks that a stack leads from main to the work, and that each frame of
 // busy.js is at a line that names the function of the next.
-// It returns how many frames have a line, and how many callers have none.
+// It returns how many frames have a line, and how many callers have none, -1 where the
+// stack is not whole.
 func checkCalls(t *testing.T, th *stack.Thread, lines []string) (known, noLine int) {
 	t.Helper()
 	if r := th.End.Reason; r == stack.NoRegisters || r == stack.MaxPause {
 		return 0, 0 // the machine is busy
 	}
 	if th.End.Reason != stack.Outermost {
-		t.Errorf("the stack ends: %s\n%s", th.End.Text, frames(th))
-		return 0, 0
+		// Some of V8's builtins have a frame on some of their ways only. Where one was
+		// interrupted, the stack may end, and says so.
+		t.Logf("the stack ends: %s\n%s", th.End.Text, frames(th))
+		if len(th.Frames) > 1 {
+			t.Error("it does not end at its innermost frame")
+		}
+		return 0, -1
 	}
 	list := slices.DeleteFunc(calls(th), func(c call) bool { return !strings.HasSuffix(c.file, "busy.js") })
 	if len(list) < 2 || list[len(list)-1].name != "<anonymous>" || list[len(list)-2].name != "spin" {
