@@ -3,7 +3,6 @@
 package suite
 
 import (
-	"bytes"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -148,7 +147,7 @@ func (e *example) check(t *testing.T, dir string) {
 		t.Errorf("%s: %v\n%s", e.command, err, out)
 		return
 	}
-	got := strings.Split(strings.TrimRight(string(bytes.ReplaceAll(out, []byte("\r"), nil)), "\n"), "\n")
+	got := strings.Split(strings.TrimRight(string(progress.ReplaceAll(out, nil)), "\n"), "\n")
 	at, skip := 0, len(e.output) == 0
 	for _, want := range e.output {
 		if want == "…" {
@@ -170,6 +169,10 @@ func (e *example) check(t *testing.T, dir string) {
 		t.Errorf("%s\nprints more than the page shows:\n%s", e.command, strings.Join(got, "\n"))
 	}
 }
+
+// progress matches what a slow machine shows meanwhile, in lines that are cleared again,
+// and the terminal's ends of lines.
+var progress = regexp.MustCompile(`(?m)^.*\x1b\[K|\r`)
 
 // number matches what differs from run to run: addresses, offsets, numbers.
 var number = regexp.MustCompile(`\b(0x)?[0-9a-f]{8,16}\b|0x[0-9a-f]+|\d+`)

@@ -16,6 +16,6 @@ __attribute__((noinline)) unsigned compute(long n)
 
 int main(void)
 {
-	printf("%u\n", compute(400000000));
+	printf("%u\n", compute(200000000));
 	return 0;
 }
