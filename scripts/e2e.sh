@@ -14,8 +14,8 @@
 #   plain-arm64  some of them on one without pointer authentication
 #   pages16-arm64  some of them on a kernel whose pages have 16 KiB (downloads 90 MB)
 #
-# Default: amd64, arm64, tests32, no32, attack. --update writes the sessions anew. What is downloaded
-# stays in build/e2e, `make clean` removes it. Nothing is installed.
+# Default: amd64, arm64, plain-arm64, tests32, no32, attack. --update writes the sessions
+# anew. What is downloaded stays in build/e2e, `make clean` removes it. Nothing is installed.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -24,7 +24,7 @@ if [ "${1-}" = --update ]; then
 	update=1
 	shift
 fi
-[ $# -gt 0 ] || set -- amd64 arm64 tests32 no32 attack
+[ $# -gt 0 ] || set -- amd64 arm64 plain-arm64 tests32 no32 attack
 
 work=$PWD/build/e2e
 mkdir -p "$work"

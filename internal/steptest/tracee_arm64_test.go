@@ -81,7 +81,7 @@ var variants = allowAll([]variant{
 	{name: "Os-nocfi", flags: "-Os" + noCFI + now},
 	{name: "O2-nocfi-fp-stripped", flags: "-O2" + noCFI + fp + now, strip: true, allow: []allowance{onlyFP}},
 
-	{name: "musl-O2", cc: "musl-gcc", flags: "-O2", short: true, allow: []allowance{muslJump, muslSet, muslLibc}},
+	{name: "musl-O2", cc: "musl-gcc", flags: "-O2", allow: []allowance{muslJump, muslSet, muslLibc}},
 	{name: "musl-O2-static", cc: "musl-gcc", flags: "-O2 -static", allow: []allowance{muslJump, muslSet}},
 
 	{name: "cxx-O2", cc: "g++", src: "exceptions.cc", flags: "-O2" + now, allow: []allowance{ehReturn}},
