@@ -346,7 +346,8 @@ func TestParsed(t *testing.T) {
 			src.opens = 0
 		}
 		s := image.NewSpace(m, src, cache)
-		code, pc := s.Parsed(), text.Vaddr+text.Filesz/2
+		code, pc := s.Parsed(), withRow(t, m, src, text)
+		src.opens = 0
 		if cached {
 			s.Locate(pc)
 			src.opens = 0
@@ -367,6 +368,21 @@ func TestParsed(t *testing.T) {
 		}
 		s.Close()
 	}
+}
+
+// withRow returns an address of a file that has a row: assembly functions may have none.
+func withRow(t *testing.T, m *maps.Map, src *source, text elfsym.Segment) uint64 {
+	t.Helper()
+	s := image.NewSpace(m, src, new(image.Cache))
+	defer s.Close()
+	s.Prepare()
+	for pc := text.Vaddr + text.Filesz/2; pc < text.Vaddr+text.Filesz; pc += 16 {
+		if row, _ := s.Parsed().Row(pc, true); row != nil {
+			return pc
+		}
+	}
+	t.Fatal("no address has a row")
+	return 0
 }
 
 // A cache keeps what is in use, and of the rest what was used last.

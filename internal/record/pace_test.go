@@ -15,7 +15,7 @@ func simulate(p *pacer, d time.Duration, stood func(i int) time.Duration) (sampl
 		samples++
 		stopped += s
 		at := now
-		now = p.next(at, at.Add(s), s)
+		now = p.next(at.Add(s), s)
 		if !now.After(at) {
 			panic("the next sample is not later")
 		}
@@ -73,12 +73,28 @@ func TestPaceAfterLongStop(t *testing.T) {
 // A sample that bt is late with is left out, and does not make those after it late.
 func TestPaceLate(t *testing.T) {
 	p := newPacer(100, 0.02, time.Unix(1000, 0))
+	p.offset = func() time.Duration { return 0 }
 	at := p.begin
-	next := p.next(at, at.Add(35*time.Millisecond), 0)
-	if want := at.Add(40 * time.Millisecond); !next.Equal(want) {
+	next := p.next(at.Add(45*time.Millisecond), 0)
+	if want := at.Add(40 * time.Millisecond); !next.Equal(want) { // at once
 		t.Errorf("next after %v, want %v", next.Sub(at), want.Sub(at))
 	}
 	if p.late != 3 {
 		t.Errorf("%d samples were late", p.late)
+	}
+}
+
+// A program whose rounds are as long as the period is seen in all parts of a round.
+func TestPaceRounds(t *testing.T) {
+	p := newPacer(100, 0.5, time.Unix(1000, 0))
+	var parts [10]int
+	for at := p.begin; at.Sub(p.begin) < 100*time.Second; {
+		at = p.next(at, 0)
+		parts[at.Sub(p.begin)%p.period*10/p.period]++
+	}
+	for i, n := range parts {
+		if n < 800 || n > 1200 { // of 10,000; the standard deviation is 30
+			t.Errorf("%d samples in part %d of a round", n, i)
+		}
 	}
 }

@@ -90,7 +90,7 @@ func (s *sampler) run(a *live.Attachment, stop func() bool) {
 		if !ok {
 			break
 		}
-		next = s.pace.next(at, time.Now(), stood)
+		next = s.pace.next(time.Now(), stood)
 	}
 	s.end()
 }
