@@ -54,7 +54,9 @@ func (a *rootCommand) addresses(out *output, pids []int, addrs []uint64, fromStd
 		return err
 	}
 	out.follow(a.stdin)
-	res, err := lines.Run(a.stdin, out, o)
+	in, stop := a.input(out)
+	res, err := lines.Run(in, out, o)
+	stop()
 	if res.NoSpace {
 		a.incomplete("addresses without a target: give --pid, --core, --maps or --exe, or maps lines before the addresses")
 	}

@@ -4,7 +4,9 @@ package main
 
 import (
 	"bufio"
+	"sync/atomic"
 
+	"github.com/gatedso/bt/internal/escape"
 	"github.com/gatedso/bt/internal/render"
 	"github.com/gatedso/bt/stack"
 )
@@ -15,7 +17,9 @@ const coreThreads = 1024
 
 // coreStacks prints the stacks of a core file.
 func (a *rootCommand) coreStacks(out *output, tids []int) error {
+	stop := a.progress(func() string { return "reading " + escape.Text(a.core) })
 	c, err := a.session().OpenCore(a.core, a.exe, a.incomplete)
+	stop()
 	if err != nil {
 		return err
 	}
@@ -25,6 +29,10 @@ func (a *rootCommand) coreStacks(out *output, tids []int) error {
 	var pr *printer
 	var rest stack.Process // what concerns no single thread, of all parts
 	notKept := ""
+	var done atomic.Int64 // threads
+	if !isTerminal(out.File) {
+		defer a.progress(func() string { return number(int(done.Load()), "thread") + " printed" })()
+	}
 	for stacks, err := range c.Parts(a.stackOptions(tids), coreThreads) {
 		if err != nil {
 			return err
@@ -44,6 +52,7 @@ func (a *rootCommand) coreStacks(out *output, tids []int) error {
 			f.Head(m, render.Sample{})
 		}
 		f.Threads(m)
+		done.Add(int64(len(m.Threads)))
 		rest.Notes = append(rest.Notes, m.Notes...)
 		rest.Goroutines = append(rest.Goroutines, m.Goroutines...)
 		rest.Tasks = append(rest.Tasks, m.Tasks...)

@@ -55,7 +55,9 @@ func (a *rootCommand) runFilter(out *output, pids []int) error {
 		o.Target = annotate.Image(s.im, s.path, s.sym)
 	}
 	out.follow(a.stdin)
-	return annotate.Run(a.stdin, out, o)
+	in, stop := a.input(out)
+	defer stop()
+	return annotate.Run(in, out, o)
 }
 
 // textNames says how to name by files that a text names. What such a text says

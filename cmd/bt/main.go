@@ -11,6 +11,7 @@ import (
 	"os"
 	"path/filepath"
 	"sync"
+	"sync/atomic"
 
 	"github.com/spf13/cobra"
 
@@ -40,7 +41,8 @@ type app struct {
 	stderr *os.File
 	status int
 
-	mistakes      sync.Map // the places of panics that have been reported
+	telling       atomic.Bool // the last line of the terminal tells how far bt is
+	mistakes      sync.Map    // the places of panics that have been reported
 	verbose       bool
 	atExit        []func()
 	notRegistered string // the last message about an image that is not registered
@@ -107,7 +109,11 @@ func (a *app) run(args []string) (status int) {
 // errorf writes one line to standard error. What the target has a hand in is
 // escaped, and errors that are joined stay on the line.
 func (a *app) errorf(format string, args ...any) {
-	fmt.Fprintf(a.stderr, "bt: %s\n", escape.Sprintf(format, args...))
+	begin := ""
+	if a.telling.Load() {
+		begin = eraseLine
+	}
+	fmt.Fprintf(a.stderr, "%sbt: %s\n", begin, escape.Sprintf(format, args...))
 }
 
 // verbosef is errorf for --verbose.

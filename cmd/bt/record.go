@@ -299,32 +299,21 @@ func milliseconds(d time.Duration) float64 { return float64(d) / float64(time.Mi
 
 // progress tells on a terminal how far it is, until stop is called.
 func (c *recordCommand) progress(list []*one) (stop func()) {
-	if !isTerminal(c.stderr) || len(list) == 0 {
+	if len(list) == 0 {
 		return func() {}
 	}
-	done, over := make(chan struct{}), make(chan struct{})
 	begin := time.Now()
-	go guard.Run(func() {
-		defer close(over)
-		for {
-			select {
-			case <-done:
-				fmt.Fprint(c.stderr, "\r\x1b[K")
-				return
-			case <-time.After(time.Second / 2):
-			}
-			samples, threads := 0, 0
-			var stood time.Duration
-			for _, r := range list {
-				n, t, s := r.Progress()
-				samples, threads, stood = samples+n, threads+t, max(stood, s)
-			}
-			gone := time.Since(begin)
-			fmt.Fprintf(c.stderr, "\r\x1b[Kbt: %.0f s, %d samples, %d threads, stopped %.2g%% of the time; ^C ends",
-				gone.Seconds(), samples, threads, 100*stood.Seconds()/gone.Seconds())
+	return c.app.progress(func() string {
+		samples, threads := 0, 0
+		var stood time.Duration
+		for _, r := range list {
+			n, t, s := r.Progress()
+			samples, threads, stood = samples+n, threads+t, max(stood, s)
 		}
+		gone := time.Since(begin)
+		return fmt.Sprintf("%.0f s, %d samples, %d threads, stopped %.2g%% of the time; ^C ends",
+			gone.Seconds(), samples, threads, 100*stood.Seconds()/gone.Seconds())
 	})
-	return func() { close(done); <-over }
 }
 
 // command runs a command, records it, and sets the exit status.

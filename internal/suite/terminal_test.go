@@ -4,10 +4,13 @@ package suite
 
 import (
 	"fmt"
+	"os"
 	"path/filepath"
 	"regexp"
 	"strings"
 	"testing"
+
+	"golang.org/x/sys/unix"
 )
 
 // At a terminal people see lines and inlined calls without asking, unless they say that
@@ -35,4 +38,39 @@ func TestLinesAtTerminal(t *testing.T) {
 	if screen := term.tmux("capture-pane", "-p", "-J"); !line.MatchString(screen) {
 		t.Errorf("no lines in a pipe that asks:\n%s", screen)
 	}
+}
+
+// What takes long is told at a terminal while it goes on, and taken away at the end.
+func TestProgressAtTerminal(t *testing.T) {
+	dir := tempDir(t)
+	hold := filepath.Join(dir, "hold") // until it exists the input does not end
+	input := "while :; do echo 1000; sleep 0.1; test ! -e " + hold + " || break; done"
+	for _, c := range []struct{ args, telling string }{
+		{"--exe $BT", `bt: 0\.0 MB read`},
+		{"--filter --exe $BT", `bt: 0\.0 MB read`},
+	} {
+		os.Remove(hold)
+		term := newTerminal(t)
+		term.keys(fmt.Sprintf("clear; { %s; } | $BT %s > %s/out; echo ended $?", input, c.args, dir))
+		term.wait(c.telling)
+		if err := os.WriteFile(hold, nil, 0o666); err != nil {
+			t.Fatal(err)
+		}
+		term.wait(`ended 0`)
+		if screen := term.tmux("capture-pane", "-p"); strings.Contains(screen, "MB read") {
+			t.Errorf("%s: still told:\n%s", c.args, screen)
+		}
+		if out, err := os.ReadFile(filepath.Join(dir, "out")); err != nil || len(out) == 0 {
+			t.Errorf("%s: %v, %q", c.args, err, out)
+		}
+	}
+	core := filepath.Join(dir, "core")
+	if err := unix.Mkfifo(core, 0o666); err != nil {
+		t.Fatal(err)
+	}
+	term := newTerminal(t)
+	term.keys(fmt.Sprintf("clear; sleep 100 > %s & $BT --core %s; echo ended $?", core, core))
+	term.wait(`bt: reading \S*core`)
+	term.press("C-c")
+	term.keys("kill %1")
 }
