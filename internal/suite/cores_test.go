@@ -12,6 +12,7 @@ import (
 	"regexp"
 	"slices"
 	"sort"
+	"strconv"
 	"strings"
 	"syscall"
 	"testing"
@@ -455,9 +456,27 @@ func TestCoreLarge(t *testing.T) {
 		t.Errorf("%d threads", n)
 	}
 	const most = 64 << 10 // KiB
-	if kib := cmd.ProcessState.SysUsage().(*syscall.Rusage).Maxrss; kib > most {
+	if kib := cmd.ProcessState.SysUsage().(*syscall.Rusage).Maxrss; kib > max(most, ownPeak(t)) {
 		t.Errorf("%d KiB of memory", kib)
 	}
+}
+
+// ownPeak is the most memory that this test has had, in KiB. The kernel counts it for the
+// programs that it starts, too: they share its memory until they call execve (exec_mmap
+// in fs/exec.c). It is a matter of the race detector.
+func ownPeak(t *testing.T) int64 {
+	t.Helper()
+	text, err := os.ReadFile("/proc/self/status")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, after, _ := strings.Cut(string(text), "VmHWM:")
+	number, _, _ := strings.Cut(strings.TrimSpace(after), " ")
+	kib, err := strconv.ParseInt(number, 10, 64)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return kib
 }
 
 // A core of qemu's user mode has no list of files and no siginfo; the dynamic

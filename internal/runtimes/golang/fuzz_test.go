@@ -57,7 +57,7 @@ func FuzzMemory(f *testing.F) {
 	}
 	f.Add([]byte{0xff, 0, 1, 0xff, 0xff, 2, 192, 193, 255, 255, 255, 255}, 26, false)
 	f.Fuzz(func(t *testing.T, data []byte, minor int, small bool) {
-		if len(data) == 0 || waitReasons[minor] == nil {
+		if len(data) == 0 || minor < 0 || minor >= len(waitReasons) || waitReasons[minor] == nil {
 			return
 		}
 		a := amd64.Arch
