@@ -488,6 +488,9 @@ prepare() {
 	attack)
 		fetch tests32 amd64
 		tree_tests attacks attack tests32
+		# Tests look for the schemas where the sources were.
+		mkdir -p "$tree$PWD/docs"
+		cp -R docs/schema "$tree$PWD/docs/"
 		;;
 	tests-arm64)
 		fetch arm64 arm64

@@ -32,8 +32,11 @@ type output struct {
 	signals  chan os.Signal
 }
 
-// openFile opens the file of --output. The caller calls end.
+// openFile opens the file of --output; "-" is standard output. The caller calls end.
 func openFile(path string) (*output, error) {
+	if path == "-" {
+		return openOwn(path, "out")
+	}
 	if m := ownFile().FindStringSubmatch(filepath.Clean(path)); m != nil {
 		return openOwn(path, m[1])
 	}

@@ -94,6 +94,7 @@ func (t *tables) namesOf(names []stack.Name) int32 {
 			b = append(b, s...)
 		}
 		b = binary.AppendVarint(b, int64(n.Line))
+		b = binary.AppendVarint(b, int64(n.Column))
 	}
 	n, ok := t.names[string(b)]
 	if !ok {

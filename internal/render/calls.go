@@ -132,7 +132,10 @@ func (o *Options) Calls(s *Stack) iter.Seq[Call] {
 				continue
 			}
 			calls := f.Calls()
-			runs := (o.Brief || f.Managed) && hasLanguage(calls) // the native function is the runtime's own, or there is none
+			// The native function is the runtime's own, or there is none: compiled code
+			// has as many addresses as calls, which no count would bring together.
+			compiled := f.Module == nil && f.Function() == nil
+			runs := (o.Brief || f.Managed || compiled) && hasLanguage(calls)
 			for j := range calls {
 				if runs && calls[j].Language == "" {
 					continue

@@ -352,3 +352,21 @@ func TestUninterruptible(t *testing.T) {
 		t.Errorf("the kernel's stack is missing:\n%s", r.stdout)
 	}
 }
+
+// Two processes that wait for each other by turns are not deadlocked: each is stopped at
+// a moment of its own.
+func TestWaitsByTurns(t *testing.T) {
+	prog := build(t, "gcc", "pingpong.c", "-O1")
+	for _, us := range []string{"5000", "20000"} {
+		cmd := exec.Command(prog, us)
+		p := startProgram(t, cmd)
+		child := p.line(t, "")
+		p.line(t, "ready")
+		for range 20 {
+			r := bt(t, "--waits", "--pid", itoa(p.pid)+","+child)
+			if strings.Contains(r.stdout, "# deadlock") {
+				t.Fatalf("after %s µs:\n%s", us, r.stdout)
+			}
+		}
+	}
+}

@@ -135,18 +135,33 @@ func (r *reader) kernel(model *stack.Thread, t *process.Unwound) {
 
 // same reports whether a thread is in a system call as it was before.
 func (c *syscallLine) same(t *process.Unwound) bool {
+	in := asleepIn(t)
+	return in.is(c)
+}
+
+// asleep is the system call that a thread was in when it was stopped.
+type asleep struct {
+	call  arch.Call
+	sp    uint64
+	known bool
+}
+
+func asleepIn(t *process.Unwound) (in asleep) {
 	if !t.HasCall || t.Arch == nil {
-		return false
+		return in
 	}
-	sp, ok := t.Regs.Get(t.Arch.SP)
-	if !ok || sp != c.sp {
-		return false
-	}
+	in.call = t.Call
+	in.sp, in.known = t.Regs.Get(t.Arch.SP)
+	return in
+}
+
+// is reports whether a thread is in the same call.
+func (in *asleep) is(c *syscallLine) bool {
 	args := c.args
-	if t.Call.Lost {
-		args[0] = t.Call.Args[0]
+	if in.call.Lost {
+		args[0] = in.call.Args[0]
 	}
-	return c.nr == t.Call.Nr && args == t.Call.Args
+	return in.known && in.sp == c.sp && in.call.Nr == c.nr && in.call.Args == args
 }
 
 // sleeping is the kernel's stack of a thread that could not be stopped, if it has not

@@ -125,7 +125,7 @@ func FuzzDeadlocks(f *testing.F) {
 			} else {
 				w.Holders = []stack.Party{{TID: int(v & 0xff)}, {TID: int(v>>8&0xf) + 1}}
 			}
-			n.waits[tid] = &threadWaits{tid, w}
+			n.waits[tid] = &threadWaits{tid: tid, wait: w}
 		}
 		var g graph
 		for _, d := range g.add(n) {

@@ -7,6 +7,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"time"
 
 	"github.com/gatedso/bt/internal/procfs"
 	"github.com/gatedso/bt/stack"
@@ -64,20 +65,48 @@ func (g *graph) add(n *processNode) []stack.Deadlock {
 }
 
 // remember keeps how often threads have slept that wait for what other processes have
-// to do with: it is the same as long as they sleep.
+// to do with: it is the same as long as they sleep. The process runs by now. So it looks
+// whether they are in the call that they were stopped in, and gives those some time that
+// have not got back to it.
 func (n *processNode) remember() {
 	if n.procfs == "" {
 		return
 	}
+	dir, err := procfs.OpenPID(n.procfs, n.pid)
+	if err != nil {
+		return
+	}
+	defer dir.Close()
 	n.still = make(map[int]uint64)
+	patience := 20
 	for tid, w := range n.waits {
-		if w.wait.timed || !w.wait.all {
+		if w.wait.timed || !w.wait.all || len(w.wait.Holders) == 0 {
 			continue
 		}
-		if count, ok := n.slept(tid); ok {
-			n.still[tid] = count
+		for {
+			count, sleeps, ok := n.sleepsOn(dir, tid, &w.in)
+			if ok {
+				n.still[tid] = count
+			}
+			if sleeps || patience == 0 {
+				break
+			}
+			patience--
+			time.Sleep(time.Millisecond)
 		}
 	}
+}
+
+// sleepsOn reports whether a thread sleeps, and if it does whether that is in a call; and
+// how often it has slept.
+func (n *processNode) sleepsOn(dir procfs.Dir, tid int, in *asleep) (count uint64, sleeps, same bool) {
+	before, ok := slept(dir, tid)
+	c, inCall := readSyscall(dir, tid)
+	after, ok2 := slept(dir, tid)
+	if !ok || !ok2 || !inCall || before != after {
+		return 0, !ok || !ok2, false
+	}
+	return after, true, in.is(&c)
 }
 
 func (n *processNode) slept(tid int) (uint64, bool) {
@@ -86,6 +115,11 @@ func (n *processNode) slept(tid int) (uint64, bool) {
 		return 0, false
 	}
 	defer dir.Close()
+	return slept(dir, tid)
+}
+
+// slept is how often a thread has slept.
+func slept(dir procfs.Dir, tid int) (uint64, bool) {
 	st, err := dir.Status("task/" + strconv.Itoa(tid) + "/status")
 	if err != nil {
 		return 0, false

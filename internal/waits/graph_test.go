@@ -15,7 +15,7 @@ func processOf(pid, threads int, waits map[int]wait) *processNode {
 		n.tids = append(n.tids, pid+i)
 	}
 	for tid, w := range waits {
-		n.waits[tid] = &threadWaits{tid, w}
+		n.waits[tid] = &threadWaits{tid: tid, wait: w}
 	}
 	return n
 }

@@ -91,6 +91,7 @@ type reader struct {
 type threadWaits struct {
 	tid  int
 	wait wait
+	in   asleep
 }
 
 // wait is what a thread waits for, and what only this package has to know of that.
@@ -163,12 +164,12 @@ func (r *reader) Threads(p *stack.Process, threads []process.Unwound, m *process
 			continue
 		}
 		if known := p.Threads[i].Waits; known != nil { // a language runtime knows better
-			r.done = append(r.done, threadWaits{t.TID, r.runtimeWait(known)})
+			r.done = append(r.done, threadWaits{t.TID, r.runtimeWait(known), asleepIn(t)})
 			continue
 		}
 		if w, ok := r.thread(&p.Threads[i], t, m); ok {
 			p.Threads[i].Waits = &w.Wait
-			r.done = append(r.done, threadWaits{t.TID, w})
+			r.done = append(r.done, threadWaits{t.TID, w, asleepIn(t)})
 		}
 	}
 	return nil
