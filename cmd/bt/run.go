@@ -189,7 +189,7 @@ func (r *deaths) report(d *live.Dying) error {
 	}
 	defer stacks.Close()
 	cause := fault.Explain(death(d, stacks.Taken))
-	stacks.Model.Death = trace.Death(&cause)
+	trace.Died(stacks.Model, &cause)
 	f := a.newFormat(r.w, r.out)
 	a.print(f, stacks)
 	f.Close()

@@ -59,21 +59,35 @@ func (s *Stacks) CrashSource() {
 	for i := range frames {
 		f := &frames[i]
 		names = lines.Names(names[:0], i)
-		for k := range f.Names {
-			n := &f.Names[k]
-			file, line := n.File, n.Line
-			if n.Language == "" && len(names) > 0 {
-				file, line = names[0].File, names[0].Line
-			}
-			if e := reader.Excerpt(file, line); e != nil {
-				// Other frames of this address share its names.
-				f.Names = slices.Clone(f.Names)
-				f.Names[k].Excerpt = e
-				return
-			}
-			if n.Language == "" {
-				break
-			}
+		if k, e := excerptOf(reader, f.Names, names); e != nil {
+			// Other frames of this address share its names.
+			f.Names = slices.Clone(f.Names)
+			f.Names[k].Excerpt = e
+			return
 		}
 	}
+}
+
+// excerptOf returns the source around the innermost place of a frame of which it can be
+// read, and the number of the name that it belongs to. inlined are the names with all
+// calls that are inlined there, which names may lack.
+func excerptOf(r *source.Reader, names, inlined []stack.Name) (k int, e *stack.Excerpt) {
+	for k = range names {
+		n := &names[k]
+		if n.Language == "" && len(inlined) > 0 {
+			break
+		}
+		if e = r.Excerpt(n.File, n.Line); e != nil {
+			return k, e
+		}
+	}
+	for j := 0; j < len(inlined) && len(names) > 0; j++ {
+		if e = r.Excerpt(inlined[j].File, inlined[j].Line); e != nil {
+			if len(names)-k == len(inlined) {
+				k += j
+			}
+			return k, e
+		}
+	}
+	return 0, nil
 }

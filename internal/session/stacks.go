@@ -250,7 +250,7 @@ func (c *Core) stacks(taken *snapshot.Stacks, o StackOptions) (*Stacks, error) {
 	}
 	if d, ok := c.Source.Death(); ok {
 		cause := fault.Explain(d)
-		out.Model.Death = trace.Death(&cause)
+		trace.Died(out.Model, &cause)
 	}
 	return out, nil
 }

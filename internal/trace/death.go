@@ -14,6 +14,18 @@ import (
 	"github.com/gatedso/bt/stack"
 )
 
+// Died sets why a process died, by its first thread.
+func Died(p *stack.Process, c *fault.Cause) {
+	p.Death = Death(c)
+	if len(p.Threads) == 0 || len(p.Threads[0].Frames) == 0 || !c.HasPC || c.InsnAddr >= c.PC || c.InsnAddr == 0 {
+		return
+	}
+	// A breakpoint lies before the pc, where the next function may begin already.
+	if f := &p.Threads[0].Frames[0]; f.PC == c.PC {
+		f.Exact = false
+	}
+}
+
 // Death returns the model of why a thread died.
 func Death(c *fault.Cause) *stack.Death {
 	d := &stack.Death{Signal: fault.SignalName(c.Signo), Text: DeathText(c), WordSize: 8}

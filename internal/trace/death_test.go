@@ -73,3 +73,17 @@ func TestCause(t *testing.T) {
 		}
 	}
 }
+
+// A breakpoint lies before the pc: the function and the line are those of the instruction.
+func TestDiedOfBreakpoint(t *testing.T) {
+	var regs arch.Regs
+	regs.Set(amd64.Arch.PC, 0x401001)
+	for code, exact := range map[int]bool{0x80: false, 2: true} { // SI_KERNEL, TRAP_TRACE
+		p := &stack.Process{Threads: []stack.Thread{{Frames: []stack.Frame{{PC: 0x401001, Exact: true}}}}}
+		c := fault.Explain(fault.Death{Signo: 5, Info: &fault.Siginfo{Signo: 5, Code: code}, Arch: amd64.Arch, Regs: &regs})
+		trace.Died(p, &c)
+		if got := p.Threads[0].Frames[0].Exact; got != exact || p.Death == nil {
+			t.Errorf("si_code %d: exact %v", code, got)
+		}
+	}
+}

@@ -1,6 +1,9 @@
 package x86
 
 import (
+	"strconv"
+	"strings"
+
 	"golang.org/x/arch/x86/x86asm"
 
 	"github.com/gatedso/bt/internal/arch"
@@ -46,16 +49,54 @@ func (m *Mode) decodeText(code []byte, pc uint64) (d x86asm.Inst, text string, e
 			return err
 		}
 		for i, arg := range d.Args {
-			// 32-bit displacements are not sign-extended, 8-bit ones are.
-			if mem, isMem := arg.(x86asm.Mem); isMem && d.AddrSize == 32 && mem.Base != 0 {
+			// 32-bit displacements are not sign-extended, 8-bit ones are. The
+			// operands of 8 bytes are those of mov to and from rax.
+			mem, isMem := arg.(x86asm.Mem)
+			if !isMem {
+				continue
+			}
+			signed := d.AddrSize == 32 && mem.Base != 0
+			if d.AddrSize == 64 && mem.Disp>>31 == 1 {
+				op := d.Opcode >> 24
+				signed = op < 0xa0 || op > 0xa3
+			}
+			if signed {
 				mem.Disp = int64(int32(mem.Disp))
 				d.Args[i] = mem
 			}
 		}
-		text = x86asm.GNUSyntax(d, pc, nil)
+		text = gnuSyntax(d, pc)
 		return nil
 	})
 	return d, text, err
+}
+
+// gnuSyntax is the text of an instruction. x86asm leaves out an absolute address that is
+// 0, and writes those below 0 and what lies before the pc without a sign, as 32 bits.
+func gnuSyntax(d x86asm.Inst, pc uint64) string {
+	const stands = 0x7badcafe // for the operand's
+	for i, arg := range d.Args {
+		mem, isMem := arg.(x86asm.Mem)
+		absolute := mem.Base == 0 && mem.Index == 0
+		if !isMem || !absolute && mem.Base != x86asm.RIP && mem.Base != x86asm.EIP || mem.Disp == stands {
+			continue
+		}
+		number := ""
+		switch {
+		case absolute && mem.Disp <= 0 && d.AddrSize == 64:
+			number = "0x" + strconv.FormatUint(uint64(mem.Disp), 16)
+		case absolute && mem.Disp == 0:
+			number = "0x0"
+		case !absolute && mem.Disp < 0:
+			number = "-0x" + strconv.FormatInt(-mem.Disp, 16)
+		default:
+			continue
+		}
+		mem.Disp = stands
+		d.Args[i] = mem
+		return strings.Replace(x86asm.GNUSyntax(d, pc, nil), "0x7badcafe", number, 1)
+	}
+	return x86asm.GNUSyntax(d, pc, nil)
 }
 
 // byHand is the text of instructions that x86asm does not know: it answers

@@ -136,7 +136,7 @@ func (r *reporter) core(f *core.File) {
 	m := trace.Process(r.job.Request.PID, r.job.Name, f.PtrSize(), stacks)
 	if d, ok := src.Death(); ok {
 		cause := fault.Explain(d)
-		m.Death = trace.Death(&cause)
+		trace.Died(m, &cause)
 	}
 	p := text.Printer{W: r.w, Options: text.Options{Source: true, Inlines: true}}
 	p.Head(m, render.Sample{})
