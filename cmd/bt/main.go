@@ -75,7 +75,11 @@ func (a *app) run(args []string) (status int) {
 		return a.addr2line(os.Args[0], args)
 	}
 	if filepath.Base(os.Args[0]) == pstackName {
-		args = pstackArgs(args)
+		var ok bool
+		if args, ok = pstackArgs(args); !ok {
+			a.errorf("no process is given: %s PID...", pstackName)
+			return exitUsage
+		}
 	}
 	cmd := newRootCommand(a, args)
 	if completing(args) {

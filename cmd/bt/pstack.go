@@ -8,19 +8,16 @@ import "strings"
 // the processes whose numbers are its arguments, as gdb does.
 const pstackName = "pstack"
 
-// pstackArgs turns pstack's arguments into bt's. Flags are bt's own.
-func pstackArgs(args []string) []string {
-	out := []string{"--format=" + formatGDB}
-	pids := false
+// pstackArgs turns pstack's arguments into bt's. Flags are bt's own. It reports false where
+// no process is among them.
+func pstackArgs(args []string) (out []string, ok bool) {
+	out = []string{"--format=" + formatGDB}
 	for _, arg := range args {
 		if arg != "" && !strings.HasPrefix(arg, "-") {
-			out, pids = append(out, "--pid"), true
+			out, ok = append(out, "--pid"), true
 		}
-		pids = pids || arg == "-h" || arg == "--help"
+		ok = ok || arg == "-h" || arg == "--help"
 		out = append(out, arg)
 	}
-	if !pids {
-		out = append(out, "--pid=") // which is refused
-	}
-	return out
+	return out, ok
 }

@@ -4,6 +4,7 @@ package main
 
 import (
 	"os"
+	"path/filepath"
 	"runtime"
 	"runtime/debug"
 	"slices"
@@ -15,6 +16,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/gatedso/bt/internal/gate"
+	"github.com/gatedso/bt/internal/image"
 	"github.com/gatedso/bt/internal/render/text"
 )
 
@@ -224,6 +226,11 @@ func (a *rootCommand) dispatch(cmd *cobra.Command, args []string) error {
 	case cmd.Flags().Changed("max-pause") && (len(pids) == 0 || len(args) > 0):
 		return usagef("--max-pause is for the stacks of a running process")
 	}
+	if len(pids) == 1 {
+		if err := a.mistaken(pids[0], args, addrs); err != nil {
+			return err
+		}
+	}
 	if a.filter {
 		return a.filterText(cmd, pids, len(addrs))
 	}
@@ -261,6 +268,24 @@ func (a *rootCommand) dispatch(cmd *cobra.Command, args []string) error {
 		err = a.addresses(out, pids, addrs, len(addrs) == 0)
 	}
 	return out.end(err)
+}
+
+// mistaken refuses an address that is none in the process but the number of another one:
+// --pid $(pidof NAME) where several have that name.
+func (a *rootCommand) mistaken(pid int, args []string, addrs []uint64) error {
+	for i, addr := range addrs {
+		if strings.Trim(args[i], "0123456789") != "" {
+			continue
+		}
+		if _, err := os.Stat(filepath.Join(a.procfs, args[i])); err != nil {
+			continue
+		}
+		m, err := image.ReadMaps(filepath.Join(a.procfs, strconv.Itoa(pid), "maps"))
+		if err == nil && m.Find(addr) == nil {
+			return usagef("%s is no address in process %d, but a process: several are given as --pid %d,%s", args[i], pid, pid, args[i])
+		}
+	}
+	return nil
 }
 
 // openOutput opens --output.
