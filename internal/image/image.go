@@ -123,7 +123,19 @@ func (im *Image) inEntry(pc uint64) bool {
 		return true
 	}
 	start, ok := im.FuncStart(pc)
-	return ok && start == im.Entry
+	return ok && start == im.Entry || pc-im.Entry < maxStart && im.isDynamicLinker()
+}
+
+// maxStart is how long the assembly is with which glibc's dynamic linker begins, and
+// which nothing describes: _start and _dl_start_user (RTLD_START in sysdeps/*/dl-machine.h).
+// What comes behind it is described.
+const maxStart = 128
+
+// isDynamicLinker reports whether the image is glibc's dynamic linker: debuggers look for
+// this in it.
+func (im *Image) isDynamicLinker() bool {
+	_, ok := im.Exported("_r_debug")
+	return ok
 }
 
 func (im *Image) ehTable() *cfi.Table {

@@ -4,6 +4,7 @@ package suite
 
 import (
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -242,6 +243,24 @@ func TestCoroutines(t *testing.T) {
 			}
 			th.end = ""
 			th.wantChain(t, chain)
+		})
+	}
+}
+
+// A library's constructor runs in the dynamic linker, whose first instructions nothing
+// describes: nobody has called them.
+func TestConstructor(t *testing.T) {
+	for name, flags := range map[string][]string{"64-bit": nil, "32-bit": {"-m32"}} {
+		t.Run(name, func(t *testing.T) {
+			lib := build(t, "gcc", "ctor.c", append([]string{"-shared", "-fPIC", "-O1"}, flags...)...)
+			cmd := exec.Command(build(t, "gcc", "leaf.c", append([]string{"-O1"}, flags...)...))
+			cmd.Env = append(os.Environ(), "LD_PRELOAD="+lib)
+			p := startProgram(t, cmd)
+			p.line(t, "ready")
+			r := bt(t, "--pid", itoa(p.pid)).want(t, 0)
+			if th := parse(t, r.stdout)[0].threads[0]; th.end != "" || len(th.frames) < 4 {
+				t.Errorf("%s", r.stdout)
+			}
 		})
 	}
 }
