@@ -208,9 +208,19 @@ func (p *way) get(r uint8) held {
 		return held{kind: changed}
 	}
 	if v := p.regs[r]; r != regFP || v.kind != untouched {
-		return v
+		return p.value(r)
 	}
 	return held{onStack, place{base: regFP}}
+}
+
+// value is what register r holds. What a register held at the start has its number
+// elsewhere: in the base of a place that is no other, at the offset 1.
+func (p *way) value(r uint8) held {
+	v := p.regs[r]
+	if v == (held{}) {
+		v.at = place{base: r, off: 1}
+	}
+	return v
 }
 
 // set gives register r a value. What lies below the stack pointer is gone.
@@ -218,7 +228,7 @@ func (p *way) set(r uint8, v held) {
 	if r == noReg {
 		return
 	}
-	if r == regFP && v == (held{onStack, place{base: regFP}}) {
+	if r == regFP && v == (held{onStack, place{base: regFP}}) || v == (held{untouched, place{base: r, off: 1}}) {
 		v = held{}
 	}
 	p.regs[r] = v
@@ -251,7 +261,7 @@ func (p *way) store(v held, r uint8, in *inst) {
 	}
 	value := held{kind: changed}
 	if in.size == 8 && !in.vector && r != noReg {
-		value = p.regs[r]
+		value = p.value(r)
 	}
 	for i := range p.stored[:p.nstored] {
 		if p.stored[i].at == v.at {
@@ -286,8 +296,8 @@ func (w *wayOut) returns(p *way, r uint8) {
 	}
 	l := arch.Layout{Base: arch.Reg(sp.base), Offset: sp.off}
 	switch back := p.regs[r]; {
-	case back.kind == untouched && r != regFP:
-		l.Return = arch.Return{InReg: true, Reg: arch.Reg(r)}
+	case back.kind == untouched && p.value(r).at.base != regFP:
+		l.Return = arch.Return{InReg: true, Reg: arch.Reg(p.value(r).at.base)}
 	case back.kind == restored && back.at.base == sp.base:
 		l.Return = arch.Return{Offset: back.at.off - sp.off}
 		l.Saved = append(l.Saved, arch.SavedReg{Reg: LR, Offset: arch.NoOffset})
@@ -296,7 +306,7 @@ func (w *wayOut) returns(p *way, r uint8) {
 	}
 	for r := 19; r <= regFP; r++ {
 		switch v := p.regs[r]; {
-		case v.kind == untouched:
+		case v == (held{}):
 		case v.kind == restored && v.at.base == sp.base && v.at.off < sp.off:
 			l.Saved = append(l.Saved, arch.SavedReg{Reg: arch.Reg(r), Offset: v.at.off - sp.off})
 		default:
