@@ -80,6 +80,7 @@ func check(t *testing.T, text string, ok bool) {
 
 // FuzzTexts reads what procfs tells, of which paths and names are the target's.
 func FuzzTexts(f *testing.F) {
+	f.Add("0: 00000002 00000000 00000000 0001 01 4711 /" + strings.Repeat("\xe9", 5000) + "\n")
 	f.Add("1: -> FLOCK  ADVISORY  WRITE 1240 08:01:12345 0 EOF\n")
 	f.Add("   0: 0100007F:1F90 00000000:0000 0A 00000000:00000000 00:00000000 00000000     0        0 4711 1\n")
 	f.Add("0000000000000000: 00000002 00000000 00010000 0001 01 20 /run/a\x1b\n")

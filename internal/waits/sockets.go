@@ -111,6 +111,10 @@ func inetAddr(s string) (a netip.AddrPort, ok bool) {
 // unixTypes are the types of sockets, include/linux/net.h.
 var unixTypes = map[string]string{"0001": "stream", "0002": "datagram", "0005": "seqpacket"}
 
+// maxUnixPath is how long the path of a socket can be: UNIX_PATH_MAX in
+// include/uapi/linux/un.h.
+const maxUnixPath = 108
+
 // addUnix reads the lines of /proc/net/unix: "num: refs protocol flags type state inode
 // path"; the path may hold blanks.
 func (n *sockets) addUnix(text string) {
@@ -123,7 +127,7 @@ func (n *sockets) addUnix(text string) {
 		about := strings.TrimRight("unix "+unixTypes[w[4]], " ")
 		if len(w) > 7 {
 			_, path, _ := strings.Cut(strings.TrimSuffix(line, "\n"), " "+w[6]+" ")
-			about += " " + escape.Name(path)
+			about += " " + escape.Name(path[:min(len(path), maxUnixPath)])
 		}
 		if w[3] == listens {
 			about += ", LISTEN"
